@@ -1,0 +1,38 @@
+"""fieldguide: how far can text stand in for labelled photographs? From raw archives to the comparison table."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: workflow.current_basedir.join("config.yaml").get_path_or_uri(secret_free=False)
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/texts.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/translators.smk"
+include: "workflow/rules/adapters.smk"
+include: "workflow/rules/tables.smk"
+
+
+localrules:
+    all,
+    everything,
+
+
+rule all:
+    """The comparison table, its figure, and every cell of it."""
+    default_target: True
+    input:
+        get_tables(),
+        get_cells(),
+
+
+rule everything:
+    """All tables, figures, translators and references."""
+    input:
+        get_tables(),
+        get_cells(),
+        get_extras(),

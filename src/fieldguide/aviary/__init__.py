@@ -1,0 +1,1 @@
+"""The aviary: a small rendered world in the real data sets' layouts."""

@@ -1,0 +1,64 @@
+"""Write the ledger that ships with the aviary: what its LLM replied about every species, in the live format.
+
+No LLM was asked: model `aviary-writer`, synthetic, without usage, price, response id or time.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+from fieldguide.aviary.traits import Species, draw_aviary
+from fieldguide.aviary.writer import FIELDS, write_reply
+from fieldguide.errors import FieldguideError
+from fieldguide.files import atomic_path
+from fieldguide.ledger import LedgerRecord, record_line, request_for, request_key
+from fieldguide.stage import log, new_parser, run_stage
+
+MODEL = "aviary-writer"
+
+
+def write_records(seed: int, species: Sequence[Species], n_replies: int, prompt: str) -> Iterator[LedgerRecord]:
+    """`n_replies` replies about each species; fewer species or replies give a subset of the same records."""
+    for class_id, one in enumerate(species, 1):
+        request = request_for(one.name, prompt, MODEL, FIELDS, {})
+        for index in range(n_replies):
+            yield LedgerRecord(
+                key=request_key(request),
+                request=request,
+                reply_index=index,
+                class_name=one.name,
+                reply=write_reply(one, Random(f"llm-{seed}-{class_id}-{index}")),
+                synthetic=True,
+            )
+
+
+def write_ledger(args: argparse.Namespace) -> None:
+    """Write the whole ledger in one go."""
+    for option in ("species", "replies"):
+        if getattr(args, option) < 1:
+            raise FieldguideError(f"--{option} is {getattr(args, option)}; give at least 1")
+    try:
+        species = draw_aviary(args.seed, args.species)
+    except ValueError as error:
+        raise FieldguideError(f"--species {args.species}: {error}; ask for fewer species") from error
+    records = list(write_records(args.seed, species, args.replies, Path(args.prompt).read_text(encoding="utf-8")))
+    with atomic_path(args.out) as beside:
+        beside.write_bytes(b"".join(map(record_line, records)))
+    log.info("%d replies about %d species", len(records), len(species))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = new_parser("aviary.write_ledger", __doc__)
+    parser.add_argument("--seed", type=int, default=0, help="the aviary's seed")
+    parser.add_argument("--species", type=int, default=56, help="number of classes, 56 at most")
+    parser.add_argument("--replies", type=int, default=6, help="replies per class")
+    parser.add_argument("--prompt", required=True, help="the question, with {class_name} and {fields}")
+    parser.add_argument("--out", required=True, help="the ledger, JSON lines")
+    run_stage("write_ledger", write_ledger, parser, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The backbone: a frozen CLIP loaded through open_clip, the same way whether by name or from a folder."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import hashlib
+import json
+import pickle
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fieldguide.errors import FieldguideError
+from fieldguide.files import sha256_of
+from fieldguide.records import name_some
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+LOCAL = "local-dir:"  # open_clip's own prefix for a folder with open_clip_config.json and weights
+# What open_clip may read from such a folder: configuration, weights, tokenizer.
+LOCAL_FILES = (".json", ".safetensors", ".bin", ".pt", ".pth", ".txt", ".model")
+
+
+def add_backbone_options(parser: argparse.ArgumentParser) -> None:
+    """The options by which every encoding stage names the backbone."""
+    parser.add_argument("--model", required=True, help="open_clip model name, or local-dir:<folder>")
+    parser.add_argument("--pretrained", default="", help="open_clip tag or a weights file; empty for local-dir")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="of the forward pass")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
+
+
+def backbone_key(model: str, pretrained: str = "", precision: str = "fp32") -> str:
+    """A readable name of backbone, weights and preprocessing that changes when any of them does.
+
+    Files are taken by their content, names by their text; open_clip fixes the preprocessing by model and weights.
+    Raises FieldguideError when a local folder has no open_clip model.
+    """
+    parts: dict[str, Any] = {"model": model, "pretrained": pretrained, "precision": precision}
+    label = f"{model}_{pretrained}" if pretrained else model
+    if model.startswith(LOCAL):
+        folder = Path(model.removeprefix(LOCAL))
+        if not (folder / "open_clip_config.json").is_file():
+            raise FieldguideError(f"backbone.model: {folder} has no open_clip_config.json")
+        files = sorted(p for p in folder.iterdir() if p.suffix in LOCAL_FILES)
+        parts["model"] = {p.name: sha256_of(p) for p in files}
+        label = folder.name
+    elif Path(pretrained).is_file():
+        parts["pretrained"] = sha256_of(pretrained)
+        label = f"{model}_{Path(pretrained).stem}"
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9.-]+', '-', label).strip('-')}_{digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded CLIP in evaluation mode, its preprocessing (PIL image to (3, h, w) float32) and its tokenizer."""
+
+    model: Any
+    preprocess: Callable[[Any], torch.Tensor]
+    tokenizer: Callable[..., torch.Tensor]
+    context_length: int
+    device: torch.device
+    dtype: torch.dtype
+
+
+def pick_device(device: str) -> torch.device:
+    """The device asked for; `auto` is a GPU where torch sees one."""
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise FieldguideError(f"--device {device}: torch sees no GPU here; use --device cpu")
+    return torch.device(device)
+
+
+def refuse_unknown(model: str, pretrained: str) -> None:
+    """Raise FieldguideError when open_clip has no such model or weights, or when there would be no weights at all."""
+    import open_clip
+
+    if ":" in model:  # a folder, or a repository of the Hugging Face hub: weights come with it
+        return
+    known = open_clip.list_models()
+    name = model.replace("/", "-")
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"it knows {known[0]}, {known[1]}, ... {known[-1]}"
+        raise FieldguideError(f"backbone.model: open_clip knows no {model!r}; {hint}")
+    if not open_clip.get_pretrained_cfg(name, pretrained) and not Path(pretrained).is_file():
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        what = f"{pretrained!r} is neither a tag of {model} nor a file" if pretrained else f"missing for {model}"
+        hint = f"its tags are {name_some(tags)}" if tags else "it has no tags, so name a weights file"
+        raise FieldguideError(f"backbone.pretrained: {what}; {hint}")
+
+
+def load_backbone(model: str, pretrained: str, precision: str, device: str) -> Backbone:
+    """Load a backbone through open_clip; raises FieldguideError when the name, tag or folder is not known to it."""
+    import open_clip
+    import torch
+    from safetensors import SafetensorError
+
+    target = pick_device(device)
+    refuse_unknown(model, pretrained)
+    what = f"{model!r} with weights {pretrained!r}" if pretrained else repr(model)
+    # OpenAI's weights need QuickGELU; open_clip builds ViT-L-14 with GELU all the same, and only warns.
+    quick = bool(open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained).get("quick_gelu"))
+    try:
+        network, preprocess = open_clip.create_model_from_pretrained(
+            model, pretrained or None, device=target, force_quick_gelu=quick
+        )
+        tokenizer = open_clip.get_tokenizer(model)
+    except (RuntimeError, ValueError, OSError) as error:
+        first = str(error).splitlines()[0].strip() if str(error) else type(error).__name__
+        raise FieldguideError(f"backbone {what} does not load: {first}") from error
+    except (SafetensorError, pickle.UnpicklingError, EOFError) as error:
+        raise FieldguideError(f"backbone {what} does not load: its weights file is damaged, or is none") from error
+    if not hasattr(getattr(network, "text", network), "forward_intermediates"):
+        raise FieldguideError(
+            f"backbone {model!r}: open_clip gives no token features of its text encoder; take another"
+        )
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    network = network.eval().requires_grad_(False).to(dtype)
+    context = getattr(network, "context_length", None) or tokenizer.context_length
+    return Backbone(network, preprocess, tokenizer, int(context), target, dtype)
+
+
+def text_lengths(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Tokens of each text including its end token, (b,) int64, for ids (b, context) as open_clip's tokenizers give.
+
+    A tower that is not pooled at an end token (SigLIP's) sees its padding too: there every text has the full length.
+    """
+    tower = getattr(model, "text", model)
+    pool = getattr(model, "text_pool_type", getattr(tower, "pool_type", ""))
+    if pool == "eos":
+        end: Any = getattr(model, "text_eos_id", getattr(tower, "eos_id", None))
+        return ids.eq(end).int().argmax(1) + 1
+    if pool == "argmax":
+        return ids.argmax(1) + 1
+    return ids.new_full((len(ids),), ids.shape[1])
+
+
+def is_causal_clip(model: Any) -> bool:
+    """Whether the text tower is CLIP's own: causal, pooled at the end token, so that padding adds nothing."""
+    return getattr(model, "attn_mask", None) is not None and getattr(model, "text_pool_type", "") in ("argmax", "eos")
+
+
+def encode_text(model: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pooled (b, d) unit norm and token features (b, length, width) after the last layer norm.
+
+    For CLIP's own text tower, ids (b, length) may be cut to the longest text; other towers need the full context.
+    """
+    import torch
+    from torch.nn.functional import normalize
+
+    if not is_causal_clip(model):
+        out = model.forward_intermediates(text=ids, text_indices=1, normalize_intermediates=True, normalize=True)
+        return out["text_features"], out["text_intermediates"][-1]
+    length = ids.shape[1]
+    dtype = model.transformer.get_cast_dtype()
+    x = model.token_embedding(ids).to(dtype) + model.positional_embedding[:length].to(dtype)
+    tokens = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length].to(dtype)))
+    pooled = tokens[torch.arange(len(ids), device=ids.device), text_lengths(model, ids) - 1]
+    projection = model.text_projection
+    pooled = projection(pooled) if isinstance(projection, torch.nn.Module) else pooled @ projection
+    return normalize(pooled, dim=-1), tokens

@@ -1,0 +1,140 @@
+"""What an adapter trains on: labels, features and text pools, read from records and feature files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fieldguide.errors import FieldguideError
+from fieldguide.features import read_features
+from fieldguide.files import hash_ids, read_csv
+from fieldguide.plans import Drawer, Ints, TextPool, draw_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fieldguide.adapters import Floats
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """Images of the target data set with labels 0 ... classes - 1, as rows of their feature file."""
+
+    ids: list[str]
+    labels: Ints
+    is_train: np.ndarray
+    class_ids: list[str]
+
+    @property
+    def train_rows(self) -> Ints:
+        return np.flatnonzero(self.is_train)
+
+    @property
+    def test_rows(self) -> Ints:
+        return np.flatnonzero(~self.is_train)
+
+    @property
+    def train_ids(self) -> list[str]:
+        return [self.ids[i] for i in self.train_rows]
+
+    @property
+    def train_labels(self) -> Ints:
+        return self.labels[self.is_train]
+
+
+def read_images(records: Path) -> ImageTable:
+    """Read records/images.csv; classes are numbered in the order of their ids."""
+    rows = read_csv(records, ("image_id", "class_id", "split"))
+    class_ids = sorted({row["class_id"] for row in rows}, key=lambda c: (len(c), c))
+    number = {class_id: i for i, class_id in enumerate(class_ids)}
+    return ImageTable(
+        [row["image_id"] for row in rows],
+        np.array([number[row["class_id"]] for row in rows]),
+        np.array([row["split"] == "train" for row in rows]),
+        class_ids,
+    )
+
+
+def read_split(path: Path, images: ImageTable, rows: Ints) -> tuple[Floats, Ints, str]:
+    """Features (m, d) float32 and labels (m,) of some rows, and the backbone's key."""
+    tensors, about = read_features(path, images.ids, "np")
+    return tensors["features"][rows], images.labels[rows], about["backbone"]
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Translated texts (t, d) of one source, with how they may replace the training images."""
+
+    name: str
+    unit: str  # "caption" (of an image) or "field" (of a class)
+    features: Floats
+    labels: Ints
+    image_ids: list[str]
+    backbone: str
+
+    def pool(self, train_ids: Sequence[str], classes: int) -> TextPool:
+        """The texts that may replace each of these training images; raises FieldguideError naming what has none."""
+        if self.unit == "caption":
+            row = {image_id: i for i, image_id in enumerate(train_ids)}
+            own: list[list[int]] = [[] for _ in train_ids]
+            for text, image_id in enumerate(self.image_ids):
+                if image_id in row:
+                    own[row[image_id]].append(text)
+            for image_id, texts in zip(train_ids, own, strict=True):
+                if not texts:
+                    raise FieldguideError(f"text source {self.name}: training image {image_id} has no caption")
+            return TextPool(by_image=tuple(np.array(texts) for texts in own))
+        sentences = [np.flatnonzero(self.labels == label) for label in range(classes)]
+        for label, rows in enumerate(sentences):
+            if not len(rows):
+                raise FieldguideError(f"text source {self.name}: class number {label + 1} has no text")
+        return TextPool(by_class=tuple(sentences))
+
+
+def read_source(name: str, table: Path, translated: Path, images: ImageTable) -> TextSource:
+    """Read a text table and its translated features; captions of test images are refused by name."""
+    rows = read_csv(table, ("class_id", "image_id", "text"))
+    tensors, about = read_features(translated, [row["text"] for row in rows], "np")
+    number = {class_id: i for i, class_id in enumerate(images.class_ids)}
+    unknown = {row["class_id"] for row in rows} - number.keys()
+    if unknown:
+        raise FieldguideError(f"{table}: class_id {min(unknown)} is not among the images' classes")
+    test = {images.ids[i] for i in images.test_rows}
+    leaked = next((row["image_id"] for row in rows if row["image_id"] in test), None)
+    if leaked:
+        raise FieldguideError(f"{table}: holds a caption of test image {leaked}; only training captions may be used")
+    unit = "caption" if any(row["image_id"] for row in rows) else "field"
+    labels = np.array([number[row["class_id"]] for row in rows])
+    return TextSource(name, unit, tensors["features"], labels, [row["image_id"] for row in rows], about["backbone"])
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The training streams of one cell's runs: `rows` (runs, steps, batch) into the table [images; texts]."""
+
+    rows: Ints
+    distinct_images: list[int]
+    distinct_texts: list[int]
+
+
+def draw_runs(
+    drawer: Drawer, percent: int, pool: TextPool | None, redraw: str, seeds: Sequence[int], steps: int, batch: int
+) -> Runs:
+    """One stream per seed, stacked."""
+    streams = [draw_stream(drawer, percent, pool, redraw, seed, steps, batch) for seed in seeds]
+    rows = np.stack([s.rows for s in streams]).reshape(len(seeds), steps, batch)
+    return Runs(rows, [len(s.images) for s in streams], [len(s.texts) for s in streams])
+
+
+def hash_plan(
+    drawer: Drawer, percent: int, pool: TextPool | None, seeds: Sequence[int], train_ids: Sequence[str]
+) -> str:
+    """Fingerprint of a cell: the image ids kept and the text rows dealt, of every seed's first epoch."""
+    parts: list[list[str]] = []
+    for seed in seeds:
+        kept, texts = drawer.cell(percent, pool, seed)
+        parts += [[str(seed)], [train_ids[i] for i in kept], [str(t) for t in texts]]
+    return hash_ids(*parts)

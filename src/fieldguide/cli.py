@@ -1,0 +1,91 @@
+"""The `fieldguide` command: lists the stages, and runs one."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import re
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from fieldguide import __doc__ as ABOUT
+from fieldguide import __version__
+
+WIDTH = 100
+COMMANDS = (
+    ("make demo", "the whole workflow on the aviary, a small world that the project renders itself"),
+    ("make everything", "the same with every table, figure, translator and the report"),
+    ("snakemake --cores all", "the thesis's experiment on CUB and COCO, from config.yaml"),
+    ("snakemake all --cores all --configfile config/aviary.yaml", "the aviary, by hand"),
+    ("snakemake --workflow-profile profiles/slurm", "on a SLURM cluster"),
+)
+EXAMPLES = (
+    "fieldguide print_table --csv results/aviary/tables/accuracy.csv",
+    "fieldguide tabulate_accuracy --help",
+)
+
+
+def first_sentence(doc: str | None) -> str:
+    """The first sentence of a docstring's first paragraph, on one line."""
+    paragraph = " ".join((doc or "").strip().partition("\n\n")[0].split())
+    return re.split(r"(?<! al)\. ", paragraph)[0].rstrip(".")
+
+
+def find_stages() -> dict[str, str]:
+    """Every module that has a `main`, with its docstring's first sentence; read, not imported."""
+    package = Path(__file__).parent
+    stages = {}
+    for path in sorted(package.rglob("*.py")):
+        if path.name.startswith("_") or path == Path(__file__):
+            continue
+        source = path.read_text(encoding="utf-8")
+        if "\ndef main(" in source:
+            name = ".".join(path.relative_to(package).with_suffix("").parts)
+            stages[name] = first_sentence(ast.get_docstring(ast.parse(source)))
+    return stages
+
+
+def tell_help() -> str:
+    """What `fieldguide --help` prints."""
+    stages = find_stages()
+    width = max(map(len, stages))
+    lines = [f"fieldguide {__version__}: {(ABOUT or '').removeprefix('fieldguide: ')}", ""]
+    lines += ["usage: fieldguide STAGE [OPTION …]   run one stage by hand, as the workflow's rules do"]
+    lines += ["       fieldguide STAGE --help       its options"]
+    lines += [
+        "       fieldguide --version",
+        "",
+        "The workflow, which runs the stages in order (in the project's folder):",
+    ]
+    for command, meaning in COMMANDS:
+        lines += [f"  {command}", f"      {meaning}"]
+    lines += ["", "Stages:"]
+    for name, meaning in stages.items():
+        text = f"  {name:<{width}}  {meaning}"
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent=" " * (width + 4), break_on_hyphens=False)
+    lines += ["", "Examples:", *(f"  {example}" for example in EXAMPLES)]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(tell_help())
+    elif args[0] == "--version":
+        print(f"fieldguide {__version__}")
+    else:
+        stages = find_stages()
+        name = args[0].replace("-", "_")
+        if name not in stages:
+            close = difflib.get_close_matches(name, stages, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            print(f"fieldguide: no stage {args[0]!r}; {hint}`fieldguide --help` lists them", file=sys.stderr)
+            sys.exit(2)
+        importlib.import_module(f"fieldguide.{name}").main(args[1:])
+
+
+if __name__ == "__main__":
+    main()

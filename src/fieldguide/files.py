@@ -1,0 +1,81 @@
+"""Reading and writing small files: nothing half-written, bad input named."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fieldguide.errors import FieldguideError
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a path beside `path` to write to (a file or a folder); it takes its name only when the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        if beside.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        beside.replace(path)
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside)
+        else:
+            beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a UTF-8 text file in one go."""
+    with atomic_path(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write JSON with sorted keys, so that equal values give equal bytes."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read JSON; raises FieldguideError naming the file when it is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise FieldguideError(f"{path}: not valid JSON ({error}); delete it to have it made again") from error
+
+
+def write_csv(path: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a CSV with a header and Unix line ends."""
+    with atomic_path(path) as beside, beside.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_csv(path: Path | str, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV with a header; raises FieldguideError naming the file and the columns it lacks."""
+    with Path(path).open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        missing = [c for c in columns if c not in (reader.fieldnames or ())]
+        if missing:
+            raise FieldguideError(f"{path}: lacks the column(s) {', '.join(missing)}")
+        return list(reader)
+
+
+def sha256_of(path: Path | str) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_ids(*groups: Sequence[str]) -> str:
+    """SHA-256 of lists of ids, in order: the fingerprint of a plan or of a table's rows."""
+    return hashlib.sha256("\n\n".join("\n".join(g) for g in groups).encode()).hexdigest()

@@ -1,0 +1,190 @@
+"""The ledger of LLM replies: append-only JSON lines, one reply each, found again by what was asked.
+
+Replies cost money, so a ledger lives outside every declared output and no stage rewrites it. Texts are made by
+replaying it; whoever fetches replies (a live client, `aviary.write_ledger`) appends to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from fieldguide.errors import FieldguideError
+from fieldguide.stage import log
+
+
+class Strict(BaseModel):
+    """A record that does not change and has no keys but its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Message(Strict):
+    """One turn of the conversation with the LLM."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Request(Strict):
+    """What an LLM is asked; nothing else decides the key."""
+
+    model: str
+    messages: tuple[Message, ...]
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Usage(Strict):
+    """Tokens that a reply was billed for."""
+
+    prompt_tokens: int = Field(ge=0)
+    completion_tokens: int = Field(ge=0)
+
+
+class LedgerRecord(Strict):
+    """One reply as it came, with what was asked for it."""
+
+    key: str
+    request: Request
+    reply_index: int = Field(ge=0)
+    class_name: str
+    reply: str
+    synthetic: bool
+    usage: Usage | None = None
+    price_usd: float | None = None
+    created: AwareDatetime | None = None
+    response_id: str | None = None
+
+    @model_validator(mode="after")
+    def key_is_the_requests(self) -> LedgerRecord:
+        if self.key != request_key(self.request):
+            raise ValueError("the key is not that of the request")
+        return self
+
+
+def canonical(value: Any) -> Any:
+    """The value with whole floats as integers: YAML's `1` and `1.0` ask the same question."""
+    if isinstance(value, Mapping):
+        return {key: canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def request_key(request: Request) -> str:
+    """SHA-256 of the request's canonical JSON: equal questions have equal keys, in any order of their parameters."""
+    text = json.dumps(canonical(request.model_dump()), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def request_for(
+    class_name: str, prompt_template: str, model: str, fields: Sequence[str], parameters: Mapping[str, JsonValue]
+) -> Request:
+    """The question about one class: the template with its `{class_name}` and `{fields}` filled in.
+
+    Raises FieldguideError when the template does not name the class.
+    """
+    if "{class_name}" not in prompt_template:
+        raise FieldguideError("the prompt lacks {class_name}, so every class would be asked the same; put it in")
+    # Not str.format: a prompt may hold braces of its own.
+    prompt = prompt_template.strip().replace("{fields}", ", ".join(fields)).replace("{class_name}", class_name)
+    return Request(model=model, messages=(Message(role="user", content=prompt),), parameters=dict(parameters))
+
+
+# ---------------------------------------------------------------- lines and files
+
+
+def record_line(record: LedgerRecord) -> bytes:
+    """The record as one line of the ledger."""
+    return json.dumps(record.model_dump(mode="json"), ensure_ascii=False).encode() + b"\n"
+
+
+def parse_line(line: bytes, where: str) -> LedgerRecord:
+    """One line of the ledger; raises FieldguideError naming file and line when it is not a record."""
+    try:
+        return LedgerRecord.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the record"
+        what = f"{place}: {first['msg']}"
+        raise FieldguideError(f"{where}: not a ledger record ({what}); mend or remove the line") from error
+
+
+def is_torn(last_line: bytes) -> bool:
+    """True when what follows the last line end is the beginning of a record: its writer was stopped."""
+    try:
+        json.loads(last_line)
+    except ValueError:
+        return bool(last_line.strip())
+    return False
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Line numbers and lines that are not blank, without a torn last one, which is reported."""
+    *whole, last = path.read_bytes().split(b"\n")
+    if is_torn(last):
+        log.warning("%s:%d: the last line is torn (its writer was stopped); it is left out", path, len(whole) + 1)
+        last = b""
+    for number, line in enumerate((*whole, last), 1):
+        if line.strip():
+            yield number, line
+
+
+def read_ledger(path: Path | str) -> list[LedgerRecord]:
+    """All records in the order of the file; a torn last line is reported and left out.
+
+    Raises FieldguideError naming file and line of any other line that is not a record.
+    """
+    path = Path(path)
+    return [parse_line(line, f"{path}:{number}") for number, line in numbered_lines(path)]
+
+
+def set_torn_line_aside(path: Path) -> None:
+    """Make the file end with a line end; a torn last line moves to `<ledger>.torn`, since it may have been paid for."""
+    content = path.read_bytes() if path.exists() else b""
+    last = content.rpartition(b"\n")[2]
+    if not last:
+        return
+    if is_torn(last):
+        beside = path.with_name(path.name + ".torn")
+        with beside.open("ab") as stream:
+            stream.write(last + b"\n")
+            os.fsync(stream.fileno())
+        os.truncate(path, len(content) - len(last))
+        log.warning("%s: its last line was torn (its writer was stopped); moved to %s", path, beside)
+    else:
+        with path.open("ab") as stream:
+            stream.write(b"\n")
+
+
+def append_record(path: Path | str, record: LedgerRecord) -> None:
+    """Append one record and return only when it is on the disk."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    set_torn_line_aside(path)
+    with path.open("ab") as stream:
+        stream.write(record_line(record))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def replies_by_key(records: Sequence[LedgerRecord]) -> dict[str, list[str]]:
+    """The replies to each question, by reply index.
+
+    Raises FieldguideError when two different replies claim one index.
+    """
+    found: dict[str, dict[int, str]] = {}
+    for record in records:
+        kept = found.setdefault(record.key, {}).setdefault(record.reply_index, record.reply)
+        if kept != record.reply:
+            raise FieldguideError(
+                f"ledger: class {record.class_name!r} has two different replies with index {record.reply_index}"
+                f" (key {record.key[:12]}); remove one of the two lines"
+            )
+    return {key: [replies[index] for index in sorted(replies)] for key, replies in found.items()}

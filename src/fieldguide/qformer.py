@@ -1,0 +1,169 @@
+"""The Q-Former that turns a caption's token features into the image feature it would have had.
+
+Learned queries attend to each other and, by cross-attention, to the caption's tokens (Li et al., BLIP-2, 2023); their
+mean is projected to the image feature's width and normalised. The layers are those of transformers' `Blip2QFormerModel`
+(a test compares them, state by state, on equal weights), written out because importing that takes ten seconds and
+importing torch three. The loss is cosine plus weighted InfoNCE, with captions of one image as positives of each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, gelu, log_softmax, normalize, scaled_dot_product_attention
+
+
+@dataclass(frozen=True)
+class QFormerSize:
+    """Sizes of a Q-Former; `token_width` and `image_width` come from the backbone."""
+
+    token_width: int
+    image_width: int
+    queries: int = 16
+    layers: int = 4
+    hidden: int = 512
+    heads: int = 8
+    cross_attention_frequency: int = 2
+    dropout: float = 0.1
+
+
+class Attention(nn.Module):
+    """Multi-head attention with a residual and a layer norm after it; states (b, q, hidden) look at (b, k, width)."""
+
+    def __init__(self, hidden: int, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(hidden, hidden)
+        self.key = nn.Linear(width, hidden)
+        self.value = nn.Linear(width, hidden)
+        self.out = nn.Linear(hidden, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=1e-12)
+
+    def forward(self, states: Tensor, seen: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`mask` (b, 1, 1, k) bool is true where `seen` may be looked at."""
+
+        def split(x: Tensor) -> Tensor:
+            return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+        query, key, value = split(self.query(states)), split(self.key(seen)), split(self.value(seen))
+        p = self.dropout if self.training else 0.0
+        attended = scaled_dot_product_attention(query, key, value, mask, p).transpose(1, 2).flatten(2)
+        return self.norm(states + dropout(self.out(attended), self.dropout, self.training))
+
+
+class Layer(nn.Module):
+    """One layer: self-attention among queries, cross-attention to the tokens (in some layers), feed-forward."""
+
+    def __init__(self, size: QFormerSize, looks_at_tokens: bool) -> None:
+        super().__init__()
+        self.dropout = size.dropout
+        self.attention = Attention(size.hidden, size.hidden, size.heads, size.dropout)
+        self.cross_attention = (
+            Attention(size.hidden, size.token_width, size.heads, size.dropout) if looks_at_tokens else None
+        )
+        self.widen = nn.Linear(size.hidden, 4 * size.hidden)
+        self.narrow = nn.Linear(4 * size.hidden, size.hidden)
+        self.norm = nn.LayerNorm(size.hidden, eps=1e-12)
+
+    def forward(self, states: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        states = self.attention(states, states)
+        if self.cross_attention is not None:
+            states = self.cross_attention(states, tokens, mask)
+        return self.norm(states + dropout(self.narrow(gelu(self.widen(states))), self.dropout, self.training))
+
+
+class QFormer(nn.Module):
+    """Token features (b, t, token_width) and their mask (b, t) to image features (b, image_width), unit norm."""
+
+    def __init__(self, size: QFormerSize) -> None:
+        super().__init__()
+        self.size = size
+        self.queries = nn.Parameter(torch.randn(1, size.queries, size.hidden) * 0.02)
+        self.norm = nn.LayerNorm(size.hidden, eps=1e-12)
+        frequency = size.cross_attention_frequency
+        self.layers = nn.ModuleList(Layer(size, index % frequency == 0) for index in range(size.layers))
+        for module in self.layers.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        self.project = nn.Linear(size.hidden, size.image_width)
+
+    def states(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """The queries' last states (b, queries, hidden)."""
+        may_look = mask.bool()[:, None, None]
+        states = dropout(self.norm(self.queries), self.size.dropout, self.training).expand(len(tokens), -1, -1)
+        for layer in self.layers:
+            states = layer(states, tokens, may_look)
+        return states
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        return normalize(self.project(self.states(tokens, mask).mean(1)), dim=-1)
+
+    def metadata(self) -> dict[str, str]:
+        """The sizes, as a safetensors file keeps them."""
+        return {k: str(v) for k, v in asdict(self.size).items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, str]) -> QFormer:
+        """The same sizes again, weights at random."""
+        fields: dict[str, Any] = {k: int(metadata[k]) for k in QFormerSize.__dataclass_fields__ if k != "dropout"}
+        return cls(QFormerSize(**fields, dropout=float(metadata["dropout"])))
+
+
+def pad_tokens(tokens: Tensor, offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Texts `rows` (b,) of a ragged table as (b, longest, width) float32 and their mask (b, longest) int64.
+
+    tokens (total, width), offsets (u + 1,): text i is tokens[offsets[i] : offsets[i + 1]].
+    """
+    starts = offsets[rows]
+    lengths = offsets[rows + 1] - starts
+    steps = torch.arange(int(lengths.max()))
+    mask = steps < lengths[:, None]
+    where = (starts[:, None] + steps).clamp(max=len(tokens) - 1)
+    return tokens[where].float().masked_fill(~mask[..., None], 0), mask.long()
+
+
+def multi_positive_info_nce(texts: Tensor, images: Tensor, image_ids: Tensor, temperature: float) -> Tensor:
+    """InfoNCE (van den Oord et al., 2018), both directions, where rows of the same image are all positives.
+
+    texts, images (b, d) unit norm; image_ids (b,). The target is uniform over the positives (Khosla et al., 2020).
+    """
+    logits = texts @ images.T / temperature
+    positive = (image_ids[:, None] == image_ids).float()
+    target = positive / positive.sum(1, keepdim=True)  # symmetric: serves both directions
+    forward = -(target * log_softmax(logits, 1)).sum(1).mean()
+    backward = -(target * log_softmax(logits.T, 1)).sum(1).mean()
+    return (forward + backward) / 2
+
+
+def conversion_loss(texts: Tensor, images: Tensor, image_ids: Tensor, info_nce: float, temperature: float) -> Tensor:
+    """(1 - mean cosine) + info_nce * multi-positive InfoNCE, for translated texts and true images (b, d)."""
+    loss = 1 - (texts * images).sum(1).mean()
+    if info_nce:
+        loss = loss + info_nce * multi_positive_info_nce(texts, images, image_ids, temperature)
+    return loss
+
+
+def retrieval_at(texts: Tensor, images: Tensor, true: Tensor, k: int) -> float:
+    """R@k in percent: how often texts (n, d) find their own image `true` (n,) among images (m, d) in the first k."""
+    scores = texts @ images.T
+    own = scores.gather(1, true[:, None])
+    # Nothing is greater than NaN: without the second part a diverged model would find everything.
+    found = ((scores > own).sum(1) < k) & own.squeeze(1).isfinite()
+    return float(found.float().mean() * 100)
+
+
+@torch.inference_mode()
+def translate(model: QFormer, tokens: Tensor, offsets: Tensor, batch: int = 512) -> Tensor:
+    """Translated features (u, d) float32, unit norm, of all texts of a ragged token table, in order of length."""
+    model.eval()
+    device = next(model.parameters()).device
+    order = (offsets[1:] - offsets[:-1]).argsort(stable=True)
+    out = torch.empty(len(order), model.size.image_width)
+    for rows in order.split(batch):
+        padded, mask = pad_tokens(tokens, offsets, rows)
+        out[rows] = model(padded.to(device), mask.to(device)).float().cpu()
+    return out

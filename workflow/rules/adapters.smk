@@ -1,0 +1,160 @@
+"""Adapters: one linear layer per cell, all seeds of a cell in one job."""
+
+
+rule plan_images:
+    """Per seed, the order in which training images are kept."""
+    input:
+        records=f"{RESULTS}/records/images.csv",
+        code=get_code("plan_images"),
+    output:
+        f"{RESULTS}/plans/{{sampling}}.json",
+    log:
+        f"{RESULTS}/logs/plan_images/{{sampling}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plan_images/{{sampling}}.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        seeds=lookup(dpath="sweep/seeds", within=config),
+    shell:
+        """
+        python -m fieldguide.plan_images \
+            --records {input.records:q} \
+            --sampling {wildcards.sampling} \
+            --seeds {params.seeds} \
+            --out {output:q} &>{log:q}
+        """
+
+
+rule tune_adapter:
+    """Choose learning rate and weight decay on held-out training images, once for all cells of a recipe."""
+    input:
+        records=f"{RESULTS}/records/images.csv",
+        images=f"{RESULTS}/features/{BACKBONE}/images/target.safetensors",
+        tables=expand(f"{RESULTS}/texts/{{source}}.csv", source=get_sources()),
+        translated=expand(
+            f"{RESULTS}/translated/{BACKBONE}/{{{{translator}}}}/{{source}}.safetensors",
+            source=get_sources(),
+        ),
+        code=get_code("tune_adapter"),
+    output:
+        f"{RESULTS}/tuning/{BACKBONE}/{{translator}}/{{recipe}}/{{budget}}.json",
+    log:
+        f"{RESULTS}/logs/tune_adapter/{{translator}}/{{recipe}}/{{budget}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tune_adapter/{{translator}}/{{recipe}}/{{budget}}.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: lookup(dpath="threads/adapter", within=config)
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        adapter=lookup(dpath="adapter", within=config),
+        sources=get_source_options,
+        threads=lookup(dpath="threads/adapter", within=config),
+    shell:
+        """
+        python -m fieldguide.tune_adapter \
+            --records {input.records:q} \
+            --images {input.images:q} \
+            {params.sources} \
+            --learning-rates {params.adapter[learning_rates]} \
+            --weight-decays {params.adapter[weight_decays]} \
+            --budget {wildcards.budget} \
+            --amount {params.adapter[amount]} \
+            --batch {params.adapter[batch]} \
+            --validation {params.adapter[validation]} \
+            --seeds {params.adapter[tuning_seeds]} \
+            --threads {params.threads} \
+            --out {output:q} &>{log:q}
+        """
+
+
+rule train_adapter:
+    """Train and score one cell: a ratio, a text source, a sampling and a redraw."""
+    input:
+        records=f"{RESULTS}/records/images.csv",
+        images=f"{RESULTS}/features/{BACKBONE}/images/target.safetensors",
+        plan=f"{RESULTS}/plans/{{sampling}}.json",
+        tuning=f"{RESULTS}/tuning/{BACKBONE}/{checked.sweep.translator}/{{recipe}}/{{budget}}.json",
+        texts=get_cell_texts,
+        code=get_code("train_adapter"),
+    output:
+        result=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.json",
+        weights=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.safetensors",
+    log:
+        f"{RESULTS}/logs/train_adapter/{CELL}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_adapter/{CELL}.tsv"
+    wildcard_constraints:
+        translator="|".join(["none", *checked.translators]),
+        source="|".join(["none", *checked.texts]),
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: lookup(dpath="threads/adapter", within=config)
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        adapter=lookup(dpath="adapter", within=config),
+        seeds=lookup(dpath="sweep/seeds", within=config),
+        source=get_cell_source,
+        threads=lookup(dpath="threads/adapter", within=config),
+    shell:
+        """
+        python -m fieldguide.train_adapter \
+            --records {input.records:q} \
+            --images {input.images:q} \
+            --plan {input.plan:q} \
+            --tuning {input.tuning:q} \
+            {params.source} \
+            --translator {wildcards.translator} \
+            --ratio {wildcards.ratio} \
+            --redraw {wildcards.redraw} \
+            --seeds {params.seeds} \
+            --budget {wildcards.budget} \
+            --amount {params.adapter[amount]} \
+            --batch {params.adapter[batch]} \
+            --threads {params.threads} \
+            --weights {output.weights:q} \
+            --out {output.result:q} &>{log:q}
+        """
+
+
+rule probe_features:
+    """scikit-learn's logistic regression on image features alone: what the thesis recipe should come near."""
+    input:
+        records=f"{RESULTS}/records/images.csv",
+        images=f"{RESULTS}/features/{BACKBONE}/images/target.safetensors",
+        cells=[get_cell("none", "none", "class-wise", "fixed", ratio) for ratio in (100, 10)],
+        code=get_code("probe_features"),
+    output:
+        f"{RESULTS}/tables/probe.csv",
+    log:
+        f"{RESULTS}/logs/probe_features/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/probe_features/all.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: lookup(dpath="threads/encode", within=config)
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        seeds=lookup(dpath="sweep/seeds", within=config),
+        threads=lookup(dpath="threads/encode", within=config),
+    shell:
+        """
+        python -m fieldguide.probe_features \
+            --records {input.records:q} \
+            --images {input.images:q} \
+            --cells {input.cells:q} \
+            --seeds {params.seeds} \
+            --threads {params.threads} \
+            --out {output:q} &>{log:q}
+        """

@@ -1,0 +1,166 @@
+"""From raw archives to records: tables of images, classes, splits and pairs."""
+
+if IS_AVIARY:
+
+    rule render_aviary:
+        """Render the aviary: the four archives in the layouts of the real ones."""
+        input:
+            code=get_code("render_aviary"),
+        output:
+            cub=f"{RESULTS}/raw/CUB_200_2011.tgz",
+            reed=f"{RESULTS}/raw/reed_text_c10.tgz",
+            coco_images=f"{RESULTS}/raw/train2017.zip",
+            coco_annotations=f"{RESULTS}/raw/annotations_trainval2017.zip",
+            truth=f"{RESULTS}/raw/truth.json",
+        log:
+            f"{RESULTS}/logs/render_aviary/all.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/render_aviary/all.tsv"
+        conda:
+            "../../envs/fieldguide.yaml"
+        threads: 2
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            aviary=lookup(dpath="aviary", within=config),
+            out=subpath(output.cub, parent=True),
+        shell:
+            """
+            python -m fieldguide.render_aviary \
+                --seed {params.aviary[seed]} \
+                --species {params.aviary[species]} \
+                --train-per-class {params.aviary[train_per_class]} \
+                --test-per-class {params.aviary[test_per_class]} \
+                --world-images {params.aviary[world_images]} \
+                --captions-per-world-image {params.aviary[captions_per_world_image]} \
+                --bird-share {params.aviary[bird_share]} \
+                --workers {threads} \
+                --out {params.out:q} &>{log:q}
+            """
+
+else:
+
+    localrules:
+        download_archive,
+
+    rule download_archive:
+        """Bring a raw archive to its configured place."""
+        input:
+            code=get_code("download_archive"),
+        output:
+            "{path}",
+        log:
+            f"{RESULTS}/logs/download_archive/{{path}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/download_archive/{{path}}.tsv"
+        wildcard_constraints:
+            path="|".join(map(re.escape, get_missing_archives())) or "(?!)",
+        conda:
+            "../../envs/fieldguide.yaml"
+        threads: 1
+        resources:
+            mem_mb=500,
+            runtime=1440,
+        params:
+            archive=lambda wildcards: get_archive_settings(wildcards.path),
+        shell:
+            """
+            python -m fieldguide.download_archive \
+                --out {output:q} \
+                --urls {params.archive[urls]} \
+                --md5={params.archive[md5]:q} \
+                --sha256={params.archive[sha256]:q} \
+                --by-hand={params.archive[by_hand]:q} &>{log:q}
+            """
+
+
+rule unpack_archive:
+    """Unpack the CUB or the Reed archive."""
+    input:
+        archive=get_archive,
+        code=get_code("unpack_archive"),
+    output:
+        directory(f"{RESULTS}/unpacked/{{archive}}"),
+    log:
+        f"{RESULTS}/logs/unpack_archive/{{archive}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/unpack_archive/{{archive}}.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        folder=lambda wildcards: {"cub": "CUB_200_2011", "reed": "text_c10"}[wildcards.archive],
+    shell:
+        """
+        python -m fieldguide.unpack_archive \
+            --archive {input.archive:q} \
+            --folder {params.folder:q} \
+            --out {output:q} &>{log:q}
+        """
+
+
+rule index_images:
+    """List the target's images with class and split; every image must open."""
+    input:
+        root=f"{RESULTS}/unpacked/cub",
+        code=get_code("index_images"),
+    output:
+        images=f"{RESULTS}/records/images.csv",
+        classes=f"{RESULTS}/records/classes.csv",
+    log:
+        f"{RESULTS}/logs/index_images/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/index_images/all.tsv"
+    priority: 1  # encoders wait for it
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    shell:
+        """
+        python -m fieldguide.index_images \
+            --root {input.root:q} \
+            --workers {threads} \
+            --images-out {output.images:q} \
+            --classes-out {output.classes:q} &>{log:q}
+        """
+
+
+rule index_pairs:
+    """List the world's image/caption pairs; every image must open."""
+    input:
+        images=get_world_images,
+        annotations=get_world_annotations,
+        code=get_code("index_pairs"),
+    output:
+        f"{RESULTS}/records/pairs.csv",
+    log:
+        f"{RESULTS}/logs/index_pairs/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/index_pairs/all.tsv"
+    priority: 1  # encoders wait for it
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        world=lookup(dpath="world", within=config),
+    shell:
+        """
+        python -m fieldguide.index_pairs \
+            --images {input.images:q} \
+            --annotations {input.annotations:q} \
+            --split {params.world[split]:q} \
+            --limit {params.world[images]} \
+            --seed {params.world[seed]} \
+            --workers {threads} \
+            --out {output:q} &>{log:q}
+        """

@@ -1,0 +1,110 @@
+"""The comparison table and its figure, and pictures of the data."""
+
+
+localrules:
+    tabulate_accuracy,
+    plot_accuracy,
+
+
+rule tabulate_accuracy:
+    """The comparison table: tidy, and in the thesis's shape."""
+    input:
+        cells=get_cells(),
+        published=get_published(),
+        code=get_code("tabulate_accuracy"),
+        template=get_own_path(CHECKOUT / "src/fieldguide/templates/accuracy.html.j2"),
+    output:
+        csv=report(f"{RESULTS}/tables/accuracy.csv", category="Accuracy"),
+        md=f"{RESULTS}/tables/accuracy.md",
+        tex=f"{RESULTS}/tables/accuracy.tex",
+        html=report(f"{RESULTS}/tables/accuracy.html", category="Accuracy"),
+    log:
+        f"{RESULTS}/logs/tabulate_accuracy/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tabulate_accuracy/all.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dataset=lookup(dpath="dataset/name", within=config),
+        notes=get_notes(),
+        published=get_published_option("--columns-published"),
+    shell:
+        """
+        python -m fieldguide.tabulate_accuracy \
+            --cells {input.cells:q} \
+            --dataset {params.dataset:q} \
+            {params.published} \
+            {params.notes} \
+            --csv {output.csv:q} \
+            --md {output.md:q} \
+            --tex {output.tex:q} \
+            --html {output.html:q} &>{log:q}
+        """
+
+
+rule plot_accuracy:
+    """Accuracy by share of images, a panel per variant."""
+    input:
+        csv=f"{RESULTS}/tables/accuracy.csv",
+        published=get_published(),
+        code=get_code("plot_accuracy"),
+    output:
+        report(f"{RESULTS}/figures/accuracy.svg", category="Accuracy"),
+    log:
+        f"{RESULTS}/logs/plot_accuracy/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_accuracy/all.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        note=get_notes(),
+        published=get_published_option("--published"),
+    shell:
+        """
+        python -m fieldguide.plot_accuracy \
+            --csv {input.csv:q} \
+            {params.published} \
+            {params.note} \
+            --svg {output:q} &>{log:q}
+        """
+
+
+if IS_AVIARY:
+
+    localrules:
+        draw_birds,
+
+    rule draw_birds:
+        """A sheet of the aviary's species: male, female and juvenile."""
+        input:
+            code=get_code("draw_birds"),
+        output:
+            report(f"{RESULTS}/figures/birds.png", category="Data"),
+        log:
+            f"{RESULTS}/logs/draw_birds/all.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/draw_birds/all.tsv"
+        conda:
+            "../../envs/fieldguide.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            seed=lookup(dpath="aviary/seed", within=config),
+            species=lookup(dpath="aviary/species", within=config),
+        shell:
+            """
+            python -m fieldguide.draw_birds \
+                --seed {params.seed} \
+                --species {params.species} \
+                --out {output:q} &>{log:q}
+            """

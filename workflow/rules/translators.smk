@@ -1,0 +1,89 @@
+"""Translators: text features to image features, learnt on the world's pairs only."""
+
+
+rule train_qformer:
+    """Train the Q-Former; held-out images choose the checkpoint."""
+    input:
+        pairs=f"{RESULTS}/records/pairs.csv",
+        images=f"{RESULTS}/features/{BACKBONE}/images/world.safetensors",
+        texts=f"{RESULTS}/features/{BACKBONE}/texts/world.safetensors",
+        code=get_code("train_qformer"),
+    output:
+        translator=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/translator.safetensors",
+        curve=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/curve.csv",
+        figure=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/curve.svg",
+    log:
+        f"{RESULTS}/logs/train_qformer/{{translator}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_qformer/{{translator}}.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: lookup(dpath="threads/translator", within=config)
+    resources:
+        mem_mb=32000,
+        runtime=720,
+        gpu=GPU,
+    params:
+        q=lookup(dpath="translators/{translator}", within=config),
+        exclude=lambda wildcards: checked.translators[wildcards.translator].exclude,
+        out=subpath(output.translator, parent=True),
+        threads=lookup(dpath="threads/translator", within=config),
+    shell:
+        """
+        python -m fieldguide.train_qformer \
+            --pairs {input.pairs:q} \
+            --images {input.images:q} \
+            --texts {input.texts:q} \
+            --exclude={params.exclude:q} \
+            --queries {params.q[queries]} \
+            --layers {params.q[layers]} \
+            --hidden {params.q[hidden]} \
+            --heads {params.q[heads]} \
+            --cross-attention-frequency {params.q[cross_attention_frequency]} \
+            --dropout {params.q[dropout]} \
+            --steps {params.q[steps]} \
+            --batch {params.q[batch]} \
+            --lr {params.q[lr]} \
+            --warmup {params.q[warmup]} \
+            --weight-decay {params.q[weight_decay]} \
+            --info-nce {params.q[info_nce]} \
+            --temperature {params.q[temperature]} \
+            --held-out {params.q[held_out]} \
+            --evaluate-every {params.q[evaluate_every]} \
+            --seed {params.q[seed]} \
+            --threads {params.threads} \
+            --out {params.out:q} &>{log:q}
+        """
+
+
+rule translate_texts:
+    """A source's text features as the image features they would have had."""
+    input:
+        translator=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/translator.safetensors",
+        texts=f"{RESULTS}/features/{BACKBONE}/texts/{{source}}.safetensors",
+        table=f"{RESULTS}/texts/{{source}}.csv",
+        code=get_code("translate_texts"),
+    output:
+        f"{RESULTS}/translated/{BACKBONE}/{{translator}}/{{source}}.safetensors",
+    log:
+        f"{RESULTS}/logs/translate_texts/{{translator}}/{{source}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/translate_texts/{{translator}}/{{source}}.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: lookup(dpath="threads/translator", within=config)
+    resources:
+        mem_mb=8000,
+        runtime=60,
+        gpu=GPU,
+    params:
+        threads=lookup(dpath="threads/translator", within=config),
+    shell:
+        """
+        python -m fieldguide.translate_texts \
+            --translator {input.translator:q} \
+            --texts {input.texts:q} \
+            --table {input.table:q} \
+            --threads {params.threads} \
+            --out {output:q} &>{log:q}
+        """
