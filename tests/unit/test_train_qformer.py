@@ -1,0 +1,327 @@
+"""Training a Q-Former on a planted world, and translating with it: from files to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from fieldguide import qformer, translate_texts
+from fieldguide.errors import FieldguideError
+from fieldguide.features import read_features, save_features
+from fieldguide.files import read_csv, write_csv
+from fieldguide.qformer import QFormer, retrieval_at, translate
+from fieldguide.records import PAIR_COLUMNS, TEXT_COLUMNS
+from fieldguide.train_qformer import CURVE_COLUMNS, excluded_images, main, split_images
+from tests.tiny_data import refusal, said
+
+THINGS = ("dog", "bus", "kite", "bird", "cup", "boat")
+FILLERS = ("a", "the", "seen", "near", "on", "of")
+WIDTH = 8
+IMAGES, CAPTIONS = 60, 2
+
+Rng = torch.Generator
+
+
+def unit(*shape: int, seed: int) -> torch.Tensor:
+    return normalize(torch.randn(*shape, generator=Rng().manual_seed(seed)), dim=-1)
+
+
+WORDS = dict(zip(THINGS + FILLERS, unit(len(THINGS) + len(FILLERS), WIDTH, seed=0), strict=True))
+PICTURES = dict(
+    zip(
+        THINGS,
+        torch.stack([WORDS[thing] for thing in THINGS])
+        @ torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=Rng().manual_seed(1)))[0],
+        strict=True,
+    )
+)
+"""What a picture of a thing looks like: its word's token, turned."""
+
+
+def captions_of(number: int) -> list[str]:
+    """Captions of an image: its thing among fillers, at any place."""
+    rng = np.random.default_rng(number)
+    sentences = []
+    for _ in range(CAPTIONS):
+        words = rng.choice(FILLERS, int(rng.integers(2, 5))).tolist()
+        words.insert(int(rng.integers(len(words) + 1)), THINGS[number % len(THINGS)])
+        sentences.append(" ".join(words))
+    return sentences
+
+
+def text_tensors(texts: list[str]) -> dict[str, torch.Tensor]:
+    """Token features as `encode_texts` writes them: a token a word, equal texts once."""
+    distinct = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    lengths = [len(text.split()) for text in distinct]
+    return {
+        "pooled": unit(len(distinct), WIDTH, seed=2),
+        "tokens": torch.stack([WORDS[word] for text in distinct for word in text.split()]).half(),
+        "offsets": torch.tensor([0, *lengths]).cumsum(0),
+        "rows": torch.tensor([distinct[text] for text in texts]),
+    }
+
+
+def write_pairs(folder: Path, spoil: str = "") -> None:
+    """Pairs, their image features and their text features; `spoil` makes that thing's images and captions NaN."""
+    rows = [
+        {"pair_id": str(CAPTIONS * i + n), "image_id": str(i), "path": f"{i}.jpg", "caption": caption}
+        for i in range(IMAGES)
+        for n, caption in enumerate(captions_of(i))
+    ]
+    write_csv(folder / "pairs.csv", PAIR_COLUMNS, rows)
+    captions = [row["caption"] for row in rows]
+    images = torch.stack([PICTURES[THINGS[i % len(THINGS)]] for i in range(IMAGES)])
+    tensors = text_tensors(captions)
+    if spoil:
+        images[THINGS.index(spoil) :: len(THINGS)] = float("nan")
+        for text, row in zip(captions, tensors["rows"].tolist(), strict=True):
+            if spoil in text.split():
+                tensors["tokens"][tensors["offsets"][row] : tensors["offsets"][row + 1]] = float("nan")
+    save_images(folder, images)
+    save_features(folder / "texts.safetensors", tensors, captions, "tiny_1", {"kind": "text"})
+
+
+def save_images(folder: Path, features: torch.Tensor, backbone: str = "tiny_1") -> None:
+    ids = [str(i) for i in range(IMAGES)]
+    save_features(folder / "images.safetensors", {"features": features}, ids, backbone, {"kind": "image"})
+
+
+def argv(folder: Path, *more: object, out: str = "out") -> list[str]:
+    """The command line of a short training; what is given again overrides."""
+    given = ["--pairs", folder / "pairs.csv", "--images", folder / "images.safetensors"]
+    given += ["--texts", folder / "texts.safetensors", "--out", folder / out]
+    given += ["--queries", 2, "--layers", 1, "--hidden", 32, "--heads", 2, "--cross-attention-frequency", 1]
+    given += ["--steps", 12, "--batch", 32, "--lr", 3e-3, "--warmup", 2, "--held-out", 0.2, "--evaluate-every", 5]
+    return [str(word) for word in (*given, *more)]
+
+
+def trained(folder: Path, *more: object, out: str = "out") -> tuple[bytes, list[dict[str, str]]]:
+    """The translator's bytes and its curve."""
+    main(argv(folder, *more, out=out))
+    return (folder / out / "translator.safetensors").read_bytes(), read_csv(folder / out / "curve.csv", CURVE_COLUMNS)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    write_pairs(tmp_path)
+    return tmp_path
+
+
+# ---------------------------------------------------------------- which pairs
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=60), st.floats(0.01, 0.99), st.integers(0, 2**31))
+def test_whole_images_are_held_out(image_of: list[int], share: float, seed: int) -> None:
+    rows = np.array([*image_of, 31, 32])
+    images = len(np.unique(rows))
+    fit, held = split_images(rows, share, seed)
+    assert not set(rows[fit]) & set(rows[held])
+    assert set(rows[fit]) | set(rows[held]) == set(rows)
+    # Every pair of a training image, and of each held-out image the first one.
+    assert fit.tolist() == [i for i, image in enumerate(rows) if image not in set(rows[held])]
+    assert held.tolist() == [rows.tolist().index(image) for image in rows[held]]
+    assert len(held) == min(max(1, round(share * images)), images - 1)
+
+
+def test_another_seed_holds_out_other_images() -> None:
+    image_of = np.arange(40)
+    assert split_images(image_of, 0.2, 0)[1].tolist() == split_images(image_of, 0.2, 0)[1].tolist()
+    assert len({tuple(split_images(image_of, 0.2, seed)[1]) for seed in range(5)}) == 5
+
+
+def test_excluded_images() -> None:
+    captions = [("1", "A Bird."), ("1", "a tree"), ("2", "birdie"), ("3", "two birds"), ("4", "a cat")]
+    rows = [{"image_id": image_id, "caption": caption} for image_id, caption in captions]
+    assert excluded_images(rows, r"\bbirds?\b") == {"1", "3"}
+    with pytest.raises(FieldguideError, match=r"--exclude '\(': is not a regular expression"):
+        excluded_images(rows, "(")
+
+
+# ---------------------------------------------------------------- training
+
+
+def test_a_planted_world_is_learnt(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = said(main, capsys, *argv(world, "--steps", 200, "--evaluate-every", 50))
+    curve = read_csv(world / "out" / "curve.csv", CURVE_COLUMNS)
+    assert [int(row["step"]) for row in curve] == [50, 100, 150, 200]
+    first, last = curve[0], curve[-1]
+    assert float(last["train_loss"]) < float(first["train_loss"])
+    assert float(last["heldout_cosine"]) > 0.9
+    assert float(last["heldout_r1"]) > 90  # chance is 17
+    assert "200 steps over 96 pairs" in log
+    assert "<svg" in (world / "out" / "curve.svg").read_text()
+    # The file holds a model that translates captions nobody trained on.
+    state, about = read_features(world / "out" / "translator.safetensors")
+    model = QFormer.from_metadata(about)
+    model.load_state_dict(state)
+    texts = [f"{filler} the {thing} {filler} on" for thing in THINGS for filler in FILLERS]
+    tensors = text_tensors(texts)
+    truth = torch.arange(len(texts)) // len(FILLERS)
+    translated = translate(model, tensors["tokens"], tensors["offsets"])[tensors["rows"]]
+    assert retrieval_at(translated, torch.stack(list(PICTURES.values())), truth, 1) > 90
+    assert about["translator"] == "qformer" and about["backbone"] == "tiny_1"
+
+
+@pytest.mark.parametrize(("steps", "every", "told"), [(12, 5, [5, 10, 12]), (10, 5, [5, 10]), (3, 100, [3])])
+def test_the_curves_steps(world: Path, steps: int, every: int, told: list[int]) -> None:
+    _, curve = trained(world, "--steps", steps, "--evaluate-every", every)
+    assert [int(row["step"]) for row in curve] == told
+
+
+@pytest.mark.parametrize("scores", [(10, 90, 50), (90, 10, 50), (10, 50, 90), (50, 50, 50)])
+def test_the_best_checkpoint_is_kept(world: Path, monkeypatch: pytest.MonkeyPatch, scores: tuple[float, ...]) -> None:
+    looks: list[torch.Tensor] = []
+
+    def scripted(texts: torch.Tensor, *_: object) -> float:
+        looks.append(texts)
+        return scores[len(looks) - 1]
+
+    monkeypatch.setattr(qformer, "retrieval_at", scripted)
+    _, curve = trained(world, "--steps", 15, "--evaluate-every", 5)
+    assert [float(row["heldout_r1"]) for row in curve] == list(scores)
+    # Of equal retrieval, the better cosine.
+    cosines = [float(row["heldout_cosine"]) for row in curve]
+    best = max(range(3), key=lambda i: (scores[i], cosines[i]))
+    state, about = read_features(world / "out" / "translator.safetensors")
+    model = QFormer.from_metadata(about)
+    model.load_state_dict(state)
+    rows = read_csv(world / "pairs.csv", PAIR_COLUMNS)
+    _, held = split_images(np.array([int(row["image_id"]) for row in rows]), 0.2, 0)
+    tensors = text_tensors([row["caption"] for row in rows])
+    kept = translate(model, tensors["tokens"], tensors["offsets"])[tensors["rows"][torch.from_numpy(held)]]
+    for number, look in enumerate(looks):
+        assert torch.allclose(kept, look, atol=1e-5) == (number == best)
+
+
+def test_held_out_images_are_never_trained_on(world: Path) -> None:
+    one_look = ("--evaluate-every", 100)  # at the end: with one checkpoint the held-out images choose nothing
+    before, curve = trained(world, *one_look)
+    images, _ = read_features(world / "images.safetensors")
+    rows = read_csv(world / "pairs.csv", PAIR_COLUMNS)
+    image_of = np.array([int(row["image_id"]) for row in rows])
+    _, held = split_images(image_of, 0.2, 0)
+    features = images["features"].clone()
+    features[image_of[held]] = unit(len(held), WIDTH, seed=9)
+    save_images(world, features)
+    after, other = trained(world, *one_look)
+    assert after == before
+    assert other[0]["train_loss"] == curve[0]["train_loss"]
+    assert other[0]["heldout_cosine"] != curve[0]["heldout_cosine"]
+    # The test can fail: a training image that is changed does change the model.
+    features[np.setdiff1d(image_of, image_of[held])[0]] = unit(1, WIDTH, seed=9)[0]
+    save_images(world, features)
+    assert trained(world, *one_look)[0] != before
+
+
+def test_same_seed_same_bytes(world: Path) -> None:
+    runs = [trained(world, "--dropout", 0.1, "--seed", seed, out=f"{n}") for n, seed in enumerate((0, 0, 1))]
+    assert runs[0] == runs[1]
+    assert runs[0][0] != runs[2][0]
+    pictures = [(world / name / "curve.svg").read_bytes() for name in ("0", "1")]
+    assert pictures[0] == pictures[1]
+
+
+def test_excluded_images_are_never_read(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unspoilt = trained(world, "--exclude", r"\bbirds?\b")
+    assert unspoilt[0] != trained(world)[0]
+    write_pairs(world, spoil="bird")
+    log = said(main, capsys, *argv(world, "--exclude", r"\bbirds?\b"))
+    assert "left out 10 of 60 images" in log
+    assert ((world / "out" / "translator.safetensors").read_bytes()) == unspoilt[0]
+    assert read_csv(world / "out" / "curve.csv", CURVE_COLUMNS) == unspoilt[1]
+
+
+def test_a_batch_larger_than_the_pairs(world: Path) -> None:
+    _, curve = trained(world, "--batch", 1000)
+    assert all(np.isfinite(float(value)) for row in curve for value in row.values())
+
+
+def refused(world: Path, *more: object) -> str:
+    sentence = refusal(main, *argv(world, *more))
+    assert not (world / "out").exists()
+    return sentence
+
+
+def test_bad_input_is_refused(world: Path) -> None:
+    assert "--exclude '(': is not a regular expression" in refused(world, "--exclude", "(")
+    assert "pairs.csv: fewer than two images" in refused(world, "--exclude", ".")
+    assert f"{world / 'no.csv'}: No such file" in refused(world, "--pairs", world / "no.csv")
+    features, _ = read_features(world / "images.safetensors")
+    save_images(world, features["features"], "other_1")
+    sentence = refused(world)
+    assert "texts.safetensors is of backbone tiny_1" in sentence and "of other_1" in sentence
+
+
+def test_a_training_that_diverges_is_told(world: Path) -> None:
+    write_pairs(world, spoil="bird")
+    assert "the training diverged before step 5; try a smaller --lr than 0.003" in refused(world)
+
+
+# ---------------------------------------------------------------- translating
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("translator")
+    write_pairs(folder)
+    trained(folder)
+    return folder / "out" / "translator.safetensors"
+
+
+TEXTS = ["a dog", "the kite near the boat", "a dog", "cup"]
+
+
+def write_texts(folder: Path, texts: list[str], backbone: str = "tiny_1") -> list[str]:
+    """A text table and its features; returns the command line that translates them."""
+    rows = [dict(zip(TEXT_COLUMNS, ("1", "", "", "", text), strict=True)) for text in texts]
+    write_csv(folder / "reed.csv", TEXT_COLUMNS, rows)
+    save_features(folder / "texts.safetensors", text_tensors(texts), texts, backbone, {"kind": "text"})
+    given = [
+        "--texts",
+        folder / "texts.safetensors",
+        "--table",
+        folder / "reed.csv",
+        "--out",
+        folder / "out.safetensors",
+    ]
+    return [str(word) for word in given]
+
+
+def translated(folder: Path) -> tuple[torch.Tensor, dict[str, str]]:
+    tensors, about = read_features(folder / "out.safetensors", [row["text"] for row in read_table(folder)])
+    return tensors["features"], about
+
+
+def read_table(folder: Path) -> list[dict[str, str]]:
+    return read_csv(folder / "reed.csv", ("text",))
+
+
+def test_translated_rows_follow_the_table(translator: Path, tmp_path: Path) -> None:
+    translate_texts.main(["--translator", str(translator), *write_texts(tmp_path, TEXTS)])
+    features, about = translated(tmp_path)
+    assert features.shape == (4, WIDTH) and about["backbone"] == "tiny_1"
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(4))
+    assert torch.equal(features[0], features[2])
+    for row, text in enumerate(TEXTS):
+        translate_texts.main(["--translator", str(translator), *write_texts(tmp_path / str(row), [text])])
+        torch.testing.assert_close(translated(tmp_path / str(row))[0][0], features[row], atol=1e-6, rtol=0)
+
+
+def test_what_cannot_be_translated_is_refused(translator: Path, tmp_path: Path) -> None:
+    def refused_with(model: Path, given: list[str]) -> Any:
+        return refusal(translate_texts.main, "--translator", model, *given)
+
+    sentence = refused_with(translator, write_texts(tmp_path, TEXTS, "other_1"))
+    assert "texts.safetensors is of backbone other_1" in sentence and "of tiny_1" in sentence
+    given = write_texts(tmp_path, TEXTS)
+    assert "is no translator that this version knows" in refused_with(tmp_path / "texts.safetensors", given)
+    write_csv(tmp_path / "reed.csv", ("text",), [{"text": "another"}])
+    assert "texts.safetensors: was made for other rows" in refused_with(translator, given)
+    assert not (tmp_path / "out.safetensors").exists()
