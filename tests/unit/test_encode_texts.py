@@ -1,0 +1,119 @@
+"""Texts through the backbone: each once, in any batch, cut ones reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fieldguide.backbone import LOCAL, backbone_key
+from fieldguide.encode_texts import encode_ids, main, tokenise
+from fieldguide.features import read_features
+from fieldguide.files import write_csv
+from tests.tiny_data import refusal, said
+from tests.unit.tiny_backbone import CONTEXT, KINDS, TEXTS, load
+
+ROWS = [TEXTS[0], TEXTS[3], TEXTS[1], TEXTS[3], TEXTS[2], TEXTS[0]]
+
+
+def argv(folder: Path, backbone: Path, rows: list[str], *more: object) -> list[str]:
+    """Write the table; the command line that encodes it."""
+    write_csv(folder / "texts.csv", ("text", "caption"), ({"text": row, "caption": row.split()[0]} for row in rows))
+    given = ["--model", f"{LOCAL}{backbone}", "--texts", folder / "texts.csv", "--out", folder / "texts.safetensors"]
+    return [str(word) for word in (*given, *more)]
+
+
+def encoded(folder: Path, rows: list[str]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    return read_features(folder / "texts.safetensors", rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_tokens_and_pooled_belong_to_their_texts(folders: dict[str, Path], kind: str, tmp_path: Path) -> None:
+    main(argv(tmp_path, folders[kind], ROWS))
+    tensors, about = encoded(tmp_path, ROWS)
+    distinct = list(dict.fromkeys(ROWS))
+    assert [distinct[row] for row in tensors["rows"].tolist()] == ROWS
+    assert tensors["pooled"].shape == (4, 8) and tensors["pooled"].dtype == torch.float32
+    assert tensors["tokens"].dtype == torch.float16
+    backbone = load(folders[kind])
+    offsets = tensors["offsets"].tolist()
+    assert offsets[0] == 0 and offsets[-1] == len(tensors["tokens"])
+    for number, text in enumerate(distinct):
+        ids, lengths, _ = tokenise(backbone, [text])
+        with torch.inference_mode():
+            pooled = backbone.model.encode_text(ids, normalize=True)[0]
+            inner = backbone.model.forward_intermediates(text=ids, text_indices=1, normalize_intermediates=True)
+        torch.testing.assert_close(tensors["pooled"][number], pooled, atol=1e-6, rtol=0)
+        tokens = tensors["tokens"][offsets[number] : offsets[number + 1]]
+        assert len(tokens) == int(lengths[0])
+        theirs = inner["text_intermediates"][-1][0, : len(tokens)]
+        torch.testing.assert_close(tokens.float(), theirs, atol=2e-3, rtol=1e-3)  # half precision
+    assert about["backbone"] == backbone_key(f"{LOCAL}{folders[kind]}")
+    assert (about["kind"], about["source"], about["count"]) == ("text", "texts", "6")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_batch_changes_nothing(folders: dict[str, Path], kind: str) -> None:
+    backbone = load(folders[kind])
+    ids, lengths, _ = tokenise(backbone, TEXTS)
+    pooled, tokens, offsets = encode_ids(backbone, ids, lengths, len(TEXTS))
+    for batch in (1, 2, 3, 100):
+        again = encode_ids(backbone, ids, lengths, batch)
+        torch.testing.assert_close(again[0], pooled, atol=1e-5, rtol=0)
+        torch.testing.assert_close(again[1], tokens, atol=2e-3, rtol=0)
+        assert torch.equal(again[2], offsets)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_texts_that_do_not_fit_are_reported(folders: dict[str, Path], kind: str) -> None:
+    backbone = load(folders[kind])
+    special = 2 if kind == "argmax" else 1  # a start token and an end token, or an end token
+    texts = ["bird" + " bird" * more for more in range(CONTEXT + 5)]
+    _, lengths, cut = tokenise(backbone, texts)
+    assert cut == texts[CONTEXT - special :]
+    if kind != "last":
+        assert lengths.tolist() == [min(more + 1 + special, CONTEXT) for more in range(CONTEXT + 5)]
+
+
+def test_a_cut_text_is_told_once(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = " ".join(["bird"] * 40)
+    log = said(main, capsys, *argv(tmp_path, folders["eos"], [long, TEXTS[3], long]))
+    assert "3 texts (2 distinct)" in log
+    assert f"1 texts exceed {CONTEXT} tokens and were cut, the first: bird bird" in log
+    assert "exceed" not in said(main, capsys, *argv(tmp_path, folders["eos"], [TEXTS[3]]))
+    # What is cut encodes as its first words do.
+    main(argv(tmp_path, folders["eos"], [long, " ".join(["bird"] * (CONTEXT - 1))]))
+    tensors, _ = read_features(tmp_path / "texts.safetensors")
+    torch.testing.assert_close(tensors["pooled"][0], tensors["pooled"][1])
+
+
+def test_another_column(folders: dict[str, Path], tmp_path: Path) -> None:
+    main(argv(tmp_path, folders["eos"], ROWS, "--column", "caption"))
+    tensors, _ = encoded(tmp_path, [row.split()[0] for row in ROWS])
+    assert tensors["rows"].tolist() == [0, 0, 1, 0, 0, 0]
+
+
+def test_many_texts_are_tokenised_in_chunks(folders: dict[str, Path]) -> None:
+    backbone = load(folders["eos"])
+    texts = [TEXTS[i % 2] for i in range(4100)]
+    ids, lengths, _ = tokenise(backbone, texts)
+    two, _, _ = tokenise(backbone, TEXTS[:2])
+    assert len(ids) == len(lengths) == 4100
+    assert torch.equal(ids[0::2], two[:1].expand(2050, -1)) and torch.equal(ids[1::2], two[1:].expand(2050, -1))
+
+
+def test_the_same_bytes_twice(folders: dict[str, Path], tmp_path: Path) -> None:
+    contents = []
+    for _ in range(2):
+        main(argv(tmp_path, folders["eos"], ROWS))
+        contents.append((tmp_path / "texts.safetensors").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_bad_input_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    given = argv(tmp_path, folders["eos"], [])
+    assert f"{tmp_path / 'texts.csv'}: holds no text" in refusal(main, *given)
+    assert "lacks the column(s) words" in refusal(main, *given, "--column", "words")
+    assert "open_clip knows no 'ViT-Q'" in refusal(main, *argv(tmp_path, folders["eos"], ROWS, "--model", "ViT-Q"))
+    assert not (tmp_path / "texts.safetensors").exists()
