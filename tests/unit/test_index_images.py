@@ -1,0 +1,183 @@
+"""CUB's lists: what is read, and every inconsistency refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fieldguide.files import read_csv
+from fieldguide.index_images import class_name, main
+from fieldguide.records import CLASS_COLUMNS, IMAGE_COLUMNS
+from tests.tiny_data import edit_lines, jpeg, refusal, said, write_cub
+
+Edit = Callable[[list[str]], list[str]]
+
+
+def argv(root: Path, out: Path) -> list[str]:
+    written = ["--images-out", str(out / "images.csv"), "--classes-out", str(out / "classes.csv")]
+    return ["--root", str(root), *written, "--workers", "2"]
+
+
+def refused(root: Path) -> str:
+    out = root.parent / "records"
+    sentence = refusal(main, *argv(root, out))
+    assert not out.exists()
+    return sentence
+
+
+def replaced(number: int, line: str) -> Edit:
+    """Line `number`, counted from 1, becomes `line`."""
+    return lambda lines: [*lines[: number - 1], line, *lines[number:]]
+
+
+def test_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_cub(tmp_path)
+    edit_lines(root / "images.txt", lambda lines: lines[::-1])
+    log = said(main, capsys, *argv(root, tmp_path))
+    images = read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)
+    assert [row["image_id"] for row in images] == [str(number) for number in range(1, 10)]
+    assert images[3] == {
+        "image_id": "4",
+        "path": "images/002.Laysan_Albatross/Laysan_Albatross_0001_1001.jpg",
+        "class_id": "2",
+        "split": "train",
+    }
+    assert [row["split"] for row in images] == ["train", "train", "test"] * 3
+    classes = read_csv(tmp_path / "classes.csv", CLASS_COLUMNS)
+    assert classes[0] == {
+        "class_id": "1",
+        "class_name": "Black footed Albatross",
+        "folder": "001.Black_footed_Albatross",
+    }
+    assert "3 classes, 9 images, 6 train and 3 test" in log
+
+
+def test_ids_are_sorted_as_numbers(tmp_path: Path) -> None:
+    main(argv(write_cub(tmp_path, train=4, test=2), tmp_path))
+    ids = [int(row["image_id"]) for row in read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)]
+    assert ids == sorted(ids) and ids[-1] == 18
+
+
+def test_windows_line_ends_and_blank_lines_are_read(tmp_path: Path) -> None:
+    root = write_cub(tmp_path)
+    main(argv(root, tmp_path / "one"))
+    for path in root.glob("*.txt"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    main(argv(root, tmp_path / "two"))
+    for name in ("images.csv", "classes.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "telling"),
+    [
+        (
+            "images.txt",
+            replaced(2, "1 001.Black_footed_Albatross/other.jpg"),
+            "line 2: the id 1 is given twice, first on line 1",
+        ),
+        (
+            "images.txt",
+            lambda lines: [*lines, "99 " + lines[0].split()[1]],
+            "Black_footed_Albatross_0001_1001.jpg has two ids, 1 and 99",
+        ),
+        ("images.txt", replaced(2, "x y.jpg"), "line 2: 'x y.jpg' is not an id and a value"),
+        ("images.txt", replaced(2, "2"), "line 2: '2' is not an id and a value"),
+        ("images.txt", lambda lines: [], "images.txt: is empty"),
+        ("images.txt", lambda lines: lines[1:], "ids that images.txt does not list (1): 1 (line 1)"),
+        (
+            "images.txt",
+            replaced(1, "1 002.Laysan_Albatross/Black_footed_Albatross_0001_1001.jpg"),
+            "folder of another class than their label's (1): line 1, image 1",
+        ),
+        ("images.txt", lambda lines: [*lines, "99 001.Black_footed_Albatross/z.jpg"], "lacks the class label of"),
+        (
+            "image_class_labels.txt",
+            lambda lines: lines[1:],
+            "lacks the class label of images listed in images.txt (1): 1 (",
+        ),
+        ("image_class_labels.txt", replaced(3, "3 4"), "one of classes.txt's 3 ids (1): line 3, image 3: 4"),
+        ("image_class_labels.txt", replaced(3, "3 0"), "line 3, image 3: 0"),
+        ("image_class_labels.txt", replaced(3, "3 3"), "labelled 3 (003.Sooty_Albatross)"),
+        ("image_class_labels.txt", lambda lines: [*lines, "99 1"], "99 (line 10)"),
+        ("image_class_labels.txt", lambda lines: [*lines, "1 2"], "line 10: the id 1 is given twice"),
+        (
+            "train_test_split.txt",
+            lambda lines: lines[:-1],
+            "lacks the split flag of images listed in images.txt (1): 9 (",
+        ),
+        ("train_test_split.txt", replaced(2, "2 2"), "1 (train) or 0 (test) (1): line 2, image 2: 2"),
+        ("train_test_split.txt", lambda lines: [*lines, "99 1"], "99 (line 10)"),
+        (
+            "train_test_split.txt",
+            lambda lines: ["1 0", "2 0", *lines[2:]],
+            "001.Black_footed_Albatross) has no training image",
+        ),
+        ("train_test_split.txt", replaced(9, "9 1"), "003.Sooty_Albatross) has no test image"),
+        ("classes.txt", lambda lines: [*lines, "4 003.Sooty_Albatross"], "003.Sooty_Albatross has two ids, 3 and 4"),
+        ("classes.txt", lambda lines: lines[:2], "line 7, image 7: 3; line 8"),
+    ],
+)
+def test_inconsistent_lists_are_refused(tmp_path: Path, name: str, edit: Edit, telling: str) -> None:
+    root = write_cub(tmp_path)
+    edit_lines(root / name, edit)
+    sentence = refused(root)
+    assert telling in sentence
+    assert str(root) in sentence
+
+
+@pytest.mark.parametrize("name", ["images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt"])
+def test_missing_lists_are_refused(tmp_path: Path, name: str) -> None:
+    root = write_cub(tmp_path)
+    (root / name).unlink()
+    assert f"{root / name}: is missing" in refused(root)
+    (root / name).write_bytes(b"1 \xff\xfe\xfa")
+    assert f"{root / name}: is not UTF-8" in refused(root)
+
+
+def test_all_missing_images_are_in_one_report(tmp_path: Path) -> None:
+    root = write_cub(tmp_path, train=9, test=1)
+    for path in root.rglob("*.jpg"):
+        path.unlink()
+    sentence = refused(root)
+    assert "lacks images that images.txt lists (30)" in sentence
+    assert sentence.count(".jpg") == 10 and "and 20 more" in sentence
+
+
+def test_all_damaged_images_are_in_one_report(tmp_path: Path) -> None:
+    root = write_cub(tmp_path)
+    paths = sorted(root.rglob("*.jpg"))
+    paths[0].write_bytes(b"")
+    paths[3].write_bytes(jpeg(1, 64)[:-900])
+    paths[5].write_bytes(b"<html>")
+    sentence = refused(root)
+    assert "images that do not open (3)" in sentence
+    assert all(paths[number].name in sentence for number in (0, 3, 5))
+    assert "0x" not in sentence
+
+
+def test_an_image_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    root = write_cub(tmp_path)
+    edit_lines(root / "images.txt", replaced(1, "1 ../../001.Black_footed_Albatross/x.jpg"))
+    assert "x.jpg" in refused(root)
+
+
+def test_classes_without_any_image_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_cub(tmp_path)
+    edit_lines(root / "classes.txt", lambda lines: ["200 200.Common_Yellowthroat", *lines])
+    assert "left out 1 classes without any image: 200.Common_Yellowthroat" in said(main, capsys, *argv(root, tmp_path))
+    assert [row["class_id"] for row in read_csv(tmp_path / "classes.csv", CLASS_COLUMNS)] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("001.Black_footed_Albatross", "Black footed Albatross"),
+        ("Laysan_Albatross", "Laysan Albatross"),
+        ("023.Brandt_Cormorant", "Brandt Cormorant"),
+    ],
+)
+def test_class_name(folder: str, name: str) -> None:
+    assert class_name(folder) == name
