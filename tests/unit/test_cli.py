@@ -1,0 +1,58 @@
+"""The `fieldguide` command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from fieldguide import __version__, cli
+
+
+def test_help_lists_every_stage_and_the_targets(capsys):
+    cli.main(["--help"])
+    told = capsys.readouterr().out
+    assert all(f"  {name} " in told for name in cli.find_stages())
+    assert "make demo" in told
+    assert "snakemake --cores all" in told
+    assert max(map(len, told.splitlines())) <= 120
+
+
+def test_help_imports_no_stage():
+    code = "import sys; from fieldguide import cli; cli.main(['--help']); print(*sys.modules, file=sys.stderr)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(answer.stderr.split()) & {"torch", "numpy", "snakemake", "fieldguide.stage"} == set()
+
+
+def test_version(capsys):
+    cli.main(["--version"])
+    assert capsys.readouterr().out == f"fieldguide {__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["print_table", "print-table"])
+def test_a_stage_gets_its_arguments(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([name, "--help"])
+    assert stop.value.code == 0
+    assert "--csv" in capsys.readouterr().out
+
+
+def test_a_misspelt_stage_is_told_with_the_closest_one(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["print_tabel"])
+    assert stop.value.code == 2
+    assert "did you mean print_table?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("doc", "sentence"),
+    [
+        ("Read it.", "Read it"),
+        ("Read Reed et al. and COCO. Then\nmore.\n\nAnd more.", "Read Reed et al. and COCO"),
+        ("Reads\nCUB-200-2011 v1.1 too", "Reads CUB-200-2011 v1.1 too"),
+        (None, ""),
+    ],
+)
+def test_first_sentence(doc, sentence):
+    assert cli.first_sentence(doc) == sentence

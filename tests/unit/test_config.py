@@ -1,0 +1,225 @@
+"""The configuration: what ships is valid, and what is wrong is told in one clear line."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from snakemake.utils import update_config
+
+from fieldguide.config import Config, check_config, main, merge, schema_text
+from fieldguide.errors import FieldguideError
+from tests.tiny_data import refusal
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
+
+
+def load(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+BASE = load(ROOT / "config.yaml")
+
+
+def merged(path: Path) -> dict[str, Any]:
+    return merge(copy.deepcopy(BASE), load(path))
+
+
+def refused(where: str, value: object = None) -> str:
+    """What is said of the configuration with one key set to a value, or left out."""
+    config = copy.deepcopy(BASE)
+    *path, last = where.split("/")
+    section: Any = config
+    for key in path:
+        section = section[key]
+    if value is None:
+        del section[last]
+    else:
+        section[last] = value
+    with pytest.raises(FieldguideError) as caught:
+        check_config(config)
+    sentence = str(caught.value)
+    assert "\n" not in sentence and sentence.startswith("config: ") and sentence.endswith("; see config/README.md")
+    return sentence.removeprefix("config: ").removesuffix("; see config/README.md")
+
+
+# ---------------------------------------------------------------- what ships
+
+
+def test_the_schema_is_the_models() -> None:
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), (
+        f"write it anew: python -m fieldguide.config --schema {SCHEMA.relative_to(ROOT)}"
+    )
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_what_ships_is_valid(path: Path) -> None:
+    config = merged(path)
+    assert check_config(config).dataset.name == path.stem
+    jsonschema.validate(config, load(SCHEMA))
+
+
+def test_the_default_is_the_thesis() -> None:
+    checked = check_config(BASE)
+    jsonschema.validate(BASE, load(SCHEMA))
+    assert (checked.dataset.kind, checked.backbone.model, checked.backbone.pretrained) == ("cub", "ViT-L-14", "openai")
+    assert checked.sweep.ratios == tuple(range(100, -1, -10))
+    assert checked.sweep.variants[0].sources == ("none", "reed", "gpt-3.5-turbo")
+
+
+@pytest.mark.parametrize("path", [ROOT / "config.yaml", *SHIPPED], ids=lambda path: path.stem)
+def test_resources_that_it_names_are_there(path: Path) -> None:
+    named = [v.removeprefix("local-dir:") for v in strings_of(load(path))]
+    named = [name for name in named if name.startswith("workflow/")]
+    assert all((ROOT / name).exists() for name in named), named
+    assert named or path.stem == "cub-quick"
+
+
+def strings_of(value: object) -> Iterator[str]:
+    """All strings in a configuration."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from strings_of(item)
+    elif isinstance(value, str):
+        yield value
+
+
+# ---------------------------------------------------------------- what is wrong
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "told"),
+    [
+        ("colour", 1, "colour: unknown key"),
+        ("sweep/seed", [1], "sweep.seed: unknown key"),
+        ("translators/qformer/dept", 1, "translators.qformer.dept: unknown key"),
+        ("texts/reed/model", "x", "texts.reed.model: unknown key"),
+        ("adapter", None, "adapter: missing"),
+        ("adapter/batch", None, "adapter.batch: missing"),
+        ("sweep", [1], "sweep: should be a section of keys and values, not [1]"),
+        ("dataset/kind", "cube", "dataset.kind: should be 'cub' or 'aviary', not 'cube'"),
+        ("dataset/name", "../x", "dataset.name: should be letters, digits, dots, underscores and hyphens"),
+        ("backbone/precision", "fp8", "backbone.precision: should be 'fp32', 'bf16' or 'fp16', not 'fp8'"),
+        ("data/cub/path", 3, "data.cub.path: should be a valid string, not 3"),
+        ("adapter/amount", 1.5, "adapter.amount: should be a valid integer, not 1.5"),
+        ("adapter/amount", True, "adapter.amount: should be a valid integer, not True"),
+        ("adapter/amount", "400", "adapter.amount: should be a valid integer, not '400'"),
+        ("adapter/amount", 0, "adapter.amount: should be greater than or equal to 1, not 0"),
+        ("adapter/validation", 1.0, "adapter.validation: should be less than 1, not 1.0"),
+        ("adapter/learning_rates", [], "adapter.learning_rates: is empty"),
+        ("adapter/learning_rates", [0.1, "fast"], "adapter.learning_rates.1: should be a valid number"),
+        ("translators/qformer/heads", 7, "translators.qformer: hidden is 512, which 7 heads cannot share equally"),
+        ("aviary/species", 57, "aviary.species: should be less than or equal to 56, not 57"),
+        ("texts/x", {"kind": "captoins"}, "texts.x: kind should be one of 'captions', 'llm', not 'captoins'"),
+        ("texts/x", {}, "texts.x: kind is missing"),
+        ("texts/x", 3, "texts.x: should be a section of keys and values, not 3"),
+        ("texts/a b", {"kind": "captions"}, "texts.a b: should be letters, digits, dots"),
+        ("texts/none", {"kind": "captions"}, "texts.none: 'none' means image only"),
+        ("sweep/ratios", [100, 101], "sweep.ratios.1: should be less than or equal to 100, not 101"),
+        ("sweep/ratios", [-10], "sweep.ratios.0: should be greater than or equal to 0, not -10"),
+        ("sweep/ratios", 10, "sweep.ratios: should be a list, not 10"),
+        ("sweep/ratios", [], "sweep.ratios: is empty"),
+        ("sweep/ratios", [10, 0, 10], "sweep.ratios: lists 10 twice"),
+        ("sweep/seeds", [3, 3], "sweep.seeds: lists 3 twice"),
+        ("sweep/translator", "qf", "sweep: unknown translator 'qf'; known are qformer"),
+        ("sweep/text_only_translators", ["qf"], "sweep: unknown translator 'qf'; known are qformer"),
+        ("sweep/text_only_translators", ["qformer"] * 2, "sweep.text_only_translators: lists qformer twice"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(where: str, value: object, told: str) -> None:
+    sentence = refused(where, value)
+    assert sentence.startswith(told)
+    assert len(sentence) < 160
+
+
+def variant(sampling: str, *sources: str) -> dict[str, object]:
+    return {"sampling": sampling, "redraw": "fixed", "sources": list(sources)}
+
+
+def test_mistakes_in_variants() -> None:
+    told = refused("sweep/variants", [variant("global", "none", "read")])
+    assert told == "sweep.variants: unknown text source 'read'; known are none, reed, gpt-3.5-turbo"
+    assert refused("sweep/variants", [variant("globe", "reed")]).startswith("sweep.variants.0.sampling: should be")
+    told = refused("sweep/variants", [variant("global", "reed", "none", "reed")])
+    assert told == "sweep.variants.0.sources: lists reed twice"
+    told = refused("sweep/variants", [variant("global", "reed"), variant("global", "none", "reed")])
+    assert told == "sweep.variants: lists global fixed reed twice"
+
+
+def test_several_mistakes_are_counted() -> None:
+    assert refused("texts/x", {"kind": "llm"}) == "texts.x.model: missing (and 4 more)"
+
+
+def test_a_source_may_be_called_as_a_kind() -> None:
+    config = copy.deepcopy(BASE)
+    config["texts"]["llm"] = config["texts"].pop("gpt-3.5-turbo") | {"model": 3}
+    with pytest.raises(FieldguideError, match=r"^config: texts\.llm\.model: should be a valid string, not 3"):
+        check_config(config)
+
+
+def test_checking_changes_nothing() -> None:
+    before = copy.deepcopy(BASE)
+    assert isinstance(check_config(BASE), Config)
+    assert before == BASE
+
+
+# ---------------------------------------------------------------- merging
+
+values = st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2)
+trees = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), values, max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner | values, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(trees, trees)
+def test_files_merge_as_snakemake_merges_them(base: dict[str, Any], over: dict[str, Any]) -> None:
+    theirs = copy.deepcopy(base)
+    update_config(theirs, copy.deepcopy(over))
+    assert merge(copy.deepcopy(base), copy.deepcopy(over)) == theirs
+
+
+def test_a_list_is_replaced_and_a_section_filled() -> None:
+    config = merge({"a": {"b": [1, 2], "c": 3}}, {"a": {"b": [4]}})
+    assert config == {"a": {"b": [4], "c": 3}}
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_checks_merged_files(tmp_path: Path) -> None:
+    main([str(ROOT / "config.yaml"), str(ROOT / "config" / "tiny.yaml")])
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("sweep: {ratios: [101]}\n")
+    assert "sweep.ratios.0: should be less than or equal to 100" in refusal(main, ROOT / "config.yaml", wrong)
+    assert str(tmp_path / "no.yaml") in refusal(main, tmp_path / "no.yaml")
+    wrong.write_text("")
+    main([str(ROOT / "config.yaml"), str(wrong)])
+
+
+@pytest.mark.parametrize("content", ["sweep: {ratios: [", "- 1\n- 2\n", "just words\n"])
+def test_the_command_names_a_file_that_is_no_mapping(tmp_path: Path, content: str) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(content)
+    assert str(wrong) in refusal(main, ROOT / "config.yaml", wrong)
+
+
+def test_the_command_writes_the_schema(tmp_path: Path) -> None:
+    main(["--schema", str(tmp_path / "schema.yaml")])
+    assert load(tmp_path / "schema.yaml")["additionalProperties"] is False
+    wrong = merge(copy.deepcopy(BASE), {"sweep": {"ratios": [101]}})
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, load(tmp_path / "schema.yaml"))

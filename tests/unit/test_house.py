@@ -1,0 +1,169 @@
+"""The house's rules: what may not stand in a file, how a stage answers, and what a rule of the workflow declares."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "fieldguide"
+RULE_FILES = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
+
+# Assembled from pieces, so that this file is not what it looks for.
+HOSTS = [
+    "py" + "pi.org",
+    "py" + "thonhosted.org",
+    "registry.np" + "mjs.org",
+    "deb.deb" + "ian.org",
+    "conda.ana" + "conda.org",
+    "download.pyt" + "orch.org",
+]
+ROOTS = ["wo" + "rk", "fa" + "rm"]
+OTHER_ROOTS = ["ro" + "ot", "opt/wh" + "eels", "opt/py" + "pi", "tmp/" + "w"]
+FORBIDDEN = re.compile(
+    "|".join(
+        [
+            *map(re.escape, HOSTS),
+            rf"/(?:{'|'.join(ROOTS)})/[a-z.]",
+            rf"(?<![\w.)}}])/(?:{'|'.join(OTHER_ROOTS)})/",
+            "fa" + "rm-[bs][et]",
+        ]
+    )
+)
+
+RULE = re.compile(r"^( *)(?:rule|checkpoint) (\w+):\n((?:\1[ \t]+.*\n|[ \t]*\n)*)", re.MULTILINE)
+
+# Too heavy for a command line to answer; and torch takes its number of threads from what is set before it is imported.
+HEAVY = ("torch", "torchvision", "open_clip", "transformers", "sklearn", "scipy", "matplotlib")
+
+STAGES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if not path.name.startswith("_") and "\ndef main(" in path.read_text(encoding="utf-8")
+}
+
+
+def tracked_files() -> list[Path]:
+    """The files that are in the repository, or would be with `git add --all`."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_no_file_names_a_registry_or_a_path_of_one_machine():
+    found = []
+    for path in tracked_files():
+        content = path.read_bytes()
+        if b"\0" in content:
+            continue
+        for number, line in enumerate(content.decode("utf-8", errors="replace").splitlines(), 1):
+            if match := FORBIDDEN.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {match[0]}")
+    assert not found, "\n".join(found)
+
+
+def test_no_tracked_file_is_large():
+    large = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked_files()}
+    assert not {name: size for name, size in large.items() if size > 9_000_000}
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_a_stage_answers_help_without_heavy_imports(stage):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['{stage}', '--help']\n"
+        "try:\n"
+        f"    runpy.run_module('fieldguide.{stage}', run_name='__main__')\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code, stop.code\n"
+        f"heavy = [name for name in {HEAVY} if name in sys.modules]\n"
+        "assert not heavy, f'imports {heavy}'\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert stage == "cli" or answer.stdout.startswith(f"usage: python -m fieldguide.{stage} ")
+    assert len(answer.stdout.splitlines()) > 3
+
+
+def rules_of_the_workflow() -> dict[str, str]:
+    """The text of every rule that runs something, by its name; targets and rules made from other rules are left out."""
+    found = {}
+    for path in RULE_FILES:
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            for match in re.finditer(
+                r"^( *)(?:rule|checkpoint) (\w+):\n((?:\1[ \t]+.*\n|[ \t]*\n)*)", text, re.MULTILINE
+            ):
+                if re.search(r"^\s+(?:shell|run|script|notebook|wrapper):", match[3], re.MULTILINE):
+                    assert match[2] not in found, f"two rules are called {match[2]}"
+                    found[match[2]] = match[3]
+    return found
+
+
+def faults_of(name: str, body: str) -> list[str]:
+    """What a rule lacks: each with a module of its own name, log, benchmark, threads, mem_mb and runtime."""
+    modules = [stage for stage in STAGES if stage.split(".")[-1] == name]
+    if not modules:
+        return ["no module of the package has its name"]
+    faults = [] if re.match(r'\s*"""|\s*"', body) else ["no docstring"]
+    if not any(f"python -m fieldguide.{module}" in body for module in modules):
+        faults.append(f"does not run `python -m fieldguide.{modules[0]}`")
+    if not re.search(r"2?> ?\{log(?:\[0\])?:q\}", body):
+        faults.append("does not write `2> {log:q}`")
+    sections = dict(re.findall(r"^\s+(\w+):\s*((?:.*\n)(?:(?!\s+\w+:).*\n)*)", body, re.MULTILINE))
+    faults += [f"no {section}:" for section in ("log", "benchmark", "threads", "resources") if section not in sections]
+    faults += [f"no {key} among its resources" for key in ("mem_mb", "runtime") if not re.search(rf"\b{key}\b", body)]
+    for section, folder in (("log", "logs"), ("benchmark", "benchmarks")):
+        if section in sections and f"{folder}/{name}" not in sections[section]:
+            faults.append(f"its {section} is not under {folder}/{name}")
+    return faults
+
+
+def test_every_rule_declares_what_it_needs():
+    found = [f"{name}: {fault}" for name, body in rules_of_the_workflow().items() for fault in faults_of(name, body)]
+    assert not found, "\n".join(found)
+
+
+def test_a_rule_that_lacks_something_is_found():
+    whole = '''
+    """Print it."""
+    input:
+        csv=f"{RESULTS}/tables/accuracy.csv",
+    output:
+        "x",
+    log:
+        f"{RESULTS}/logs/print_table.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/print_table.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    shell:
+        "python -m fieldguide.print_table --csv {input.csv:q} > {output:q} 2> {log:q}"
+'''
+    assert faults_of("print_table", whole) == []
+    assert faults_of("print_tables", whole) == ["no module of the package has its name"]
+    assert faults_of("print_table", whole.replace("    threads: 1\n", "")) == ["no threads:"]
+    assert faults_of("print_table", whole.replace("runtime=5,", "")) == ["no runtime among its resources"]
+    assert faults_of("print_table", whole.replace("logs/print_table", "logs/x")) == [
+        "its log is not under logs/print_table"
+    ]
+    assert faults_of("print_table", whole.replace(" 2> {log:q}", "")) == ["does not write `2> {log:q}`"]
+    assert faults_of("print_table", whole.replace("    benchmark:\n", ""))[0] == "no benchmark:"
+
+
+def test_the_workflow_has_rules_once_it_has_a_snakefile():
+    if not (ROOT / "Snakefile").is_file():
+        pytest.skip("no Snakefile yet")
+    assert rules_of_the_workflow()
