@@ -1,0 +1,170 @@
+"""What `snakemake -n` says before anything is done: the whole plan, or one line about a mistake."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fieldguide.config import merge
+from tests.workflow_runs import ROOT, TINY, copy_checkout, environment, plan, snakemake, write_config
+
+pytestmark = pytest.mark.workflow
+
+CONFIGS = ((), ("config/cub-quick.yaml",), ("config/aviary.yaml",), (TINY,))
+
+# Put before everything else on the path: what needs a network or a heavy library then fails loudly.
+GUARD = """
+import socket, sys
+
+def refuse(*args, **kwargs):
+    raise RuntimeError("GUARD: a connection was opened")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+
+HEAVY = {"torch", "torchvision", "open_clip", "transformers", "sklearn", "scipy", "matplotlib"}
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in HEAVY:
+            raise RuntimeError(f"GUARD: {name} was imported")
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.fixture
+def guard(tmp_path: Path) -> Path:
+    folder = tmp_path / "guard"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder
+
+
+def read_config(*files: str) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for file in ("config.yaml", *files):
+        merge(merged, yaml.safe_load((ROOT / file).read_text(encoding="utf-8")))
+    return merged
+
+
+def expected_plan(config: dict[str, Any]) -> dict[str, int]:
+    """The jobs of a whole run, counted from the configuration alone."""
+    sweep, is_aviary = config["sweep"], config["dataset"]["kind"] == "aviary"
+    ratios, further = sweep["ratios"], sweep["text_only_translators"]
+    cells = sum(
+        sum(ratio > 0 if source == "none" else ratio < 100 for ratio in ratios)
+        for variant in sweep["variants"]
+        for source in variant["sources"]
+    )
+    sources = {source for variant in sweep["variants"] for source in variant["sources"]} - {"none"}
+    written = len(sources - {"reed"})
+    of_first = len(set(sweep["variants"][0]["sources"]) - {"none"})
+    jobs = {
+        "render_aviary": int(is_aviary),
+        "download_archive": 0 if is_aviary else 4,
+        "unpack_archive": 2,
+        "index_images": 1,
+        "index_pairs": 1,
+        "index_captions": 1,
+        "generate_texts": written,
+        "encode_images": 2,
+        "encode_texts": 1 + len(sources),
+        "train_qformer": 1 + len(further),
+        "translate_texts": len(sources) + of_first * len(further),
+        "plan_images": len({variant["sampling"] for variant in sweep["variants"]}),
+        "tune_adapter": 1,
+        "train_adapter": cells + of_first * len(further),
+        "tabulate_accuracy": 1,
+        "plot_accuracy": 1,
+    }
+    return {rule: count for rule, count in jobs.items() if count}
+
+
+def test_the_thesis_has_eighty_cells():
+    # 30 of the thesis's table, once fixed and once drawn anew each epoch, and 20 of Hirano's.
+    assert expected_plan(read_config())["train_adapter"] == 30 + 30 + 20
+
+
+def test_the_guard_guards(guard: Path):
+    for code in ("import torch", "import socket; socket.create_connection(('localhost', 9))"):
+        answer = subprocess.run(
+            [sys.executable, "-c", code], env=environment(ROOT, guard), capture_output=True, text=True
+        )
+        assert answer.returncode and "GUARD" in answer.stderr
+
+
+@pytest.mark.parametrize("configs", CONFIGS, ids=lambda configs: configs[0] if configs else "config.yaml")
+def test_an_empty_folder_gets_the_whole_plan_without_network_or_torch(
+    guard: Path, empty: Path, configs: tuple[str, ...]
+):
+    files = tuple(ROOT / config for config in configs)
+    planned = plan(empty, checkout=ROOT, configs=files, first=(guard,))
+    assert planned == expected_plan(read_config(*configs))
+
+
+def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path):
+    planned = plan(empty, "everything", checkout=ROOT, configs=(), first=(guard,))
+    assert planned == {**expected_plan(read_config()), "probe_features": 1}
+
+
+def test_an_archive_that_is_there_is_never_made_again(empty: Path):
+    """Snakemake deletes what it is about to make, and the archives of users are older than the code."""
+    archives = [Path(archive["path"]) for archive in read_config()["data"].values()]
+    assert len(archives) == 4
+    for archive in archives:
+        (empty / archive).parent.mkdir(exist_ok=True)
+        (empty / archive).write_bytes(b"old")
+        os.utime(empty / archive, (1, 1))
+    assert "download_archive" not in plan(empty, checkout=ROOT, configs=())
+    (empty / archives[0]).unlink()
+    assert plan(empty, checkout=ROOT, configs=())["download_archive"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"adapter": {"amuont": 3}}, "config: adapter.amuont: unknown key"),
+        ({"sweep": {"ratios": [100, 101]}}, "config: sweep.ratios.1: "),
+        ({"sweep": {"variants": [{"sampling": "global", "redraw": "fixed", "sources": ["red"]}]}}, "'red'"),
+        ({"sweep": {"translator": "babel"}}, "'babel'"),
+        ({"backbone": {"model": "local-dir:nowhere"}}, "backbone.model: nowhere "),
+    ],
+    ids=["unknown key", "ratio 101", "unknown source", "unknown translator", "no such backbone"],
+)
+def test_a_mistake_in_the_configuration_is_one_line(empty: Path, change: dict[str, Any], said: str):
+    answer = snakemake(empty, checkout=ROOT, configs=(ROOT / TINY, write_config(empty, change)))
+    assert answer.code != 0
+    assert len([line for line in answer.text.splitlines() if said in line]) == 1, answer.text
+    assert "Traceback" not in answer.text and len(answer.text.splitlines()) < 8
+    assert not (empty / "results").exists()
+
+
+@pytest.mark.parametrize("config", ["config.yaml", "config/aviary.yaml"])
+def test_snakemake_lints_it(tmp_path: Path, config: str):
+    checkout = copy_checkout(tmp_path / "checkout")
+    answer = snakemake(checkout, "--lint", configs=(config,))
+    assert answer.code == 0, answer.text
+
+
+def test_it_is_formatted():
+    answer = subprocess.run(
+        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow"],
+        cwd=ROOT,
+        env=environment(ROOT),
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr

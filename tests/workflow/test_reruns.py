@@ -1,0 +1,102 @@
+"""What a change makes run again: exactly what hangs on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.workflow_runs import ADAPTERS, FEATURES, TABLES, TINY, TRANSLATOR, plan, run, write_config
+
+pytestmark = pytest.mark.workflow
+
+# One text source's way to the table.
+ONE_SOURCE = {"encode_texts": 1, "translate_texts": 1, **ADAPTERS, **TABLES}
+UNUSED = {"kind": "llm", "model": "m", "ledger": "l", "prompt": "p", "fields": ["Size"], "replies_per_class": 1}
+
+
+def case(name: str, change: Any, expected: dict[str, int]) -> Any:
+    return pytest.param(change, expected, id=name)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        case("adapter's budget", {"adapter": {"amount": 31}}, {**ADAPTERS, **TABLES}),
+        case("adapter's threads", {"threads": {"adapter": 2}}, {**ADAPTERS, **TABLES}),
+        case("translator's rate", {"translators": {"qformer": {"lr": 0.002}}}, {**TRANSLATOR, **ADAPTERS, **TABLES}),
+        case(
+            "replies per class",
+            {"texts": {"aviary-llm": {"replies_per_class": 1}}},
+            {"generate_texts": 1, **ONE_SOURCE},
+        ),
+        case("one seed more", {"sweep": {"seeds": [0, 1, 2, 3]}}, {"plan_images": 2, "train_adapter": 15, **TABLES}),
+        case("one ratio more", {"sweep": {"ratios": [100, 50, 20, 10, 0]}}, {"train_adapter": 5, **TABLES}),
+        case("one ratio fewer", {"sweep": {"ratios": [100, 50, 0]}}, TABLES),
+        case("the note", {"dataset": {"note": "Another sentence."}}, TABLES),
+        case("a source that nothing uses", {"texts": {"other": UNUSED}}, {}),
+    ],
+)
+def test_a_change_of_the_configuration(tiny: Path, change: dict[str, Any], expected: dict[str, int]):
+    assert plan(tiny, configs=(TINY, write_config(tiny, change))) == expected
+
+
+def test_another_precision_is_another_backbone(tiny: Path):
+    answer = run(tiny, "--dry-run", configs=(TINY, write_config(tiny, {"backbone": {"precision": "bf16"}})))
+    assert answer.planned == {**FEATURES, **TRANSLATOR, **ADAPTERS, **TABLES}
+    (old,) = (path.name for path in (tiny / "results/tiny/features").iterdir())
+    (new,) = set(re.findall(r"output: results/tiny/features/([^/]+)/", answer.text))
+    assert new != old and new.rpartition("_")[0] == old.rpartition("_")[0] == "aviary-clip"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--set-resources", "train_adapter:mem_mb=9000"), ("--workflow-profile", "profiles/demo"), ("--jobs", "1")],
+    ids=" ".join,
+)
+def test_where_it_runs_changes_nothing(tiny: Path, options: tuple[str, ...]):
+    assert plan(tiny, *options) == {}
+
+
+def test_a_changed_budget_changes_the_cells_and_keeps_the_rest(tiny: Path):
+    assert run(tiny, configs=(TINY, write_config(tiny, {"adapter": {"amount": 31}}))).ran == {**ADAPTERS, **TABLES}
+    cells = list((tiny / "results/tiny/adapters").rglob("ratio-*.json"))
+    assert {json.loads(cell.read_text(encoding="utf-8"))["optimiser_steps"] for cell in cells} == {31}
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("src/fieldguide/encode_texts.py", {"encode_texts": 3, **TRANSLATOR, **ADAPTERS, **TABLES}),
+        ("src/fieldguide/index_captions.py", {"index_captions": 1, **ONE_SOURCE}),
+        ("src/fieldguide/qformer.py", {**TRANSLATOR, **ADAPTERS, **TABLES}),
+        ("src/fieldguide/adapters.py", {**ADAPTERS, **TABLES}),
+        ("src/fieldguide/comparison.py", TABLES),
+        ("src/fieldguide/templates/accuracy.html.j2", TABLES),
+        ("src/fieldguide/stage.py", {}),
+        ("src/fieldguide/files.py", {}),
+        ("src/fieldguide/cli.py", {}),
+    ],
+)
+def test_a_change_of_the_code(tiny: Path, file: str, expected: dict[str, int]):
+    with (tiny / file).open("a", encoding="utf-8") as stream:
+        stream.write("\n# A remark.\n")
+    assert plan(tiny) == expected
+
+
+def test_files_that_are_only_newer_change_nothing(tiny: Path):
+    # As after `git clone` or `git checkout`: Snakemake compares the content of small files.
+    for path in (tiny / "src").rglob("*.py"):
+        os.utime(path)
+    assert plan(tiny) == {}
+
+
+def test_a_reply_more_in_the_ledger_makes_its_texts_anew(tiny: Path):
+    ledger = tiny / "workflow/resources/aviary-llm.jsonl"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join([*lines, lines[-1]]))
+    assert plan(tiny) == {"generate_texts": 1, **ONE_SOURCE}

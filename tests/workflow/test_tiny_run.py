@@ -1,0 +1,125 @@
+"""The tiny run from archives to the table: what it leaves, what a second start does, and the same bytes every time."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.workflow_runs import TABLES, WHOLE, Answer, copy_checkout, plan, results_of, run, unfinished_files
+
+pytestmark = pytest.mark.workflow
+
+# The contract with whoever reads the table, in this order.
+COLUMNS = (
+    "image_percent,text_percent,text_source,text_names,text_unit,sampling,redraw,budget,recipe,translator,backbone,"
+    "accuracy_mean,accuracy_ci95,n_seeds,distinct_images,distinct_texts"
+)
+RATIOS = (100, 50, 10, 0)
+VARIANTS = {("class-wise", "fixed"): ("none", "reed", "aviary-llm"), ("global", "per-epoch"): ("none", "reed")}
+CELLS = {
+    (ratio, 0 if source == "none" else 100 - ratio, source, *variant)
+    for (variant, sources), ratio in itertools.product(VARIANTS.items(), RATIOS)
+    for source in sources
+    if (ratio > 0 if source == "none" else ratio < 100)
+}
+TRAINING_IMAGES = 59  # 6 classes of 10, one of them with one image fewer
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results/tiny/tables/accuracy.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_target_is_there(finished: Path):
+    results = finished / "results" / "tiny"
+    for name in (*(f"tables/accuracy.{ending}" for ending in ("csv", "md", "tex", "html")), "figures/accuracy.svg"):
+        assert (results / name).stat().st_size > 0, name
+    assert not unfinished_files(finished)
+
+
+def test_every_rule_ran_once_for_each_of_its_results(finished: Path):
+    text = (finished.parent / "finished.txt").read_text(encoding="utf-8")
+    assert Answer(0, text).ran == WHOLE
+    for folder in ("logs", "benchmarks"):
+        assert {path.name for path in (finished / "results/tiny" / folder).iterdir()} == set(WHOLE)
+    logs = list((finished / "results/tiny/logs").rglob("*.log"))
+    assert len(logs) == sum(WHOLE.values())
+    assert all(": done: work " in log.read_text(encoding="utf-8") for log in logs)
+
+
+def test_the_table_has_the_contracts_columns_and_one_row_per_cell(finished: Path):
+    rows = rows_of(finished)
+    assert ",".join(rows[0]) == COLUMNS
+    keys = [
+        (int(r["image_percent"]), int(r["text_percent"]), r["text_source"], r["sampling"], r["redraw"]) for r in rows
+    ]
+    assert len(keys) == len(set(keys)) == 15
+    assert set(keys) == CELLS
+
+
+def test_the_rows_hold_what_they_must(finished: Path):
+    for row in rows_of(finished):
+        assert 0 <= float(row["accuracy_mean"]) <= 100
+        assert float(row["accuracy_ci95"]) >= 0
+        assert (row["n_seeds"], row["budget"], row["recipe"]) == ("3", "steps", "thesis")
+        assert row["backbone"].startswith("aviary-clip_")
+        images = int(row["image_percent"])
+        if row["text_source"] == "none":
+            assert (row["text_names"], row["text_unit"], row["translator"]) == ("none", "none", "none")
+            assert float(row["distinct_texts"]) == 0
+        else:
+            assert row["text_unit"] == {"reed": "caption", "aviary-llm": "field"}[row["text_source"]]
+            assert row["translator"] == "qformer"
+            assert float(row["distinct_texts"]) > 0
+        kept = (images * TRAINING_IMAGES + 50) // 100
+        if row["redraw"] == "fixed":
+            assert float(row["distinct_images"]) == kept
+        else:
+            assert kept <= float(row["distinct_images"]) <= (TRAINING_IMAGES if images else 0)
+
+
+def test_a_cell_tells_how_it_was_made(finished: Path):
+    cells = list((finished / "results/tiny/adapters").rglob("ratio-*.json"))
+    assert len(cells) == 15
+    for path in cells:
+        cell = json.loads(path.read_text(encoding="utf-8"))
+        assert cell["seeds"] == [0, 1, 2] and len(cell["accuracy"]) == 3
+        assert len(cell["plan_sha256"]) == 64 and cell["optimiser_steps"] == 30
+        assert {"torch", "numpy"} & set(cell["versions"])
+        assert path.with_suffix(".safetensors").exists()
+
+
+def test_a_second_start_does_nothing(tiny: Path):
+    before = results_of(tiny)
+    answer = run(tiny)
+    assert answer.says_nothing_to_do and answer.ran == {}
+    assert results_of(tiny) == before
+
+
+def test_a_lost_cell_is_made_again_and_nothing_else(tiny: Path):
+    before = results_of(tiny)
+    (cell,) = (tiny / "results/tiny/adapters").rglob("reed/class-wise/fixed/ratio-50.json")
+    cell.unlink()
+    assert run(tiny).ran == {"train_adapter": 1, **TABLES}
+    assert results_of(tiny) == before
+
+
+def test_everything_adds_the_extras_and_nothing_else(tiny: Path):
+    assert run(tiny, "everything").ran == {"probe_features": 1, "draw_birds": 1}
+    results = tiny / "results/tiny"
+    assert (results / "tables/probe.csv").exists() and (results / "figures/birds.png").exists()
+    assert len(list((results / "translators").rglob("curve.svg"))) == 1
+    assert plan(tiny, "everything") == {}
+
+
+def test_one_core_or_two_and_once_more_give_the_same_bytes(finished: Path, tmp_path: Path):
+    other = copy_checkout(tmp_path / "checkout", finished)
+    assert run(other, cores=1).ran == WHOLE
+    ours, theirs = results_of(finished), results_of(other)
+    assert {"tables/accuracy.csv", "raw/CUB_200_2011.tgz", "raw/train2017.zip"} <= set(ours)
+    assert sorted(ours) == sorted(theirs)
+    assert [name for name in ours if ours[name] != theirs[name]] == []
