@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,14 @@ def test_what_ships_is_valid(path: Path) -> None:
     config = merged(path)
     assert check_config(config).dataset.name == path.stem
     jsonschema.validate(config, load(SCHEMA))
+
+
+def test_every_key_of_the_default_has_a_comment() -> None:
+    lines = (ROOT / "config.yaml").read_text(encoding="utf-8").splitlines()
+    keys = [number for number, line in enumerate(lines) if re.match(r" *[A-Za-z][\w.-]*:( |$)", line)]
+    bare = [lines[n] for n in keys if " # " not in lines[n] and not lines[n - 1].lstrip().startswith("#")]
+    assert len(keys) > 80
+    assert not bare
 
 
 def test_the_default_is_the_thesis() -> None:
