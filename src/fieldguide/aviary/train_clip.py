@@ -7,7 +7,7 @@ families as the aviary's, but never from the quarter of genomes that aviaries ar
 writing styles; family names occur ("a photo of a Calder Mirefinch"), species epithets are dealt at random and so
 mean nothing. Every other batch holds birds of few families, so that telling sister species apart is what is learnt.
 
-On two cores a contrastive loss alone takes hours to find out where a bird's parts are. So the image tower is led there:
+A contrastive loss alone is slow to tell a bird's parts apart, too slow for two cores. So the image tower is led:
 linear heads on its features name each visible part's value, with a weight that falls to zero halfway through; from then
 on the loss is CLIP's own, and the heads are thrown away.
 
