@@ -10,7 +10,6 @@ import open_clip
 import pytest
 import torch
 
-from fieldguide.aviary.train_clip import encode_short_text
 from fieldguide.backbone import (
     LOCAL,
     Backbone,
@@ -63,14 +62,6 @@ def test_a_text_may_be_cut_to_its_length(backbones: dict[str, Backbone], kind: s
             pooled, short = encode_text(model, ids[row : row + 1, :length])
             torch.testing.assert_close(pooled[0], whole[row], atol=1e-6, rtol=0)
             torch.testing.assert_close(short[0], tokens[row, :length], atol=1e-5, rtol=0)
-
-
-def test_the_aviarys_training_encodes_alike(backbones: dict[str, Backbone]) -> None:
-    model = backbones["eos"].model
-    ids = backbones["eos"].tokenizer(TEXTS[:1])
-    length = int(text_lengths(model, ids)[0])
-    with torch.inference_mode():
-        torch.testing.assert_close(encode_short_text(model, ids[:, :length]), encode_text(model, ids)[0])
 
 
 def test_text_lengths_by_hand(backbones: dict[str, Backbone]) -> None:

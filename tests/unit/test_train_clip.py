@@ -101,7 +101,7 @@ def test_attribute_loss_by_hand() -> None:
 def test_epithets_mean_nothing() -> None:
     # The name texts of one family carry many epithets, so that none can stand for a species.
     names = [make_example(0, index, 0.0)[2][NAME][0] for index in range(40)]
-    epithets = {word for text in names for word in text.split() if word in traits._EPITHETS}
+    epithets = {word for text in names for word in text.split() if word in traits.EPITHETS}
     assert len(epithets) > 15
 
 

@@ -28,6 +28,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from fieldguide.aviary import traits
+from fieldguide.backbone import encode_text
 from fieldguide.files import atomic_path
 from fieldguide.stage import log, new_parser, run_stage
 
@@ -108,7 +109,7 @@ def make_example(seed: int, index: int, scene_share: float) -> tuple[bytes, list
         captions = [caption_scene(scene, rng) for _ in range(4)]
         return render_scene(scene, IMAGE_SIZE).tobytes(), [-1] * len(ATTRIBUTES), [captions, captions, captions]
     family = rng.choice(traits.FAMILIES)
-    epithet = rng.choice(traits._EPITHETS)
+    epithet = rng.choice(traits.EPITHETS)
     species = traits.draw_species(family, f"{epithet} {family.name}", rng, False, (1, 2, 2, 3, 4, 5))
     plumage = species.plumage(rng.choices(traits.MORPHS, traits.MORPH_SHARES)[0])
     view = traits.draw_view(rng)
@@ -186,17 +187,6 @@ def collate(
     return (pixels - mean) / std, torch.from_numpy(padded)
 
 
-def encode_short_text(model: Any, ids: torch.Tensor) -> torch.Tensor:
-    """`model.encode_text` for ids shorter than the context: the mask is causal, so the padding adds nothing."""
-    import torch
-
-    length = ids.shape[1]
-    x = model.token_embedding(ids) + model.positional_embedding[:length]
-    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
-    pooled = x[torch.arange(len(ids)), (ids == EOS).int().argmax(1)]
-    return torch.nn.functional.normalize(pooled @ model.text_projection, dim=-1)
-
-
 def contrastive_loss(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Symmetric InfoNCE of unit vectors (b, d) and (b, d), pairs on the diagonal."""
     import torch
@@ -266,7 +256,7 @@ def train(args: argparse.Namespace) -> None:
         pixels, ids = collate(data, rows, style, rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
             raw = model.encode_image(pixels.contiguous(memory_format=torch.channels_last)).float()
-            texts = encode_short_text(model, ids).float()
+            texts = encode_text(model, ids)[0].float()
         images = torch.nn.functional.normalize(raw, dim=-1)
         loss = contrastive_loss(images, texts, model.logit_scale.exp().clamp(max=100))
         contrastive = loss.item()

@@ -228,7 +228,7 @@ FAMILIES: tuple[Family, ...] = tuple(
     for name, shape, bill_length, size, build, tail, legs, habitat, dimorphic, plumage in _FAMILIES
 )
 
-_EPITHETS = (
+EPITHETS = (
     "Calder", "Ostrey", "Harrow", "Venn", "Tamsin", "Quill", "Brannoch", "Ilford", "Sable", "Morrow", "Kestle", "Udal",
     "Penrith", "Lorne", "Fenwick", "Garrick", "Isolde", "Wexcombe", "Nairn", "Dunmore", "Arden", "Bexley", "Corrie",
     "Delamere", "Esk", "Farrow", "Glendale", "Hollin", "Jarrow", "Kirkby", "Lindow", "Marlow", "Nuthurst", "Orrin",
@@ -308,7 +308,7 @@ def draw_aviary(
     """
     if n_species > len(FAMILIES) * per_family:
         raise ValueError(f"aviary: n_species is {n_species}, but {len(FAMILIES)} families of {per_family} hold no more")
-    epithets = list(_EPITHETS)
+    epithets = list(EPITHETS)
     Random(f"epithets-{seed}").shuffle(epithets)
     species: list[Species] = []
     for index in range(n_species):
