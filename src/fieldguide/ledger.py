@@ -83,6 +83,18 @@ def request_key(request: Request) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def synthetic_record(request: Request, reply_index: int, class_name: str, reply: str) -> LedgerRecord:
+    """A reply that no LLM gave and nobody paid for: without usage, price, time and response id."""
+    return LedgerRecord(
+        key=request_key(request),
+        request=request,
+        reply_index=reply_index,
+        class_name=class_name,
+        reply=reply,
+        synthetic=True,
+    )
+
+
 def request_for(
     class_name: str, prompt_template: str, model: str, fields: Sequence[str], parameters: Mapping[str, JsonValue]
 ) -> Request:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fieldguide.files import read_csv
-from fieldguide.ledger import LedgerRecord, append_record, request_for, request_key
+from fieldguide.ledger import append_record, request_for, synthetic_record
 from fieldguide.records import IMAGE_COLUMNS
 from tests.workflow_runs import (
     ADAPTERS,
@@ -99,17 +99,7 @@ def write_ledger(path: Path, class_names: list[str]) -> None:
         request = request_for(name, prompt, WRITER, FIELDS, {})
         for index in range(2):
             reply = f"**Size**: {name} is {20 + index} cm long.\n**Coloration**: As the name of {name} says."
-            append_record(
-                path,
-                LedgerRecord(
-                    key=request_key(request),
-                    request=request,
-                    reply_index=index,
-                    class_name=name,
-                    reply=reply,
-                    synthetic=True,
-                ),
-            )
+            append_record(path, synthetic_record(request, index, name, reply))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv
 from fieldguide.generate_texts import COLUMNS, main, parse_reply, reply_texts, words
-from fieldguide.ledger import LedgerRecord, append_record, request_for, request_key
+from fieldguide.ledger import append_record, request_for, synthetic_record
 
 FIELDS = ("Size", "Coloration", "Eyes")
 WANTED = {"Size": "Small: 12 cm.", "Coloration": "Red above, buff below.", "Eyes": "Dark."}
@@ -94,17 +94,7 @@ def test_words_ignore_case_and_punctuation() -> None:
 def tell(ledger: Path, name: str, replies: Sequence[str], fields: Sequence[str] = FIELDS) -> None:
     request = request_for(name, PROMPT, "aviary-writer", fields, {})
     for index, reply in enumerate(replies):
-        append_record(
-            ledger,
-            LedgerRecord(
-                key=request_key(request),
-                request=request,
-                reply_index=index,
-                class_name=name,
-                reply=reply,
-                synthetic=True,
-            ),
-        )
+        append_record(ledger, synthetic_record(request, index, name, reply))
 
 
 @pytest.fixture

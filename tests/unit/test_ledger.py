@@ -21,6 +21,7 @@ from fieldguide.ledger import (
     replies_by_key,
     request_for,
     request_key,
+    synthetic_record,
 )
 
 PROMPT = "Describe {class_name} by {fields}."
@@ -28,9 +29,7 @@ PROMPT = "Describe {class_name} by {fields}."
 
 def record(index: int = 0, reply: str = "**Size**: small", name: str = "Calder Mirefinch") -> LedgerRecord:
     request = request_for(name, PROMPT, "aviary-writer", ["Size"], {})
-    return LedgerRecord(
-        key=request_key(request), request=request, reply_index=index, class_name=name, reply=reply, synthetic=True
-    )
+    return synthetic_record(request, index, name, reply)
 
 
 # ---------------------------------------------------------------- keys

@@ -14,7 +14,7 @@ from fieldguide.aviary.traits import Species, draw_aviary
 from fieldguide.aviary.writer import FIELDS, write_reply
 from fieldguide.errors import FieldguideError
 from fieldguide.files import atomic_path
-from fieldguide.ledger import LedgerRecord, record_line, request_for, request_key
+from fieldguide.ledger import LedgerRecord, record_line, request_for, synthetic_record
 from fieldguide.stage import log, new_parser, run_stage
 
 MODEL = "aviary-writer"
@@ -25,14 +25,8 @@ def write_records(seed: int, species: Sequence[Species], n_replies: int, prompt:
     for class_id, one in enumerate(species, 1):
         request = request_for(one.name, prompt, MODEL, FIELDS, {})
         for index in range(n_replies):
-            yield LedgerRecord(
-                key=request_key(request),
-                request=request,
-                reply_index=index,
-                class_name=one.name,
-                reply=write_reply(one, Random(f"llm-{seed}-{class_id}-{index}")),
-                synthetic=True,
-            )
+            reply = write_reply(one, Random(f"llm-{seed}-{class_id}-{index}"))
+            yield synthetic_record(request, index, one.name, reply)
 
 
 def write_ledger(args: argparse.Namespace) -> None:
