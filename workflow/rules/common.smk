@@ -172,9 +172,13 @@ def get_text_table(wildcards):
 
 
 def get_ledger(wildcards):
-    """The ledger of an LLM's replies as an input; where there is none yet, the stage itself says so."""
-    ledger = get_resource(checked.texts[wildcards.source].ledger)
-    return ledger if Path(ledger).exists() else []
+    """The ledger of an LLM's replies."""
+    return get_resource(checked.texts[wildcards.source].ledger)
+
+
+def get_ledger_if_any(wildcards):
+    """The same as an input; where there is none yet, the stage itself says so."""
+    return [ledger for ledger in [get_ledger(wildcards)] if Path(ledger).exists()]
 
 
 def get_prompt(wildcards):

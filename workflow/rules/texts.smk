@@ -37,7 +37,7 @@ localrules:
 rule generate_texts:
     """An LLM's sentences per class, replayed from its ledger."""
     input:
-        ledger=get_ledger,
+        ledger=get_ledger_if_any,
         prompt=get_prompt,
         classes=f"{RESULTS}/records/classes.csv",
         code=get_code("generate_texts"),
@@ -57,7 +57,7 @@ rule generate_texts:
         runtime=60,
     params:
         source=lookup(dpath="texts/{source}", within=config),
-        ledger=lambda wildcards: get_resource(checked.texts[wildcards.source].ledger),
+        ledger=get_ledger,
     shell:
         """
         python -m fieldguide.generate_texts \
