@@ -43,6 +43,10 @@ class Dataset(Section):
     name: Name
     kind: Literal["cub", "aviary"]
     note: str = ""
+    leave_out: tuple[str, ...] = ()
+    skip_damaged: Annotated[bool, Field(strict=True)] = False
+
+    no_repeats = field_validator("leave_out")(refuse_repeats)
 
 
 class Archive(Section):
@@ -51,6 +55,8 @@ class Archive(Section):
     sha256: str = ""
     md5: str = ""
     by_hand: str = ""
+    max_gb: Annotated[float, Field(gt=0)] = 10.0
+    max_files: Count = 1_000_000
 
 
 class Data(Section):
@@ -64,6 +70,11 @@ class World(Section):
     split: Name
     images: Annotated[int, Field(ge=0, strict=True)]
     seed: Seed
+    check: Literal["decode", "names"] = "decode"
+    leave_out: tuple[str, ...] = ()
+    skip_damaged: Annotated[bool, Field(strict=True)] = False
+
+    no_repeats = field_validator("leave_out")(refuse_repeats)
 
 
 class Aviary(Section):
