@@ -19,16 +19,17 @@ rightly (two tell where in the picture a bird is), and 7 were missed, of which 5
 from __future__ import annotations
 
 import argparse
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv, write_csv, write_text
-from fieldguide.naming import NameIndex, add_name, fault_of_template, has_name, remove_name, tell_names
+from fieldguide.naming import NAMED, UNNAMED, NameIndex, add_name, fault_of_template, has_name, remove_name, tell_names
 from fieldguide.records import CLASS_COLUMNS, TEXT_COLUMNS, name_some, refuse_if_any
 from fieldguide.sentences import CUTS, Lexicon, Piece, Sight, fit_text, read_lexicon, see, split_sentences
 from fieldguide.stage import log, new_parser, run_stage
@@ -153,7 +154,7 @@ def refuse_short(checked: Sequence[Checked], names: Mapping[str, str], at_least:
 
 def key_of(text: str) -> str:
     """What makes two texts the same: their words."""
-    return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())
+    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
 
 
 @dataclass(frozen=True)
@@ -182,15 +183,25 @@ def find_repeats(rows: Sequence[Mapping[str, str]]) -> Repeats:
 
 # ---------------------------------------------------------------- the page
 
-COLUMNS = ("texts", "name the class", "name another", "repeated", "also elsewhere", "nothing visible", "in part", "cut")
+COLUMNS = (
+    "texts",
+    "name their class",
+    "name another class",
+    "repeated",
+    "shared with other classes",
+    "not visible",
+    "in part not visible",
+    "cut",
+)
 
 
-def flags_of(one: Checked, number: int, repeats: Repeats) -> tuple[str, ...]:
-    """What a reader should know about a piece of a text."""
+def flags_of(one: Checked, number: int, repeats: Repeats, usual: str) -> tuple[str, ...]:
+    """What a reader should know about a piece of a text; whether it names its class only where that is not usual."""
     row, piece = one.row, one.pieces[number]
     key = key_of(piece.text)
     flags = [f"part {number + 1} of {len(one.pieces)}, cut {PLACES[piece.cut]}"] if piece.cut else []
-    flags += ["names its class"] if has_name(piece.text, row["class_name"]) else []
+    own = NAMED if has_name(piece.text, row["class_name"]) else UNNAMED
+    flags += ["names its class" if own == NAMED else "does not name its class"] if own != usual else []
     flags += [f"names {name}" for name in one.names_others]
     inside, classes = repeats.in_class[row["class_id"], key], repeats.classes[key]
     flags += [f"{inside} times in this class"] if inside > 1 else []
@@ -212,21 +223,23 @@ def name_topics(sights: Iterable[Sight]) -> str:
     return ", ".join(dict.fromkeys(topic for sight in sights for topic in sight.topics))
 
 
-def page_texts(one: Checked, repeats: Repeats) -> list[PageText]:
+def page_texts(one: Checked, repeats: Repeats, usual: str) -> list[PageText]:
     """A raw text as the page shows it: its pieces, or what was dropped."""
     if not one.pieces:
         return [PageText((), (f"dropped: {name_topics(one.sights.values())}",), one.dropped)]
     return [
         PageText(
             tuple((s, bool((sight := one.sight_of(s)) and sight.unseen)) for s in split_sentences(piece.text)),
-            flags_of(one, number, repeats),
+            flags_of(one, number, repeats, usual),
             one.dropped if number == len(one.pieces) - 1 else (),
         )
         for number, piece in enumerate(one.pieces)
     ]
 
 
-def page_class(class_id: str, name: str, texts: Sequence[Checked], repeats: Repeats, images: int) -> PageClass:
+def page_class(
+    class_id: str, name: str, texts: Sequence[Checked], repeats: Repeats, usual: str, images: int
+) -> PageClass:
     """A class on the page: its fields, or its first images."""
     groups: dict[str, list[PageText]] = defaultdict(list)
     pictured = list(dict.fromkeys(one.row["image_id"] for one in texts if one.row["image_id"]))
@@ -236,7 +249,7 @@ def page_class(class_id: str, name: str, texts: Sequence[Checked], repeats: Repe
         if image in pictured[images:]:
             left_out += 1
             continue
-        groups[f"Image {image}" if image else one.row["field"] or "Texts"] += page_texts(one, repeats)
+        groups[f"Image {image}" if image else one.row["field"] or "Texts"] += page_texts(one, repeats, usual)
     kept = [piece.text for one in texts for piece in one.pieces]
     counts = (
         len(kept),
@@ -263,26 +276,40 @@ LEAD = (
 
 
 def build_page(
-    source: str, checked: Sequence[Checked], names: Mapping[str, str], facts: Mapping[str, str], images: int
+    source: str,
+    checked: Sequence[Checked],
+    names: Mapping[str, str],
+    facts: Mapping[str, str],
+    repeats: Repeats,
+    usual: str,
+    images: int,
 ) -> Page:
-    """The page of a source; of images with captions the first few of each class."""
-    rows = [dict(one.row, text=piece.text) for one in checked for piece in one.pieces]
-    repeats = find_repeats(rows)
+    """The page of a source; of images with captions the first few of each class, and columns that count something."""
     of_class: dict[str, list[Checked]] = defaultdict(list)
     for one in checked:
         of_class[one.row["class_id"]].append(one)
-    classes = tuple(page_class(class_id, name, of_class[class_id], repeats, images) for class_id, name in names.items())
-    return Page(f"Texts of {source}", LEAD, tuple(facts.items()), COLUMNS, classes)
+    classes = [
+        page_class(class_id, name, of_class[class_id], repeats, usual, images) for class_id, name in names.items()
+    ]
+    used = [column for column in range(len(COLUMNS)) if any(one.counts[column] for one in classes)]
+    classes = [replace(one, counts=tuple(one.counts[column] for column in used)) for one in classes]
+    columns = tuple(COLUMNS[column] for column in used)
+    return Page(f"Texts of {source}", LEAD, tuple(facts.items()), columns, tuple(classes))
 
 
 # ---------------------------------------------------------------- the stage
 
 
 def tell(
-    source: str, checked: Sequence[Checked], rows: Sequence[Mapping[str, str]], settings: Settings, tokenizer: Tokenizer
+    source: str,
+    checked: Sequence[Checked],
+    rows: Sequence[Mapping[str, str]],
+    repeats: Repeats,
+    usual: str,
+    settings: Settings,
+    tokenizer: Tokenizer,
 ) -> dict[str, str]:
     """Log what was found; the same as facts for the head of the page."""
-    repeats = find_repeats(rows)
     texts, classes = len(checked), len({one.row["class_id"] for one in checked})
     log.info("%s: %d texts of %d classes", source, texts, classes)
     longest = max(map(tokenizer.count, (row["text"] for row in rows)))
@@ -306,8 +333,8 @@ def tell(
 
     own, others = sum(one.names_own for one in checked), [one for one in checked if one.names_others]
     facts["name their class as written"] = str(own)
-    facts["names"] = f"{settings.names}; the tables call the source {tell_names(rows)}"
-    log.info("%d texts name their class as written; with names %s", own, facts["names"])
+    facts["class names"] = f"{settings.names}; the tables call the source {usual}"
+    log.info("%d texts name their class as written; with names %s", own, facts["class names"])
     if others:
         counts = Counter(name for one in others for name in one.names_others)
         some = name_some([f"{name} ({count})" for name, count in counts.most_common()])
@@ -375,8 +402,9 @@ def check_texts(args: argparse.Namespace) -> None:
     refuse_short(checked, names, args.at_least, args.source, args.raw)
 
     rows = [dict(one.row, text=piece.text) for one in checked for piece in one.pieces]
-    facts = tell(args.source, checked, rows, settings, tokenizer)
-    page = build_page(args.source, checked, names, facts, args.images_shown)
+    repeats, usual = find_repeats(rows), tell_names(rows)
+    facts = tell(args.source, checked, rows, repeats, usual, settings, tokenizer)
+    page = build_page(args.source, checked, names, facts, repeats, usual, args.images_shown)
     write_csv(args.out, TEXT_COLUMNS, rows)
     write_text(args.page, render_page(page))
 

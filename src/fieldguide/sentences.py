@@ -139,12 +139,12 @@ class Lexicon:
     visible: re.Pattern[str]
     words: frozenset[str]  # one of every entry of the topics
     stems: frozenset[str]  # the same, where it takes any ending
+    lengths: tuple[int, ...]  # of the stems
 
     def may_speak_of(self, sentence: str) -> bool:
         """Whether a topic's pattern can match at all; a tenth of the time that matching all of them takes."""
-        lengths = {len(stem) for stem in self.stems}
         return any(
-            word in self.words or any(word[:length] in self.stems for length in lengths)
+            word in self.words or any(word[:length] in self.stems for length in self.lengths)
             for word in _WORD.findall(sentence.casefold())
         )
 
@@ -195,11 +195,13 @@ def read_lexicon(text: str, where: str) -> Lexicon:
             parts = re.split("[ -]", word.casefold())
             # `small` of `small prey` stands in every other text, so it would tell nothing.
             rarest.add(max(parts, key=lambda part: (not visible.fullmatch(part), len(part))))
+    stems = frozenset(word[:-1] for word in rarest if word.endswith("*"))
     return Lexicon(
         {topic: pattern for topic, pattern in patterns.items() if topic != VISIBLE},
         visible,
         frozenset(word for word in rarest if not word.endswith("*")),
-        frozenset(word[:-1] for word in rarest if word.endswith("*")),
+        stems,
+        tuple(sorted({len(stem) for stem in stems})),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fieldguide import encode_texts
 from fieldguide.backbone import LOCAL
 from fieldguide.check_texts import main
 from fieldguide.files import read_csv, write_csv
@@ -16,6 +17,7 @@ from fieldguide.naming import has_name
 from fieldguide.records import TEXT_COLUMNS
 from fieldguide.tokenizer import load_tokenizer
 from tests.tiny_data import refusal, said
+from tests.unit.tiny_backbone import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 AVIARY = f"{LOCAL}{ROOT / 'workflow/resources/aviary-clip'}"
@@ -147,6 +149,18 @@ def test_an_added_name_leaves_room_for_itself(tmp_path: Path) -> None:
     assert max(map(tokenizer.count, texts)) <= 77
     said_again = [text.partition(", ")[2] for text in texts]
     assert " ".join(said_again) == " ".join([long] * 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_encoder_finds_nothing_left_to_cut(
+    folders: dict[str, Path], kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = f"{LOCAL}{folders[kind]}"
+    rows: list[Row] = [(c, "", "Size", " ".join(["A red bird, small and brown, or so."] * 5)) for c in NAMES]
+    encode = ["--model", model, "--out", str(tmp_path / "features.safetensors"), "--texts"]
+    main(argv(tmp_path, rows, "--model", model))
+    assert "exceed" in said(encode_texts.main, capsys, *encode, tmp_path / "raw.csv")
+    assert "exceed" not in said(encode_texts.main, capsys, *encode, tmp_path / "out.csv")
 
 
 # ---------------------------------------------------------------- names
