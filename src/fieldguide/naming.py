@@ -165,13 +165,16 @@ def _is_plural(found: str, class_name: str) -> bool:
 def add_name(text: str, class_name: str, template: str) -> str:
     """The text with its class's name put in by the template, unless it is there already.
 
-    The template holds {class_name} and {text}; `a` before the name becomes `an` where a vowel follows.
+    The template holds {class_name} and {text}; `a` before the name becomes `an` where a vowel follows, and a text that
+    goes on in a sentence of the template's begins with a small letter.
     """
     if has_name(text, class_name):
         return text
     name = " ".join(class_name.replace("_", " ").split())
     if re.match(r"(?!eu|uni|use|one)[aeiou]", name, re.IGNORECASE):
         template = re.sub(r"\b([Aa]) (?=\{class_name\})", r"\1n ", template)
+    if not _OPEN.search(template.partition("{text}")[0]) and re.match(r"[^\W\d_][a-z]|A ", text):
+        text = text[0].lower() + text[1:]
     return template.replace("{class_name}", name).replace("{text}", text)
 
 

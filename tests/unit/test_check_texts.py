@@ -148,7 +148,7 @@ def test_an_added_name_leaves_room_for_itself(tmp_path: Path) -> None:
     assert all(text.startswith(("a photo of a ", "a photo of an ")) for text in texts)
     assert max(map(tokenizer.count, texts)) <= 77
     said_again = [text.partition(", ")[2] for text in texts]
-    assert " ".join(said_again) == " ".join([long] * 3)
+    assert " ".join(said_again).casefold() == " ".join([long] * 3).casefold()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -105,6 +105,9 @@ def test_articles_and_plurals_follow_the_noun() -> None:
 
 
 def test_a_name_is_added_with_its_article_and_only_where_it_lacks() -> None:
+    assert add_name("Red above. Buff", "Tern", TEMPLATE) == "a photo of a Tern, red above. Buff"
+    assert add_name("Red", "Tern", "{class_name}: {text}") == "Tern: Red"
+    assert add_name("II wings", "Tern", TEMPLATE) == "a photo of a Tern, II wings"
     assert add_name("red above", "Indigo_Bunting", TEMPLATE) == "a photo of an Indigo Bunting, red above"
     assert add_name("red", "European Goldfinch", TEMPLATE) == "a photo of a European Goldfinch, red"
     assert add_name("The indigo bunting is blue", "Indigo Bunting", TEMPLATE) == "The indigo bunting is blue"
@@ -146,7 +149,7 @@ def test_what_was_put_in_is_found(name: str, text: str, data: st.DataObject) -> 
 @given(NAMES, TEXTS)
 def test_adding_then_finding_finds_it_and_is_idempotent(name: str, text: str) -> None:
     added = add_name(text, name, TEMPLATE)
-    assert has_name(added, name) and text in added
+    assert has_name(added, name) and text.casefold() in added.casefold()
     assert add_name(added, name, TEMPLATE) == added
 
 
@@ -154,7 +157,7 @@ def test_adding_then_finding_finds_it_and_is_idempotent(name: str, text: str) ->
 def test_a_text_without_the_name_keeps_every_word(name: str, text: str) -> None:
     assume(not has_name(text, name))
     assert remove_name(text, name, "bird") == text
-    assert re.sub(".*?, ", "", add_name(text, name, TEMPLATE), count=1) == text
+    assert re.sub(".*?, ", "", add_name(text, name, TEMPLATE), count=1).casefold() == text.casefold()
 
 
 def test_the_table_calls_a_source_named_when_most_texts_name_their_class() -> None:
