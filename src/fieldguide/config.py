@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_text
+from fieldguide.naming import fault_of_template
 from fieldguide.records import repeated
 
 # What becomes a part of a path or of a command line.
@@ -47,6 +48,8 @@ class Dataset(Section):
     skip_damaged: Annotated[bool, Field(strict=True)] = False
 
     no_repeats = field_validator("leave_out")(refuse_repeats)
+    thing: Annotated[str, StringConstraints(pattern=r"^\w[\w -]*$")] = "bird"
+    not_visible: str = "workflow/resources/not_visible.txt"
 
 
 class Archive(Section):
@@ -95,11 +98,27 @@ class BackboneSettings(Section):
     text_batch: Count
 
 
-class CaptionSource(Section):
+class TextChecks(Section):
+    """What every text source has: how check_texts treats its texts."""
+
+    at_least: Count = 1
+    names: Literal["as-is", "removed", "added"] = "as-is"
+    template: str = "a photo of a {class_name}, {text}"
+    visible_only: Annotated[bool, Field(strict=True)] = False
+
+    @field_validator("template")
+    @classmethod
+    def template_is_whole(cls, template: str) -> str:
+        if fault := fault_of_template(template):
+            raise ValueError(fault)
+        return template
+
+
+class CaptionSource(TextChecks):
     kind: Literal["captions"]
 
 
-class LLMSource(Section):
+class LLMSource(TextChecks):
     kind: Literal["llm"]
     model: Name
     ledger: str

@@ -91,7 +91,7 @@ def train(args: argparse.Namespace) -> None:
         "image_percent": args.ratio,
         "text_percent": 100 - args.ratio if source else 0,
         "text_source": source.name if source else "none",
-        "text_names": "unnamed" if source else "none",
+        "text_names": source.names if source else "none",
         "text_unit": source.unit if source else "none",
         "sampling": plan["sampling"],
         "redraw": args.redraw,

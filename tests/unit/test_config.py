@@ -140,6 +140,11 @@ def strings_of(value: object) -> Iterator[str]:
         ("texts/x", {"kind": "captoins"}, "texts.x: kind should be one of 'captions', 'llm', not 'captoins'"),
         ("texts/x", {}, "texts.x: kind is missing"),
         ("texts/x", 3, "texts.x: should be a section of keys and values, not 3"),
+        ("texts/reed/at_least", 0, "texts.reed.at_least: should be greater than or equal to 1, not 0"),
+        ("texts/reed/names", "drop", "texts.reed.names: should be 'as-is', 'removed' or 'added', not 'drop'"),
+        ("texts/reed/visible_only", "yes", "texts.reed.visible_only: should be a valid boolean, not 'yes'"),
+        ("texts/reed/template", "{text}", "texts.reed.template: should hold {class_name} and {text} once each"),
+        ("dataset/thing", "", "dataset.thing: should be letters"),
         ("texts/a b", {"kind": "captions"}, "texts.a b: should be letters, digits, dots"),
         ("texts/none", {"kind": "captions"}, "texts.none: 'none' means image only"),
         ("sweep/ratios", [100, 101], "sweep.ratios.1: should be less than or equal to 100, not 101"),
@@ -182,6 +187,15 @@ def test_a_source_may_be_called_as_a_kind() -> None:
     config["texts"]["llm"] = config["texts"].pop("gpt-3.5-turbo") | {"model": 3}
     with pytest.raises(FieldguideError, match=r"^config: texts\.llm\.model: should be a valid string, not 3"):
         check_config(config)
+
+
+def test_two_sources_may_share_a_ledger_and_differ_in_names() -> None:
+    config = copy.deepcopy(BASE)
+    config["texts"]["named"] = config["texts"]["gpt-3.5-turbo"] | {"names": "added"}
+    config["texts"]["bare"] = {"kind": "captions"}
+    texts = check_config(config).texts
+    assert (texts["named"].names, texts["gpt-3.5-turbo"].names) == ("added", "as-is")
+    assert (texts["bare"].at_least, texts["bare"].names, texts["bare"].visible_only) == (1, "as-is", False)
 
 
 def test_checking_changes_nothing() -> None:

@@ -46,11 +46,18 @@ def test_a_ledger_that_lacks_a_class(tiny: Path):
     said = only_line_with(answer, "generate_texts: error:")
     assert "mine.jsonl" in said and name in said and "2 replies are missing" in said
     assert not unfinished_files(tiny) and ledger.read_bytes() == kept
-    assert not (tiny / "results/tiny/texts/aviary-llm.csv").exists()
+    assert not (tiny / "results/tiny/texts/raw/aviary-llm.csv").exists()
 
     ledger.write_bytes(whole)
     again = run(tiny, configs=configs)
-    assert again.ran == {"generate_texts": 1, "encode_texts": 1, "translate_texts": 1, **ADAPTERS, **TABLES}
+    assert again.ran == {
+        "generate_texts": 1,
+        "check_texts": 1,
+        "encode_texts": 1,
+        "translate_texts": 1,
+        **ADAPTERS,
+        **TABLES,
+    }
     assert run(tiny, configs=configs).says_nothing_to_do
 
 
@@ -96,7 +103,12 @@ def test_archives_that_are_cut_short(archives: dict[str, Path], tmp_path: Path):
 
     for path in cut:
         path.write_bytes(whole[path])
-    assert run(folder, *targets, **how).ran == {"unpack_archive": 1, "index_captions": 1, "index_pairs": 1}
+    assert run(folder, *targets, **how).ran == {
+        "unpack_archive": 1,
+        "index_captions": 1,
+        "check_texts": 1,
+        "index_pairs": 1,
+    }
     assert plan(folder, *targets, **how) == {}
 
 

@@ -80,6 +80,7 @@ def expected_plan(config: dict[str, Any]) -> dict[str, int]:
         "index_pairs": 1,
         "index_captions": 1,
         "generate_texts": written,
+        "check_texts": len(sources),
         "encode_images": 2,
         "encode_texts": 1 + len(sources),
         "train_qformer": 1 + len(further),

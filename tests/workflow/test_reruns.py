@@ -16,6 +16,7 @@ pytestmark = pytest.mark.workflow
 
 # One text source's way to the table.
 ONE_SOURCE = {"encode_texts": 1, "translate_texts": 1, **ADAPTERS, **TABLES}
+CHECKED = {"check_texts": 1, **ONE_SOURCE}
 UNUSED = {"kind": "llm", "model": "m", "ledger": "l", "prompt": "p", "fields": ["Size"], "replies_per_class": 1}
 
 
@@ -32,8 +33,12 @@ def case(name: str, change: Any, expected: dict[str, int]) -> Any:
         case(
             "replies per class",
             {"texts": {"aviary-llm": {"replies_per_class": 1}}},
-            {"generate_texts": 1, **ONE_SOURCE},
+            {"generate_texts": 1, **CHECKED},
         ),
+        case("names", {"texts": {"aviary-llm": {"names": "added"}}}, CHECKED),
+        case("texts a class needs", {"texts": {"aviary-llm": {"at_least": 3}}}, CHECKED),
+        case("only what is visible", {"texts": {"aviary-llm": {"visible_only": True}}}, CHECKED),
+        case("a template that nothing uses", {"texts": {"aviary-llm": {"template": "{class_name}: {text}"}}}, {}),
         case("one seed more", {"sweep": {"seeds": [0, 1, 2, 3]}}, {"plan_images": 2, "train_adapter": 15, **TABLES}),
         case("one ratio more", {"sweep": {"ratios": [100, 50, 20, 10, 0]}}, {"train_adapter": 5, **TABLES}),
         case("one ratio fewer", {"sweep": {"ratios": [100, 50, 0]}}, TABLES),
@@ -71,8 +76,9 @@ def test_a_changed_budget_changes_the_cells_and_keeps_the_rest(tiny: Path):
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
+        ("src/fieldguide/text_page.py", {**CHECKED, "check_texts": 2, "encode_texts": 2, "translate_texts": 2}),
         ("src/fieldguide/encode_texts.py", {"encode_texts": 3, **TRANSLATOR, **ADAPTERS, **TABLES}),
-        ("src/fieldguide/index_captions.py", {"index_captions": 1, **ONE_SOURCE}),
+        ("src/fieldguide/index_captions.py", {"index_captions": 1, **CHECKED}),
         ("src/fieldguide/qformer.py", {**TRANSLATOR, **ADAPTERS, **TABLES}),
         ("src/fieldguide/adapters.py", {**ADAPTERS, **TABLES}),
         ("src/fieldguide/comparison.py", TABLES),
@@ -99,4 +105,16 @@ def test_a_reply_more_in_the_ledger_makes_its_texts_anew(tiny: Path):
     ledger = tiny / "workflow/resources/aviary-llm.jsonl"
     lines = ledger.read_bytes().splitlines(keepends=True)
     ledger.write_bytes(b"".join([*lines, lines[-1]]))
-    assert plan(tiny) == {"generate_texts": 1, **ONE_SOURCE}
+    assert plan(tiny) == {"generate_texts": 1, **CHECKED}
+
+
+def test_texts_that_are_not_changed_by_a_check_go_no_further(tiny: Path):
+    configs = (TINY, write_config(tiny, {"texts": {"aviary-llm": {"at_least": 3}}}))
+    assert run(tiny, configs=configs).ran == {"check_texts": 1}
+    assert plan(tiny, configs=configs) == {}
+
+
+def test_a_word_more_in_the_lexicon_checks_the_texts_anew(tiny: Path):
+    lexicon = tiny / "workflow/resources/not_visible.txt"
+    lexicon.write_text(lexicon.read_text(encoding="utf-8") + "bumpy\n", encoding="utf-8")
+    assert plan(tiny)["check_texts"] == 2

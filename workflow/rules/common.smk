@@ -14,6 +14,7 @@ from fieldguide.backbone import LOCAL, backbone_key
 from fieldguide.config import check_config
 from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
+from fieldguide.tokenizer import tokenizer_files, tokenizer_model
 
 
 def get_resource(path):
@@ -184,6 +185,16 @@ def get_ledger_if_any(wildcards):
 def get_prompt(wildcards):
     """The prompt that the replies answer."""
     return get_resource(checked.texts[wildcards.source].prompt)
+
+
+def get_check_options(wildcards):
+    """How check_texts is to treat a source's texts; what does not matter to them is left out."""
+    source = checked.texts[wildcards.source]
+    options = ["--at-least", str(source.at_least), "--names", source.names]
+    options += {"added": ["--template", source.template], "removed": ["--thing", checked.dataset.thing]}.get(
+        source.names, []
+    )
+    return shlex.join([*options, *(["--visible-only"] if source.visible_only else [])])
 
 
 def get_source_files(translator, source):
