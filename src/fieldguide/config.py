@@ -39,10 +39,52 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Dataset(Section):
+class DatasetSection(Section):
     name: Name
-    kind: Literal["cub", "aviary"]
     note: str = ""
+
+
+class ArchiveDataset(DatasetSection):
+    kind: Literal["cub", "aviary"]
+
+
+class Splits(Section):
+    train: str = "train"
+    test: str = "test"
+
+
+class FolderDataset(DatasetSection):
+    kind: Literal["folder"]
+    root: str
+    table: str = ""
+    splits: Splits = Splits()
+
+
+class FeatureFile(Section):
+    path: str
+    labels: str = ""
+    splits: str = ""
+    ids: str = ""
+
+
+class FeaturesDataset(DatasetSection):
+    kind: Literal["features"]
+    images: FeatureFile | None = None
+    train: FeatureFile | None = None
+    test: FeatureFile | None = None
+    class_names: str = ""
+
+    @model_validator(mode="after")
+    def has_both_splits(self) -> FeaturesDataset:
+        given = {part for part in ("images", "train", "test") if getattr(self, part)}
+        if given not in ({"images"}, {"train", "test"}):
+            raise ValueError("give either images, or train and test")
+        if any(part.splits for part in (self.train, self.test) if part):
+            raise ValueError("splits belong to images; train and test are splits themselves")
+        return self
+
+
+Dataset = Annotated[ArchiveDataset | FolderDataset | FeaturesDataset, Field(discriminator="kind")]
 
 
 class Archive(Section):
@@ -86,6 +128,7 @@ class BackboneSettings(Section):
 
 class CaptionSource(Section):
     kind: Literal["captions"]
+    names: dict[str, str] = {}
 
 
 class LLMSource(Section):
@@ -97,7 +140,32 @@ class LLMSource(Section):
     replies_per_class: Count
 
 
-Source = Annotated[CaptionSource | LLMSource, Field(discriminator="kind")]
+class FileSource(Section):
+    kind: Literal["file"]
+    path: str
+    per: Literal["class", "image"] = "class"
+    fields: tuple[str, ...] = ()
+    class_column: str = "class"
+    image_column: str = "image"
+    field_column: str = "field"
+    text_column: str = "text"
+    names: dict[str, str] = {}
+    others: Literal["refuse", "leave-out"] = "refuse"
+
+    no_repeats = field_validator("fields")(refuse_repeats)
+
+
+class FeatureSource(Section):
+    kind: Literal["features"]
+    path: str
+    classes: str = ""
+    texts: str = ""
+    fields: str = ""
+    image_ids: str = ""
+    names: dict[str, str] = {}
+
+
+Source = Annotated[CaptionSource | LLMSource | FileSource | FeatureSource, Field(discriminator="kind")]
 
 
 class IdentitySettings(Section):
@@ -205,6 +273,23 @@ class Config(Section):
             raise ValueError("texts.none: 'none' means image only and cannot name a text source")
         return self
 
+    @model_validator(mode="after")
+    def features_go_with_features(self) -> Config:
+        given = self.dataset.kind == "features"
+        for source in dict.fromkeys(source for variant in self.sweep.variants for source in variant.sources):
+            if source != "none" and (self.texts[source].kind == "features") != given:
+                raise ValueError(
+                    f"texts.{source}: kind features goes with dataset.kind features, and no other kind does; "
+                    f"dataset.kind is {self.dataset.kind}"
+                )
+        for name in (self.sweep.translator, *self.sweep.text_only_translators):
+            if given and self.translators[name].kind != "identity":
+                raise ValueError(
+                    f"sweep: translator '{name}' is trained on encoded pairs; with dataset.kind features "
+                    "add `translators: {identity: {kind: identity}}` and name that"
+                )
+        return self
+
 
 # pydantic's words where they would not help, by the type of error.
 MESSAGES = {
@@ -230,8 +315,11 @@ def check_config(config: Mapping[str, Any]) -> Config:
     except ValidationError as failure:
         error, *others = failure.errors()
         path = [str(part) for part in error["loc"] if part != "[key]"]
+        # pydantic names the kind of an entry as if it were a key.
         if path[:1] in (["texts"], ["translators"]) and len(path) > 2:
-            del path[2]  # pydantic names the kind of an entry as if it were a key
+            del path[2]
+        if path[:1] == ["dataset"] and len(path) > 1:
+            del path[1]
         where = ".".join(path) + ": " if path else ""
         message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if error["type"] in MESSAGES:
