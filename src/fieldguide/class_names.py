@@ -103,7 +103,7 @@ def match_names(
         if len(found) > 1:
             unmatched[name] = f"is as near to {_or(rule.label(one) for one in found)}"
         elif found and len(claims[found[0]]) > 1:
-            others = (repr(other) for other in claims[found[0]] if other != name)
+            others = (repr(_shown(other)) for other in claims[found[0]] if other != name)
             unmatched[name] = f"is {rule.label(found[0])}, but so is {_or(others)}"
         elif found:
             matched[name] = found[0]
@@ -202,7 +202,7 @@ def report(matching: Matching, classes: Sequence[Mapping[str, str]], unknown: bo
     lacking = [rows[class_id]["class_name"] for class_id in matching.lacking]
     free = [name for name, why in matching.unmatched.items() if why == NO_CLASS]
     left = [
-        name + (_like(name, lacking) if why == NO_CLASS else f" ({why})")
+        _shown(name) + (_like(name, lacking) if why == NO_CLASS else f" ({why})")
         for name, why in matching.unmatched.items()
         if unknown or why != NO_CLASS
     ]
@@ -224,7 +224,12 @@ def _like(name: str, candidates: Iterable[str]) -> str:
     """` [perhaps …]`: the closest names, for a person to decide on."""
     by_key = {key_of(one): one for one in candidates}
     close = difflib.get_close_matches(key_of(name), list(by_key), SUGGESTED)
-    return f" [perhaps {_or(by_key[key] for key in close)}]" if close else ""
+    return f" [perhaps {_or(_shown(by_key[key]) for key in close)}]" if close else ""
+
+
+def _shown(name: str) -> str:
+    """A name as one line."""
+    return " ".join(name.split())
 
 
 def _or(words: Iterable[str]) -> str:

@@ -41,7 +41,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             lines = read_text(path).split("\n")
             return {"": np.array([line.strip() for line in (lines if lines[-1].strip() else lines[:-1])], dtype=str)}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        if "pickle" in str(error):
+        if str(error).startswith("Object arrays"):
             why = "holds Python objects, which may run code when read; save strings by numpy.array(names, dtype=str)"
         else:
             why = f"is damaged, or no {ending} ({error}); write it again"

@@ -45,7 +45,7 @@ class Photograph(NamedTuple):
 def natural(name: str) -> list[tuple[int, int, str]]:
     """A sorting key by which `class 10` comes after `class 9`; case counts last."""
     parts = re.split(r"(\d+)", name.casefold())
-    return [(int(i % 2), int(part) if i % 2 else 0, part) for i, part in enumerate(parts)] + [(2, 0, name)]
+    return [(int(i % 2), int(part) if i % 2 else 0, part) for i, part in enumerate(parts)] + [(-1, 0, name)]
 
 
 def photographs_in(store: ImageStore, splits: Mapping[str, str]) -> list[Photograph]:
