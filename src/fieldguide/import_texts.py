@@ -176,8 +176,8 @@ class ImageNames:
         spellings = (
             lambda image, _: image["image_id"],
             lambda _, path: str(path),
-            lambda _, path: str(PurePosixPath(*path.parts[1:])),
-            lambda _, path: str(PurePosixPath(*path.parts[1:]).with_suffix("")),
+            lambda _, path: "/".join(path.parts[1:]),
+            lambda _, path: "/".join((*path.parent.parts[1:], path.stem)),
             lambda _, path: path.name,
             lambda _, path: path.stem,
         )
@@ -190,7 +190,7 @@ class ImageNames:
     def find(self, name: str) -> list[str]:
         """Ids of the images that a name may be; several where a file name occurs more than once, none where unknown."""
         name = name.replace("\\", "/").removeprefix("./")
-        return next((by_name[name] for by_name in self.found if name in by_name), [])
+        return next((by_name[name] for by_name in self.found if name in by_name), []) if name else []
 
 
 def image_rows(

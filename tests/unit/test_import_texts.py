@@ -183,6 +183,13 @@ def test_texts_of_images_by_id_path_or_file_name(tables: Path, owner: str, capsy
     assert imported(file, "--per", "image") == wanted
 
 
+def test_images_that_lie_in_no_folder(tables: Path) -> None:
+    rows = read_csv(tables / "images.csv", IMAGE_COLUMNS)
+    write_csv(tables / "images.csv", IMAGE_COLUMNS, [{**row, "path": f"{row['image_id']}.jpg"} for row in rows])
+    file = write(tables, "a.json", {f"id{i}{n}.jpg": f"{i}" for i in range(3) for n in (0, 1)})
+    assert len(imported(file, "--per", "image")) == 6
+
+
 def test_mistakes_in_texts_of_images(tables: Path) -> None:
     train = {f"id{i}{n}": "red" for i in range(3) for n in (0, 1)}
     assert "images that the data set does not have (1): id99" in refused(
