@@ -17,7 +17,7 @@ from fieldguide.files import sha256_of
 from fieldguide.records import name_some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import torch
 
@@ -54,6 +54,11 @@ def backbone_key(model: str, pretrained: str = "", precision: str = "fp32") -> s
         label = f"{model}_{Path(pretrained).stem}"
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9.-]+', '-', label).strip('-')}_{digest[:8]}"
+
+
+def given_key(settings: Mapping[str, Any]) -> str:
+    """The name of an unknown backbone whose features were computed elsewhere; other settings give another name."""
+    return f"given_{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
       --classes results/cub/records/classes.csv --model ViT-L-14 --lexicon workflow/resources/not_visible.txt \\
       --out results/cub/texts/gpt-3.5-turbo.csv --page results/cub/texts/gpt-3.5-turbo.md
 
-In this order: classes with too few texts are refused; class names are left, taken out or put in (--names); sentences
+In this order: classes with too few texts are refused; class names are left, taken out or put in (--naming); sentences
 about what no photograph shows are flagged, and dropped if asked; and a text longer than the text encoder's context is
 cut between sentences, then clauses, then words, so that nothing of it is lost.
 
@@ -36,7 +36,7 @@ from fieldguide.stage import log, new_parser, run_stage
 from fieldguide.text_page import Page, PageClass, PageGroup, PageText, render_page
 from fieldguide.tokenizer import Tokenizer, load_tokenizer
 
-NAMES = ("as-is", "removed", "added")
+NAMING = ("as-is", "removed", "added")
 TEMPLATE = "a photo of a {class_name}, {text}"
 FEW_WORDS = 3
 """A text of fewer words is called near-empty."""
@@ -72,7 +72,7 @@ class Checked:
 class Settings:
     """How a source's texts are to be treated."""
 
-    names: str
+    naming: str
     template: str
     thing: str
     visible_only: bool
@@ -103,7 +103,7 @@ def check_text(
     name, text = row["class_name"], " ".join(row["text"].split())
     named = {mention.class_name for mention in index.find(text)}
     own = has_name(text, name)
-    if settings.names == "removed" and own:
+    if settings.naming == "removed" and own:
         text = remove_name(text, name, settings.thing)
     sentences = split_sentences(text)
     sights = {}
@@ -116,7 +116,7 @@ def check_text(
         text = " ".join(sentence for sentence in sentences if sentence not in dropped)
 
     def finish(piece: str) -> str:
-        return add_name(piece, name, settings.template) if settings.names == "added" else piece
+        return add_name(piece, name, settings.template) if settings.naming == "added" else piece
 
     pieces = fit_text(text, tokenizer.context, lambda piece: tokenizer.count(finish(piece))) if text else []
     finished = tuple(Piece(finish(piece.text), piece.cut) for piece in pieces)
@@ -333,8 +333,8 @@ def tell(
 
     own, others = sum(one.names_own for one in checked), [one for one in checked if one.names_others]
     facts["name their class as written"] = str(own)
-    facts["class names"] = f"{settings.names}; the tables call the source {usual}"
-    log.info("%d texts name their class as written; with names %s", own, facts["class names"])
+    facts["class names"] = f"{settings.naming}; the tables call the source {usual}"
+    log.info("%d texts name their class as written; with naming %s", own, facts["class names"])
     if others:
         counts = Counter(name for one in others for name in one.names_others)
         some = name_some([f"{name} ({count})" for name, count in counts.most_common()])
@@ -371,7 +371,7 @@ def tell(
 
 def check_texts(args: argparse.Namespace) -> None:
     """Read, check, and only then write."""
-    settings = Settings(args.names, args.template, args.thing, args.visible_only)
+    settings = Settings(args.naming, args.template, args.thing, args.visible_only)
     if fault := fault_of_template(args.template):
         raise FieldguideError(f"--template {fault}")
     raw = [{column: row[column] or "" for column in TEXT_COLUMNS} for row in read_csv(args.raw, TEXT_COLUMNS)]
@@ -380,7 +380,7 @@ def check_texts(args: argparse.Namespace) -> None:
     if not names:
         raise FieldguideError(f"{args.classes}: holds no class; make it again with the stage that writes it")
     check_rows(raw, names, args.raw, args.classes)
-    if settings.names == "removed":
+    if settings.naming == "removed":
         same = [name for name in names.values() if has_name(settings.thing, name)]
         refuse_if_any(
             same, f"{args.classes}: classes called as what would stand for their name", "set `dataset.thing` to another"
@@ -392,7 +392,7 @@ def check_texts(args: argparse.Namespace) -> None:
         for row in tqdm(raw, "checking", unit=" texts", disable=None)
     ]
     if settings.visible_only:
-        whole = Settings(settings.names, settings.template, settings.thing, visible_only=False)
+        whole = Settings(settings.naming, settings.template, settings.thing, visible_only=False)
         again = {
             i: check_text(one.row, whole, index, lexicon, tokenizer) for i, one in enumerate(checked) if not one.pieces
         }
@@ -417,7 +417,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", required=True, help="the backbone, whose tokenizer says how long a text is")
     parser.add_argument("--lexicon", type=Path, required=True, help="words about what no photograph shows")
     parser.add_argument("--at-least", type=int, default=1, help="texts that every class must have")
-    parser.add_argument("--names", choices=NAMES, default="as-is", help="what becomes of class names in texts")
+    parser.add_argument("--naming", choices=NAMING, default="as-is", help="what becomes of class names in texts")
     parser.add_argument("--template", default=TEMPLATE, help="how a name is added, with {class_name} and {text}")
     parser.add_argument("--thing", default="bird", help="the noun that stands for a name taken out")
     parser.add_argument("--visible-only", action="store_true", help="drop sentences that no photograph shows")

@@ -40,16 +40,58 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Dataset(Section):
+class DatasetSection(Section):
     name: Name
-    kind: Literal["cub", "aviary"]
     note: str = ""
     leave_out: tuple[str, ...] = ()
     skip_damaged: Annotated[bool, Field(strict=True)] = False
-
-    no_repeats = field_validator("leave_out")(refuse_repeats)
     thing: Annotated[str, StringConstraints(pattern=r"^\w[\w -]*$")] = "bird"
     not_visible: str = "workflow/resources/not_visible.txt"
+
+    no_repeats = field_validator("leave_out")(refuse_repeats)
+
+
+class ArchiveDataset(DatasetSection):
+    kind: Literal["cub", "aviary"]
+
+
+class Splits(Section):
+    train: str = "train"
+    test: str = "test"
+
+
+class FolderDataset(DatasetSection):
+    kind: Literal["folder"]
+    root: str
+    table: str = ""
+    splits: Splits = Splits()
+
+
+class FeatureFile(Section):
+    path: str
+    labels: str = ""
+    splits: str = ""
+    ids: str = ""
+
+
+class FeaturesDataset(DatasetSection):
+    kind: Literal["features"]
+    images: FeatureFile | None = None
+    train: FeatureFile | None = None
+    test: FeatureFile | None = None
+    class_names: str = ""
+
+    @model_validator(mode="after")
+    def has_both_splits(self) -> FeaturesDataset:
+        given = {part for part in ("images", "train", "test") if getattr(self, part)}
+        if given not in ({"images"}, {"train", "test"}):
+            raise ValueError("give either images, or train and test")
+        if any(part.splits for part in (self.train, self.test) if part):
+            raise ValueError("splits belong to images; train and test are splits themselves")
+        return self
+
+
+Dataset = Annotated[ArchiveDataset | FolderDataset | FeaturesDataset, Field(discriminator="kind")]
 
 
 class Archive(Section):
@@ -102,7 +144,7 @@ class TextChecks(Section):
     """What every text source has: how check_texts treats its texts."""
 
     at_least: Count = 1
-    names: Literal["as-is", "removed", "added"] = "as-is"
+    naming: Literal["as-is", "removed", "added"] = "as-is"
     template: str = "a photo of a {class_name}, {text}"
     visible_only: Annotated[bool, Field(strict=True)] = False
 
@@ -116,6 +158,7 @@ class TextChecks(Section):
 
 class CaptionSource(TextChecks):
     kind: Literal["captions"]
+    names: dict[str, str] = {}
 
 
 class LLMSource(TextChecks):
@@ -127,7 +170,38 @@ class LLMSource(TextChecks):
     replies_per_class: Count
 
 
-Source = Annotated[CaptionSource | LLMSource, Field(discriminator="kind")]
+class FileSource(TextChecks):
+    kind: Literal["file"]
+    path: str
+    per: Literal["class", "image"] = "class"
+    fields: tuple[str, ...] = ()
+    class_column: str = "class"
+    image_column: str = "image"
+    field_column: str = "field"
+    text_column: str = "text"
+    names: dict[str, str] = {}
+    others: Literal["refuse", "leave-out"] = "refuse"
+
+    no_repeats = field_validator("fields")(refuse_repeats)
+
+
+class FeatureSource(Section):
+    kind: Literal["features"]
+    path: str
+    classes: str = ""
+    texts: str = ""
+    fields: str = ""
+    image_ids: str = ""
+    names: dict[str, str] = {}
+
+
+Source = Annotated[CaptionSource | LLMSource | FileSource | FeatureSource, Field(discriminator="kind")]
+
+
+class IdentitySettings(Section):
+    """The pooled text feature as it is: nothing to set and nothing to train."""
+
+    kind: Literal["identity"]
 
 
 class QFormerSettings(Section):
@@ -155,6 +229,9 @@ class QFormerSettings(Section):
         if self.hidden % self.heads:
             raise ValueError(f"hidden is {self.hidden}, which {self.heads} heads cannot share equally")
         return self
+
+
+Translator = Annotated[QFormerSettings | IdentitySettings, Field(discriminator="kind")]
 
 
 class AdapterSettings(Section):
@@ -206,7 +283,7 @@ class Config(Section):
     aviary: Aviary
     backbone: BackboneSettings
     texts: dict[Name, Source]
-    translators: dict[Name, QFormerSettings]
+    translators: dict[Name, Translator]
     adapter: AdapterSettings
     sweep: Sweep
     threads: Threads
@@ -224,6 +301,23 @@ class Config(Section):
                 raise ValueError(f"sweep: unknown translator '{name}'; known are {', '.join(self.translators)}")
         if "none" in self.texts:
             raise ValueError("texts.none: 'none' means image only and cannot name a text source")
+        return self
+
+    @model_validator(mode="after")
+    def features_go_with_features(self) -> Config:
+        given = self.dataset.kind == "features"
+        for source in dict.fromkeys(source for variant in self.sweep.variants for source in variant.sources):
+            if source != "none" and (self.texts[source].kind == "features") != given:
+                raise ValueError(
+                    f"texts.{source}: kind features goes with dataset.kind features, and no other kind does; "
+                    f"dataset.kind is {self.dataset.kind}"
+                )
+        for name in (self.sweep.translator, *self.sweep.text_only_translators):
+            if given and self.translators[name].kind != "identity":
+                raise ValueError(
+                    f"sweep: translator '{name}' is trained on encoded pairs; with dataset.kind features "
+                    "add `translators: {identity: {kind: identity}}` and name that"
+                )
         return self
 
 
@@ -251,8 +345,11 @@ def check_config(config: Mapping[str, Any]) -> Config:
     except ValidationError as failure:
         error, *others = failure.errors()
         path = [str(part) for part in error["loc"] if part != "[key]"]
-        if path[:1] == ["texts"] and len(path) > 2:
-            del path[2]  # pydantic names the kind of a source as if it were a key
+        # pydantic names the kind of an entry as if it were a key.
+        if path[:1] in (["texts"], ["translators"]) and len(path) > 2:
+            del path[2]
+        if path[:1] == ["dataset"] and len(path) > 1:
+            del path[1]
         where = ".".join(path) + ": " if path else ""
         message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if error["type"] in MESSAGES:

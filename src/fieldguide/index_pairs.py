@@ -1,5 +1,7 @@
 """Read COCO's captions: pairs of an image and a caption, on which translators are trained. Both zips are read in place.
 
+Pairs of one's own are a CSV or TSV with the columns path and caption, paths relative to the folder or zip of images.
+
 --limit takes the first images of one seeded order, so a larger limit keeps all images of a smaller one. Images that do
 not open are listed with the reason in <out>.damaged.csv.
 """
@@ -30,6 +32,7 @@ from fieldguide.files import write_csv
 from fieldguide.image_store import AGAIN, ImageStore, find_faults, open_image_store, settle_faults
 from fieldguide.records import PAIR_COLUMNS, name_some, refuse_if_any, repeated
 from fieldguide.stage import log, new_parser, run_stage
+from fieldguide.user_files import DELIMITERS, Row, read_rows
 
 
 class Caption(NamedTuple):
@@ -49,6 +52,8 @@ def read_annotations(path: Path, split: str, limits: Limits = NO_LIMITS) -> Any:
         if found is None:
             raise FieldguideError(f"{path}: has no captions_{split}.json; check the split and the folder")
         path = found
+    if path.suffix.lower() in DELIMITERS:
+        return annotations_of(read_rows(path, ("path", "caption")))
     is_zip = path.suffix.lower() == ".zip"
     if is_zip:
         text = read_from_zip(path, f"captions_{split}.json", limits)
@@ -78,6 +83,17 @@ def read_from_zip(path: Path, file_name: str, limits: Limits) -> bytes:
             return b"".join(zip_content(stream.fileno(), zip_member(found[0])))
     except DAMAGE as error:
         raise FieldguideError(f"{path}: is damaged, or no zip of JSON ({error}); {AGAIN}") from error
+
+
+def annotations_of(rows: Sequence[Row]) -> dict[str, Any]:
+    """Rows of path and caption as COCO has them: images numbered in the order of their paths, captions by line."""
+    number = {path: i for i, path in enumerate(sorted({row.values["path"] for row in rows}), 1)}
+    return {
+        "images": [{"id": image_id, "file_name": path} for path, image_id in number.items()],
+        "annotations": [
+            {"id": row.line, "image_id": number[row.values["path"]], "caption": row.values["caption"]} for row in rows
+        ],
+    }
 
 
 def parse_images(annotations: Any, path: Path) -> dict[int, str]:
@@ -221,7 +237,7 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("index_pairs", __doc__)
     parser.add_argument("--images", type=Path, required=True, help="train2017.zip, or a folder")
-    parser.add_argument("--annotations", type=Path, required=True, help="annotations_trainval2017.zip, or a .json")
+    parser.add_argument("--annotations", type=Path, required=True, help="annotations_trainval2017.zip, .json or .csv")
     parser.add_argument("--split", default="train2017", help="names the folder of images and the list of captions")
     parser.add_argument("--limit", type=int, default=0, help="how many images to take; 0 is all")
     parser.add_argument("--seed", type=int, default=0, help="orders the images of which --limit takes the first")

@@ -92,9 +92,9 @@ def test_human_captions_are_whole_and_none_is_called_invisible(reed: Path, capsy
 def test_gpt4_names_every_class_and_can_be_made_not_to(gpt4: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = said(check_texts.main, capsys, *argv("gpt4", gpt4, "--at-least", "7"))
     assert (gpt4 / "gpt4.csv").read_bytes() == (gpt4 / "raw/gpt4.csv").read_bytes()
-    assert "1400 texts name their class as written; with names as-is; the tables call the source named" in log
+    assert "1400 texts name their class as written; with naming as-is; the tables call the source named" in log
 
-    log = said(check_texts.main, capsys, *argv("gpt4", gpt4, "--names", "removed"))
+    log = said(check_texts.main, capsys, *argv("gpt4", gpt4, "--naming", "removed"))
     rows = read_csv(gpt4 / "gpt4.csv", TEXT_COLUMNS)
     assert "the tables call the source unnamed" in log
     assert not any(has_name(row["text"], row["class_name"]) for row in rows)

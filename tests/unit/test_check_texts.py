@@ -108,9 +108,9 @@ def test_tables_about_other_classes_or_without_words_are_refused(tmp_path: Path)
 
 
 def test_a_template_or_a_noun_that_cannot_work_is_refused(tmp_path: Path) -> None:
-    told = refusal(main, *argv(tmp_path, ROWS, "--names", "added", "--template", "a {name}"))
+    told = refusal(main, *argv(tmp_path, ROWS, "--naming", "added", "--template", "a {name}"))
     assert "--template should hold {class_name} and {text} once each" in told
-    told = refusal(main, *argv(tmp_path, ROWS, "--names", "removed", "--thing", "blue jay"))
+    told = refusal(main, *argv(tmp_path, ROWS, "--naming", "removed", "--thing", "blue jay"))
     assert "classes called as what would stand for their name (1): Blue Jay" in told
 
 
@@ -143,7 +143,7 @@ def test_long_texts_are_cut_and_keep_class_image_field_and_every_word(
 
 def test_an_added_name_leaves_room_for_itself(tmp_path: Path) -> None:
     long = " ".join(["Its long tail is brown."] * 40)
-    texts = checked(tmp_path, [(class_id, "", "Size", long) for class_id in NAMES], "--names", "added")
+    texts = checked(tmp_path, [(class_id, "", "Size", long) for class_id in NAMES], "--naming", "added")
     tokenizer = load_tokenizer(AVIARY)
     assert all(text.startswith(("a photo of a ", "a photo of an ")) for text in texts)
     assert max(map(tokenizer.count, texts)) <= 77
@@ -167,9 +167,9 @@ def test_the_encoder_finds_nothing_left_to_cut(
 
 
 def test_names_removed_and_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert checked(tmp_path, ROWS, "--names", "removed")[2] == "The bird is large."
-    assert checked(tmp_path, ROWS, "--names", "removed", "--thing", "corvid")[2] == "The corvid is large."
-    texts = checked(tmp_path, ROWS, "--names", "added", "--template", "{text} It is a {class_name}.")
+    assert checked(tmp_path, ROWS, "--naming", "removed")[2] == "The bird is large."
+    assert checked(tmp_path, ROWS, "--naming", "removed", "--thing", "corvid")[2] == "The corvid is large."
+    texts = checked(tmp_path, ROWS, "--naming", "added", "--template", "{text} It is a {class_name}.")
     assert texts[2:4] == ["The Fish Crow is large.", "Black all over. It is a Fish Crow."]
     rows = read_csv(tmp_path / "out.csv", TEXT_COLUMNS)
     assert all(has_name(row["text"], row["class_name"]) for row in rows)
@@ -177,15 +177,15 @@ def test_names_removed_and_added(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_names_found_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = said(main, capsys, *argv(tmp_path, ROWS))
-    assert "1 texts name their class as written; with names as-is; the tables call the source unnamed" in log
+    assert "1 texts name their class as written; with naming as-is; the tables call the source unnamed" in log
     assert "1 texts name another class: Fish Crow (1)" in log
-    assert "the tables call the source named" in said(main, capsys, *argv(tmp_path, ROWS, "--names", "added"))
+    assert "the tables call the source named" in said(main, capsys, *argv(tmp_path, ROWS, "--naming", "added"))
     assert "[names Fish Crow\\]" in page(tmp_path).replace("names its class; ", "")
 
 
 def test_checking_what_was_checked_changes_nothing(tmp_path: Path) -> None:
     for names in ("as-is", "removed", "added"):
-        more = ["--names", names, "--visible-only"]
+        more = ["--naming", names, "--visible-only"]
         first = checked(tmp_path, ROWS, *more)
         rows = [
             (row["class_id"], row["image_id"], row["field"], row["text"])

@@ -118,7 +118,10 @@ def strings_of(value: object) -> Iterator[str]:
         ("adapter", None, "adapter: missing"),
         ("adapter/batch", None, "adapter.batch: missing"),
         ("sweep", [1], "sweep: should be a section of keys and values, not [1]"),
-        ("dataset/kind", "cube", "dataset.kind: should be 'cub' or 'aviary', not 'cube'"),
+        ("dataset/kind", "cube", "dataset: kind should be one of 'cub', 'aviary', 'folder', 'features', not 'cube'"),
+        ("dataset/kind", "folder", "dataset.root: missing"),
+        ("dataset/kind", "features", "dataset: give either images, or train and test"),
+        ("dataset/root", "x", "dataset.root: unknown key"),
         ("dataset/name", "../x", "dataset.name: should be letters, digits, dots, underscores and hyphens"),
         ("backbone/precision", "fp8", "backbone.precision: should be 'fp32', 'bf16' or 'fp16', not 'fp8'"),
         ("data/cub/path", 3, "data.cub.path: should be a valid string, not 3"),
@@ -136,16 +139,30 @@ def strings_of(value: object) -> Iterator[str]:
         ("adapter/learning_rates", [], "adapter.learning_rates: is empty"),
         ("adapter/learning_rates", [0.1, "fast"], "adapter.learning_rates.1: should be a valid number"),
         ("translators/qformer/heads", 7, "translators.qformer: hidden is 512, which 7 heads cannot share equally"),
+        ("translators/x", {"kind": "identity", "hidden": 8}, "translators.x.hidden: unknown key"),
+        ("translators/x", {"kind": "babel"}, "translators.x: kind should be one of 'qformer', 'identity', not 'babel'"),
         ("aviary/species", 57, "aviary.species: should be less than or equal to 56, not 57"),
-        ("texts/x", {"kind": "captoins"}, "texts.x: kind should be one of 'captions', 'llm', not 'captoins'"),
+        (
+            "texts/x",
+            {"kind": "captoins"},
+            "texts.x: kind should be one of 'captions', 'llm', 'file', 'features', not 'captoins'",
+        ),
         ("texts/x", {}, "texts.x: kind is missing"),
         ("texts/x", 3, "texts.x: should be a section of keys and values, not 3"),
         ("texts/reed/at_least", 0, "texts.reed.at_least: should be greater than or equal to 1, not 0"),
-        ("texts/reed/names", "drop", "texts.reed.names: should be 'as-is', 'removed' or 'added', not 'drop'"),
+        ("texts/reed/naming", "drop", "texts.reed.naming: should be 'as-is', 'removed' or 'added', not 'drop'"),
         ("texts/reed/visible_only", "yes", "texts.reed.visible_only: should be a valid boolean, not 'yes'"),
         ("texts/reed/template", "{text}", "texts.reed.template: should hold {class_name} and {text} once each"),
         ("dataset/thing", "", "dataset.thing: should be letters"),
         ("texts/a b", {"kind": "captions"}, "texts.a b: should be letters, digits, dots"),
+        ("texts/x", {"kind": "file"}, "texts.x.path: missing"),
+        (
+            "texts/x",
+            {"kind": "file", "path": "x", "per": "bird"},
+            "texts.x.per: should be 'class' or 'image', not 'bird'",
+        ),
+        ("texts/x", {"kind": "file", "path": "x", "fields": ["a", "a"]}, "texts.x.fields: lists a twice"),
+        ("texts/reed", {"kind": "features", "path": "x"}, "texts.reed: kind features goes with dataset.kind features"),
         ("texts/none", {"kind": "captions"}, "texts.none: 'none' means image only"),
         ("sweep/ratios", [100, 101], "sweep.ratios.1: should be less than or equal to 100, not 101"),
         ("sweep/ratios", [-10], "sweep.ratios.0: should be greater than or equal to 0, not -10"),
@@ -191,11 +208,11 @@ def test_a_source_may_be_called_as_a_kind() -> None:
 
 def test_two_sources_may_share_a_ledger_and_differ_in_names() -> None:
     config = copy.deepcopy(BASE)
-    config["texts"]["named"] = config["texts"]["gpt-3.5-turbo"] | {"names": "added"}
+    config["texts"]["named"] = config["texts"]["gpt-3.5-turbo"] | {"naming": "added"}
     config["texts"]["bare"] = {"kind": "captions"}
     texts = check_config(config).texts
-    assert (texts["named"].names, texts["gpt-3.5-turbo"].names) == ("added", "as-is")
-    assert (texts["bare"].at_least, texts["bare"].names, texts["bare"].visible_only) == (1, "as-is", False)
+    assert (texts["named"].naming, texts["gpt-3.5-turbo"].naming) == ("added", "as-is")
+    assert (texts["bare"].at_least, texts["bare"].naming, texts["bare"].visible_only) == (1, "as-is", False)
 
 
 def test_checking_changes_nothing() -> None:

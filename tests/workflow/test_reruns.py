@@ -35,7 +35,7 @@ def case(name: str, change: Any, expected: dict[str, int]) -> Any:
             {"texts": {"aviary-llm": {"replies_per_class": 1}}},
             {"generate_texts": 1, **CHECKED},
         ),
-        case("names", {"texts": {"aviary-llm": {"names": "added"}}}, CHECKED),
+        case("naming", {"texts": {"aviary-llm": {"naming": "added"}}}, CHECKED),
         case("texts a class needs", {"texts": {"aviary-llm": {"at_least": 3}}}, CHECKED),
         case("only what is visible", {"texts": {"aviary-llm": {"visible_only": True}}}, CHECKED),
         case("a template that nothing uses", {"texts": {"aviary-llm": {"template": "{class_name}: {text}"}}}, {}),

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
 sys.path.insert(0, str(CHECKOUT / "src"))
 
-from fieldguide.backbone import LOCAL, backbone_key
+from fieldguide.backbone import LOCAL, backbone_key, given_key
 from fieldguide.config import check_config
 from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
@@ -28,13 +28,20 @@ def get_backbone_model():
     return LOCAL + get_resource(model.removeprefix(LOCAL)) if model.startswith(LOCAL) else model
 
 
-try:
-    checked = check_config(config)
-    BACKBONE = backbone_key(
+def get_backbone_key():
+    """The key of the features' folder: of the backbone, or of the files where features were computed elsewhere."""
+    if checked.dataset.kind == "features":
+        return given_key(checked.dataset.model_dump(exclude={"name", "note"}))
+    return backbone_key(
         get_backbone_model(),
         checked.backbone.pretrained,
         checked.backbone.precision,
     )
+
+
+try:
+    checked = check_config(config)
+    BACKBONE = get_backbone_key()
 except FieldguideError as error:
     raise WorkflowError(str(error)) from None
 
@@ -70,6 +77,37 @@ def get_own_path(path):
 def get_code(module):
     """The source files that a rule's module runs: changing one of them makes the rule run again."""
     return [get_own_path(path) for path in modules_of(module, CHECKOUT / "src")]
+
+
+def get_image_features(images):
+    """The image feature files of the target or of the world."""
+    return [f"{RESULTS}/features/{BACKBONE}/images/{images}.safetensors"]
+
+
+def get_text_features(source):
+    """The text feature files of a source."""
+    return [f"{RESULTS}/features/{BACKBONE}/texts/{source}.safetensors"]
+
+
+def get_existing(paths):
+    """Those paths that exist, as inputs; of what is missing the stage itself says more than Snakemake."""
+    return [str(path) for path in paths if Path(path).exists()]
+
+
+def get_sources_of(kind):
+    """A pattern of the names of the text sources of a kind."""
+    return "|".join(re.escape(name) for name, text in checked.texts.items() if text.kind == kind) or "(?!)"
+
+
+def get_options(**options):
+    """Long options with their values, quoted; those without a value are left out."""
+    return " ".join(f"--{name.replace('_', '-')}={shlex.quote(value)}" for name, value in options.items() if value)
+
+
+def get_name_options(source):
+    """The options that name a source's exceptions to the rule of class names."""
+    names = getattr(checked.texts.get(source), "names", {})
+    return " ".join(f"--name {shlex.quote(theirs)} {shlex.quote(ours)}" for theirs, ours in names.items())
 
 
 def get_cell(translator, source, sampling, redraw, ratio):
@@ -113,6 +151,28 @@ def get_sources():
     return [source for source in dict.fromkeys(named) if source != "none"]
 
 
+def get_translators(kind):
+    """The names of the translators of a kind."""
+    return [name for name, settings in checked.translators.items() if settings.kind == kind]
+
+
+def get_translator_file(wildcards):
+    """The file of a trained translator; none for one that is not trained."""
+    is_trained = wildcards.translator not in get_translators("identity")
+    return [f"{RESULTS}/translators/{BACKBONE}/{wildcards.translator}/translator.safetensors"] if is_trained else []
+
+
+def get_translator_option(wildcards):
+    """The option that says how a translator translates: its kind, or the file that its training wrote."""
+    trained = get_translator_file(wildcards)
+    return f"--translator {shlex.quote(trained[0])}" if trained else "--kind identity"
+
+
+def get_translator_gpu(wildcards):
+    """GPUs that translating asks for; a translator that is not trained runs no network."""
+    return GPU if get_translator_file(wildcards) else 0
+
+
 def get_tables():
     """The comparison table in every format, and its figure."""
     tables = [f"{RESULTS}/tables/accuracy.{ending}" for ending in ("csv", "md", "tex", "html")]
@@ -122,7 +182,9 @@ def get_tables():
 def get_extras():
     """What `everything` adds to the comparison table."""
     extras = [f"{RESULTS}/tables/probe.csv"]
-    extras += [f"{RESULTS}/translators/{BACKBONE}/{name}/curve.svg" for name in checked.translators]
+    # Features computed elsewhere come without token features, which a Q-Former reads.
+    trained = get_translators("qformer") if checked.dataset.kind != "features" else []
+    extras += [f"{RESULTS}/translators/{BACKBONE}/{name}/curve.svg" for name in trained]
     return [*extras, f"{RESULTS}/figures/birds.png"] if IS_AVIARY else extras
 
 
@@ -159,7 +221,8 @@ def get_world_annotations(wildcards):
 
 def get_image_store(wildcards):
     """Where the images of the target or the world lie."""
-    return f"{RESULTS}/unpacked/cub" if wildcards.images == "target" else get_world_images(wildcards)
+    target = getattr(checked.dataset, "root", f"{RESULTS}/unpacked/cub")
+    return target if wildcards.images == "target" else get_world_images(wildcards)
 
 
 def get_image_records(wildcards):
@@ -190,9 +253,9 @@ def get_prompt(wildcards):
 def get_check_options(wildcards):
     """How check_texts is to treat a source's texts; what does not matter to them is left out."""
     source = checked.texts[wildcards.source]
-    options = ["--at-least", str(source.at_least), "--names", source.names]
+    options = ["--at-least", str(source.at_least), "--naming", source.naming]
     options += {"added": ["--template", source.template], "removed": ["--thing", checked.dataset.thing]}.get(
-        source.names, []
+        source.naming, []
     )
     return shlex.join([*options, *(["--visible-only"] if source.visible_only else [])])
 
@@ -220,6 +283,54 @@ def get_cell_texts(wildcards):
 def get_cell_source(wildcards):
     """The option that names a cell's text source; none for image only."""
     return "" if wildcards.source == "none" else get_source_option(wildcards.translator, wildcards.source)
+
+
+def get_import_options(wildcards):
+    """How a file of texts is read."""
+    source = checked.texts[wildcards.source]
+    columns = {name: getattr(source, name) for name in ("class_column", "image_column", "field_column", "text_column")}
+    options = [get_options(per=source.per, others=source.others, **columns), get_name_options(wildcards.source)]
+    fields = " ".join(map(shlex.quote, source.fields))
+    return " ".join([*options, f"--fields {fields}"] if fields else options)
+
+
+def get_image_folders(wildcards):
+    """The folders that hold the images: their times change when an image comes or goes."""
+    root = Path(checked.dataset.root)
+    splits = [] if checked.dataset.table else [root / split for split in dict(checked.dataset.splits).values()]
+    classes = [path for split in get_existing(splits) for path in sorted(Path(split).iterdir()) if path.is_dir()]
+    return get_existing([root, *splits, *classes])
+
+
+def get_feature_files():
+    """The user's files of image features: the option that takes each, and its path."""
+    parts = {"all": checked.dataset.images, "train": checked.dataset.train, "test": checked.dataset.test}
+    named = [
+        (f"--{option} {part}=", getattr(files, key))
+        for part, files in parts.items()
+        for key, option in (("path", "features"), ("labels", "labels"), ("splits", "splits"), ("ids", "ids"))
+        if files
+    ]
+    return [(option, file) for option, file in [*named, ("--class-names=", checked.dataset.class_names)] if file]
+
+
+def get_feature_options():
+    """The options that name them."""
+    return " ".join(option + shlex.quote(file) for option, file in get_feature_files())
+
+
+def get_text_feature_options(wildcards):
+    """The options that name a source's arrays that are files of their own, and its names of classes."""
+    given = checked.texts[wildcards.source]
+    files = get_options(text_classes=given.classes, texts=given.texts, fields=given.fields, image_ids=given.image_ids)
+    return " ".join([files, get_name_options(wildcards.source)])
+
+
+def get_text_feature_files(wildcards):
+    """A source's files."""
+    given = checked.texts[wildcards.source]
+    named = (given.path, given.classes, given.texts, given.fields, given.image_ids)
+    return get_existing(file for file in named if file)
 
 
 def get_published():

@@ -187,3 +187,9 @@ rule index_pairs:
             --workers {threads} \
             --out {output:q} &>{log:q}
         """
+
+
+if checked.dataset.kind not in ("cub", "aviary"):
+
+    # A kind of data set with rules of its own, which go before those above.
+    include: f"dataset_{checked.dataset.kind}.smk"

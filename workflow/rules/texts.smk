@@ -20,12 +20,15 @@ rule index_captions:
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        names=get_name_options("reed"),
     shell:
         """
         python -m fieldguide.index_captions \
             --root {input.root:q} \
             --images {input.images:q} \
             --classes {input.classes:q} \
+            {params.names} \
             --out {output:q} &>{log:q}
         """
 
@@ -72,6 +75,49 @@ rule generate_texts:
         """
 
 
+localrules:
+    import_texts,
+
+
+# A source of the user's own may be called as one of ours.
+ruleorder: import_texts > index_captions
+
+
+rule import_texts:
+    """A text source from a file that somebody brought along."""
+    input:
+        file=lambda wildcards: get_existing([checked.texts[wildcards.source].path]),
+        images=f"{RESULTS}/records/images.csv",
+        classes=f"{RESULTS}/records/classes.csv",
+        code=get_code("import_texts"),
+    output:
+        f"{RESULTS}/texts/raw/{{source}}.csv",
+    log:
+        f"{RESULTS}/logs/import_texts/{{source}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/import_texts/{{source}}.tsv"
+    wildcard_constraints:
+        source=get_sources_of("file"),
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        file=lambda wildcards: checked.texts[wildcards.source].path,
+        options=get_import_options,
+    shell:
+        """
+        python -m fieldguide.import_texts \
+            --file {params.file:q} \
+            {params.options} \
+            --images {input.images:q} \
+            --classes {input.classes:q} \
+            --out {output:q} &>{log:q}
+        """
+
+
 rule check_texts:
     """A source's texts as they are used, checked, and a page on which to read them."""
     input:
@@ -87,6 +133,8 @@ rule check_texts:
         f"{RESULTS}/logs/check_texts/{{source}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/check_texts/{{source}}.tsv"
+    wildcard_constraints:
+        source="|".join(re.escape(name) for name, text in checked.texts.items() if text.kind != "features") or "(?!)",
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
