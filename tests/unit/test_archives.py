@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from fieldguide import archives
 from fieldguide.archives import Limits, fault_of, members_of, zip_content, zip_entries, zip_member
 from fieldguide.errors import FieldguideError
+from fieldguide.image_store import open_image_store
 from fieldguide.unpack_archive import main
 from tests.tiny_data import refusal, write_zip
 
@@ -624,6 +625,7 @@ def test_offsets_beyond_four_gibibytes_are_read(tmp_path: Path) -> None:
         pytest.skip("this file system has no holes in files")
     assert [entry.header_offset > 1 << 32 for entry in zip_entries(path)] == [False, True]
     assert dict(read_all(path)) == {"first": b"1", "second": b"2" * 1000}
+    assert open_image_store(path).read("second") == b"2" * 1000
     damaged = path.stat().st_size - 30
     os.truncate(path, damaged)
     with pytest.raises(zipfile.BadZipFile):

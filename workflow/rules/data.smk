@@ -160,7 +160,7 @@ rule index_pairs:
         "../../envs/fieldguide.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=240,
     params:
         world=lookup(dpath="world", within=config),
