@@ -128,7 +128,7 @@ class BackboneSettings(Section):
 
 class CaptionSource(Section):
     kind: Literal["captions"]
-    names: dict[str, str] = {}
+    class_names: dict[str, str] = {}
 
 
 class LLMSource(Section):
@@ -149,7 +149,7 @@ class FileSource(Section):
     image_column: str = "image"
     field_column: str = "field"
     text_column: str = "text"
-    names: dict[str, str] = {}
+    class_names: dict[str, str] = {}
     others: Literal["refuse", "leave-out"] = "refuse"
 
     no_repeats = field_validator("fields")(refuse_repeats)
@@ -162,7 +162,7 @@ class FeatureSource(Section):
     texts: str = ""
     fields: str = ""
     image_ids: str = ""
-    names: dict[str, str] = {}
+    class_names: dict[str, str] = {}
 
 
 Source = Annotated[CaptionSource | LLMSource | FileSource | FeatureSource, Field(discriminator="kind")]
