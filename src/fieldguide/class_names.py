@@ -2,7 +2,7 @@
 
 The rule, from strict to loose; the first that gives a class decides, and nothing is ever guessed by likeness:
 
-1. what the configuration's table `names` says of a name, and after it a name spelled exactly as the class;
+1. what the configuration's table `class_names` says of a name, and after it a name spelled exactly as the class;
 2. the same words: `017.Cardinal`, `cardinal` and `CARDINAL` are one, as are `Whip_poor_Will` and `whip-poor-will`. A
    number in front with a dot is not part of the name; case, accents, apostrophes, spaces, hyphens, underscores and
    other punctuation do not count, and `&` is `and`;
@@ -185,10 +185,12 @@ def _explicit_classes(names: Sequence[str], rule: ClassRule, explicit: Mapping[s
         else:
             found[name] = classes[0]
     if unknown:
-        raise FieldguideError(f"names: gives classes that are not there: {'; '.join(unknown)} - correct the table")
+        raise FieldguideError(
+            f"class_names: gives classes that are not there: {'; '.join(unknown)} - correct the table"
+        )
     if absent:
         raise FieldguideError(
-            f"names: has entries for names that do not occur: {', '.join(absent)} - correct or remove them"
+            f"class_names: has entries for names that do not occur: {', '.join(absent)} - correct or remove them"
         )
     return found
 

@@ -158,7 +158,7 @@ class TextChecks(Section):
 
 class CaptionSource(TextChecks):
     kind: Literal["captions"]
-    names: dict[str, str] = {}
+    class_names: dict[str, str] = {}
 
 
 class LLMSource(TextChecks):
@@ -179,7 +179,7 @@ class FileSource(TextChecks):
     image_column: str = "image"
     field_column: str = "field"
     text_column: str = "text"
-    names: dict[str, str] = {}
+    class_names: dict[str, str] = {}
     others: Literal["refuse", "leave-out"] = "refuse"
 
     no_repeats = field_validator("fields")(refuse_repeats)
@@ -192,7 +192,7 @@ class FeatureSource(Section):
     texts: str = ""
     fields: str = ""
     image_ids: str = ""
-    names: dict[str, str] = {}
+    class_names: dict[str, str] = {}
 
 
 Source = Annotated[CaptionSource | LLMSource | FileSource | FeatureSource, Field(discriminator="kind")]

@@ -39,7 +39,7 @@ def find_classes(
         raise FieldguideError(f"{path}: {error}") from error
     # Classes without texts are told below, for numbers and names alike.
     if told := report(matching._replace(lacking=[]), classes):
-        way_out = "write `their name: our name` under `names` of the text source"
+        way_out = "write `their name: our name` under `class_names` of the text source"
         raise FieldguideError(f"{path}: {told} - {way_out}")
     return [matching.class_ids[word] for word in words]
 

@@ -249,7 +249,7 @@ def match_classes(
     unknown = [name for name, why in matching.unmatched.items() if why == NO_CLASS]
     told = report(matching, classes, unknown=others == "refuse")
     if told:
-        way_out = "write `their name: our name` under `names` of the text source"
+        way_out = "write `their name: our name` under `class_names` of the text source"
         if unknown and not matching.lacking:
             way_out += ", or leave other classes out by `others: leave-out`"
         raise FieldguideError(f"{path}: {told} - {way_out}")
@@ -308,7 +308,7 @@ def run(args: argparse.Namespace) -> None:
         refuse_if_any(bare, f"{args.file}: classes without a text", "add texts for them")
     else:
         if args.name:
-            raise FieldguideError(f"{args.file}: `names` is for texts of classes; these are of images")
+            raise FieldguideError(f"{args.file}: `class_names` is for texts of classes; these are of images")
         rows = image_rows(texts, images, classes, args.file, args.others)
     log_repeats(rows)
     write_csv(args.out, TEXT_COLUMNS, rows)

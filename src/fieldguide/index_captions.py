@@ -115,7 +115,7 @@ def check_folders(
     refuse_if_any(
         wrong,
         f"{root}: captions in the folder of another class than their image's",
-        "move them, or write `their folder: our class` under `names` of the text source",
+        "move them, or write `their folder: our class` under `class_names` of the text source",
     )
     return otherwise
 

@@ -197,7 +197,7 @@ def test_mistakes_in_texts_of_images(tables: Path) -> None:
     )
     file = write(tables, "b.json", {name: text for name, text in train.items() if name != "id10"})
     assert "training images without a text (1): train/Death cap/1-0.jpg" in refused(file, "--per", "image")
-    assert "`names` is for texts of classes" in refused(
+    assert "`class_names` is for texts of classes" in refused(
         write(tables, "c.json", train), "--per", "image", "--name", "a", "b"
     )
     file = write(tables, "d.json", {**train, "id99": "x"})
@@ -216,7 +216,8 @@ def test_what_matches_no_class_is_refused_in_one_report(tables: Path) -> None:
     file = write(tables, "a.json", {"Fly agarik": "red", "Death cap": "green", "Chanterelle": "yellow", "Cep": "brown"})
     assert refused(file) == (
         "FILE: names that are no class of the data set (2): Fly agarik [perhaps Fly agaric]; Cep - and classes that "
-        "none of the names is (1): Fly agaric (class 1) - write `their name: our name` under `names` of the text source"
+        "none of the names is (1): Fly agaric (class 1) - write `their name: our name` under `class_names` of the text "
+        "source"
     )
     assert "perhaps Fly agarik" in refused(file, "--others", "leave-out") and "Cep" not in refused(
         file, "--others", "leave-out"

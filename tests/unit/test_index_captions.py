@@ -83,7 +83,7 @@ def test_captions_in_the_folder_of_another_class_are_refused_by_name(reed: Path)
     assert refused(reed) == (
         f"index_captions: error: {reed}: captions in the folder of another class than their image's (1): "
         f"003.Sooty_Albatross/{moved.name} (the image is of 001.Black_footed_Albatross) - move them, or write "
-        "`their folder: our class` under `names` of the text source"
+        "`their folder: our class` under `class_names` of the text source"
     )
 
 

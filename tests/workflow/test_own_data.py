@@ -203,7 +203,7 @@ def test_names_that_no_rule_explains_stop_the_run_until_they_are_written_down(tm
     assert "names that are no class of the data set (2): Truffle; Amanita muscaria" in log or (
         "names that are no class of the data set (2): Amanita muscaria; Truffle" in log
     )
-    assert "`their name: our name` under `names`" in log and "Traceback" not in log
+    assert "`their name: our name` under `class_names`" in log and "Traceback" not in log
     configs.append(write_config(tmp_path, NAMES, "names.yaml"))
     run(tmp_path, target, configs=tuple(configs), checkout=ROOT)
     assert "A red cap." in (tmp_path / target).read_text(encoding="utf-8")

@@ -106,7 +106,7 @@ def get_options(**options):
 
 def get_name_options(source):
     """The options that name a source's exceptions to the rule of class names."""
-    names = getattr(checked.texts.get(source), "names", {})
+    names = getattr(checked.texts.get(source), "class_names", {})
     return " ".join(f"--name {shlex.quote(theirs)} {shlex.quote(ours)}" for theirs, ours in names.items())
 
 
