@@ -95,6 +95,14 @@ class NameIndex:
         for name in dict.fromkeys(class_names):
             self._by_start.setdefault(_start_of(name), []).append(name)
         self._lengths = sorted({len(start) for start in self._by_start})
+        self._candidates: dict[str, list[str]] = {}
+
+    def _names_from(self, word: str) -> list[str]:
+        """Classes whose name may begin with a word that begins with these letters."""
+        if word not in self._candidates:
+            starts = {word[:length] for length in self._lengths if length <= len(word)}
+            self._candidates[word] = [name for start in sorted(starts) for name in self._by_start.get(start, ())]
+        return self._candidates[word]
 
     def find(self, text: str) -> Iterator[Mention]:
         """Names in the text from left to right, the longest at each place: a Fish Crow is no Crow."""
@@ -102,12 +110,9 @@ class NameIndex:
         for word in _WORD.finditer(text):
             if word.start() < end:
                 continue
-            start = word[0][:4].casefold()
             found = [
                 Mention(name, match.start(), match.end())
-                for length in self._lengths
-                if len(start) >= length
-                for name in self._by_start.get(start[:length], ())
+                for name in self._names_from(word[0][:4].casefold())
                 if (match := name_pattern(name).match(text, word.start()))
             ]
             if found:

@@ -82,9 +82,10 @@ def _load_file(path: Path, context: int) -> Tokenizer:
 
     @lru_cache(maxsize=65536)
     def count(text: str) -> int:
-        # open_clip cleans texts in this way before it hands them on.
-        clean = " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
-        return len(inner.encode(clean).ids)
+        # open_clip cleans texts in this way before it hands them on; most have nothing to clean.
+        if not (text.isascii() and text.isprintable()) or "&" in text:
+            text = html.unescape(html.unescape(ftfy.fix_text(text)))
+        return len(inner.encode(" ".join(text.split())).ids)
 
     return Tokenizer(count, context)
 

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from open_clip.tokenizer import get_clean_fn
 
 from fieldguide.backbone import LOCAL, load_backbone, text_lengths
 from fieldguide.errors import FieldguideError
@@ -38,6 +41,12 @@ def test_both_ways_count_the_aviarys_tokens_alike_and_as_the_backbone_does() -> 
     fitting = [text for text in texts if quick.count(text) <= 77 and "[EOS]" not in text]
     assert len(fitting) >= 5 and len(fitting) < len(texts) - 1
     assert text_lengths(backbone.model, backbone.tokenizer(fitting)).tolist() == count_tokens(quick, fitting)
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40))
+def test_plain_text_has_nothing_to_clean(text: str) -> None:
+    if "&" not in text:
+        assert get_clean_fn("whitespace")(text) == " ".join(text.split())
 
 
 @pytest.mark.parametrize("kind", KINDS)
