@@ -16,7 +16,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
 
 FIELDS = ("Size", "Coloration", "Beak")
 PROMPT = 'Describe the bird "{class_name}" by {fields}. {format}\n'
@@ -54,6 +57,7 @@ class Asked:
     fault: str = ""
     sent_whole: bool = False  # a usable reply, to its last byte
     billed: float = 0.0  # USD
+    response_id: str = ""
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -73,6 +77,7 @@ class Plan:
     takes_schema: bool = True
     reports_usage: bool = True
     hang: float = 30.0  # seconds that a time-out lasts
+    echo: str = ""  # said wherever the endpoint says anything
 
 
 @dataclass
@@ -174,15 +179,18 @@ def answer_to(asked: Asked, plan: Plan) -> tuple[int, dict[str, str], bytes]:
             headers["retry-after-ms"] = str(20 if plan.retry_after_ms is None else plan.retry_after_ms)
         elif asked.fault == "429" and plan.retry_after_ms is not None:
             headers["retry-after-ms"] = str(plan.retry_after_ms)
+        content["error"]["message"] += plan.echo
         return status, headers, json.dumps(content).encode()
 
     found = describe(asked.class_name, body.get("seed"))
+    found[FIELDS[2]] += plan.echo
     if asked.fault == "field missing":
         del found[FIELDS[1]]
     elif asked.fault == "field empty":
         found[FIELDS[1]] = "–"
     elif asked.fault == "another class":
-        found[FIELDS[0]] = "Smaller than the Other Test Bird."
+        other = "Test Bird 001" if asked.class_name == "Other Test Bird" else "Other Test Bird"
+        found[FIELDS[0]] = f"Smaller than the {other}."
     text = json.dumps(found) if with_schema else "\n".join(f"**{name}**: {said}" for name, said in found.items())
     made = completion(text, prompt)
     if asked.fault == "empty reply":
@@ -200,12 +208,13 @@ def answer_to(asked: Asked, plan: Plan) -> tuple[int, dict[str, str], bytes]:
     if not plan.reports_usage:
         del made["usage"]
     raw = json.dumps(made).encode()
+    asked.response_id = str(made.get("id"))
     usage = made.get("usage") or {"prompt_tokens": tokens(prompt), "completion_tokens": tokens(text)}
     asked.billed = (usage["prompt_tokens"] * PRICES[0] + usage["completion_tokens"] * PRICES[1]) / 1e6
     if asked.fault == "empty body":
         raw = b""
     elif asked.fault == "body of HTML":
-        headers["content-type"], raw = "text/html", b"<html>Log in first</html>"
+        headers["content-type"], raw = "text/html", f"<html>Log in first {plan.echo}</html>".encode()
     return 200, headers, raw
 
 
@@ -304,3 +313,36 @@ def running(plan: Plan | None = None) -> Iterator[Server]:
 def in_turn(*faults: str) -> Callable[[Asked, int], str]:
     """The first requests meet these faults, in turn; all others meet none."""
     return lambda asked, number: faults[number] if number < len(faults) else ""
+
+
+# ---------------------------------------------------------------- the stage's inputs
+
+
+def write_inputs(folder: Path, classes: int, other: bool = False) -> Path:
+    """Prompt and table of classes; with `other` the last class is the one that faulty replies name."""
+    names = [f"Test Bird {number:03d}" for number in range(1, classes + 1)]
+    if other:
+        names[-1] = "Other Test Bird"
+    rows = "".join(f"{number},{name}\n" for number, name in enumerate(names, 1))
+    (folder / "classes.csv").write_text(f"class_id,class_name\n{rows}", encoding="utf-8")
+    (folder / "prompt.txt").write_text(PROMPT, encoding="utf-8")
+    return folder
+
+
+def options(folder: Path, url: str, replies: int, **settings: object) -> list[str]:
+    """The stage's command line, with short pauses."""
+    given: dict[str, object] = {
+        "source": "gpt",
+        "model": "gpt-test",
+        "ledger": folder / "ledger.jsonl",
+        "prompt": folder / "prompt.txt",
+        "classes": folder / "classes.csv",
+        "out": folder / "texts.csv",
+        "replies_per_class": replies,
+        "parameters": '{"max_tokens": 200, "seed": 0, "temperature": 1.0}',
+        "base_url": url,
+        "backoff": 0.5,
+        **settings,
+    }
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    return [*words, "--fields", *FIELDS]

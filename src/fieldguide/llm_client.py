@@ -415,6 +415,8 @@ class Asker:
                 max_retries=0,
                 http_client=http,
             ) as self.client:
+                # Its parts are imported when they are first used, which is not to count against a time-out.
+                self.completions = self.client.chat.completions.with_raw_response
                 reporter = asyncio.create_task(self.report(len(slots)))
                 try:
                     # Until `auto` knows the form, one reply at a time is asked for.
@@ -532,7 +534,7 @@ class Asker:
 
         try:
             async with asyncio.timeout(self.limits.timeout):
-                answer = await self.client.chat.completions.with_raw_response.create(
+                answer = await self.completions.create(
                     model=self.question.model,
                     messages=[{"role": message.role, "content": message.content} for message in messages],  # type: ignore[misc]
                     extra_body=dict(parameters),
