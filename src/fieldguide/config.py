@@ -99,12 +99,10 @@ class Prices(Section):
 
 class LLMSource(Section):
     kind: Literal["llm"]
-    model: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
+    model: str
     ledger: str
     prompt: str
-    fields: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z]([A-Za-z /&-]{0,38}[A-Za-z])?$")], ...] = Field(
-        min_length=1
-    )
+    fields: tuple[str, ...] = Field(min_length=1)
     replies_per_class: Count
     thing: str = ""
     structured: Literal["auto", "json_schema", "off"] = "off"
@@ -129,6 +127,22 @@ class LLMSource(Section):
     @classmethod
     def off_is_a_word(cls, value: Any) -> Any:
         return "off" if value is False else value  # YAML reads a bare off as false
+
+    @field_validator("model")
+    @classmethod
+    def is_a_model(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*", value):
+            raise ValueError(f"should be a model as its endpoint spells it, without spaces, not {value!r}")
+        return value
+
+    @field_validator("fields")
+    @classmethod
+    def are_labels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            # What `replies.read_label` finds in Markdown.
+            if not re.fullmatch(r"[A-Za-z]([A-Za-z /&-]{0,38}[A-Za-z])?", name):
+                raise ValueError(f"should be words of letters, 40 characters at most, not {name!r}")
+        return refuse_repeats(tuple(name.casefold() for name in value)) and value
 
     @field_validator("key_variable")
     @classmethod
