@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from fieldguide.config import Config, check_config, main, merge, schema_text
+from fieldguide.config import Config, LLMSource, check_config, main, merge, schema_text
 from fieldguide.errors import FieldguideError
 from tests.tiny_data import refusal
 
@@ -163,6 +163,17 @@ def strings_of(value: object) -> Iterator[str]:
         ),
         ("texts/x", {"kind": "file", "path": "x", "fields": ["a", "a"]}, "texts.x.fields: lists a twice"),
         ("texts/reed", {"kind": "features", "path": "x"}, "texts.reed: kind features goes with dataset.kind features"),
+        ("texts/gpt-3.5-turbo/model", "a b", "texts.gpt-3.5-turbo.model: should be a model as its endpoint spells it"),
+        ("texts/gpt-3.5-turbo/fields", ["Size", "2nd"], "texts.gpt-3.5-turbo.fields: should be words of letters"),
+        ("texts/gpt-3.5-turbo/fields", ["Size", "size"], "texts.gpt-3.5-turbo.fields: lists size twice"),
+        ("texts/gpt-3.5-turbo/fields", [], "texts.gpt-3.5-turbo.fields: is empty"),
+        ("texts/gpt-3.5-turbo/structured", True, "texts.gpt-3.5-turbo.structured: should be 'auto', 'json_schema' or"),
+        ("texts/gpt-3.5-turbo/base_url", "api.example.com", "texts.gpt-3.5-turbo.base_url: should be an address"),
+        ("texts/gpt-3.5-turbo/prices/in", 1, "texts.gpt-3.5-turbo.prices.in: unknown key"),
+        ("texts/gpt-3.5-turbo/budget_usd", -1, "texts.gpt-3.5-turbo.budget_usd: should be greater than or equal to 0"),
+        ("texts/gpt-3.5-turbo/max_tokens", None, "texts.gpt-3.5-turbo: budget_usd needs max_tokens"),
+        ("texts/gpt-3.5-turbo/max_concurrency", 0, "texts.gpt-3.5-turbo.max_concurrency: should be greater than or"),
+        ("texts/gpt-3.5-turbo/parameters", {"seed": 1}, "texts.gpt-3.5-turbo.parameters: seed cannot be given here"),
         ("texts/none", {"kind": "captions"}, "texts.none: 'none' means image only"),
         ("sweep/ratios", [100, 101], "sweep.ratios.1: should be less than or equal to 100, not 101"),
         ("sweep/ratios", [-10], "sweep.ratios.0: should be greater than or equal to 0, not -10"),
@@ -193,6 +204,30 @@ def test_mistakes_in_variants() -> None:
     assert told == "sweep.variants.0.sources: lists reed twice"
     told = refused("sweep/variants", [variant("global", "reed"), variant("global", "none", "reed")])
     assert told == "sweep.variants: lists global fixed reed twice"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("api_key", "sk-SECRET"), ("key_variable", "sk-SECRET"), ("base_url", "https://me:sk-SECRET@api.example.com/v1")],
+)
+def test_a_key_in_the_wrong_place_is_not_repeated(key: str, value: str) -> None:
+    assert "SECRET" not in refused(f"texts/gpt-3.5-turbo/{key}", value)
+
+
+def test_an_llm_is_described_as_short_as_a_ledger_or_in_full() -> None:
+    config = copy.deepcopy(BASE)
+    config["texts"]["x"] = {"kind": "llm", "model": "m", "ledger": "l", "prompt": "p", "fields": ["Wing bars"]}
+    config["texts"]["x"]["replies_per_class"] = 1
+    source = check_config(config).texts["x"]
+    assert isinstance(source, LLMSource)
+    # Nothing is asked and no parameter is part of its key.
+    assert (source.base_url, source.structured, source.request_parameters()) == ("", "off", {})
+    config["texts"]["x"] |= {"structured": False, "temperature": 0, "seed": 3, "parameters": {"top_p": 0.9}}
+    config["texts"]["x"]["model"] = "meta-llama/Llama-3.1-8B-Instruct:free"
+    source = check_config(config).texts["x"]
+    assert isinstance(source, LLMSource)
+    assert source.structured == "off"  # YAML's bare off
+    assert source.request_parameters() == {"top_p": 0.9, "temperature": 0, "seed": 3}
 
 
 def test_several_mistakes_are_counted() -> None:

@@ -121,7 +121,9 @@ def faults_of(name: str, body: str) -> list[str]:
     if not re.search(r"2?> ?\{log(?:\[0\])?:q\}", body):
         faults.append("does not write `2> {log:q}`")
     sections = dict(re.findall(r"^\s+(\w+):\s*((?:.*\n)(?:(?!\s+\w+:).*\n)*)", body, re.MULTILINE))
-    faults += [f"no {section}:" for section in ("log", "benchmark", "threads", "resources") if section not in sections]
+    # A benchmark counts as an output, and a rule that is to run whenever it is asked for has none.
+    needed = ("log", "benchmark", "threads", "resources") if "output" in sections else ("log", "threads", "resources")
+    faults += [f"no {section}:" for section in needed if section not in sections]
     faults += [f"no {key} among its resources" for key in ("mem_mb", "runtime") if not re.search(rf"\b{key}\b", body)]
     for section, folder in (("log", "logs"), ("benchmark", "benchmarks")):
         if section in sections and f"{folder}/{name}" not in sections[section]:

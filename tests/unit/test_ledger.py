@@ -106,7 +106,7 @@ def test_appended_records_are_read_back_in_order(tmp_path: Path) -> None:
 
 
 def test_a_live_record_is_read(tmp_path: Path) -> None:
-    live = record().model_dump(mode="json") | {
+    live = json.loads(record_line(record())) | {
         "synthetic": False,
         "usage": {"prompt_tokens": 120, "completion_tokens": 150},
         "price_usd": 0.0004,

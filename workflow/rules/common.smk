@@ -1,5 +1,6 @@
 """Configuration, paths and the lists that targets are made of."""
 
+import json
 import re
 import shlex
 import sys
@@ -240,9 +241,53 @@ def get_ledger(wildcards):
     return get_resource(checked.texts[wildcards.source].ledger)
 
 
-def get_ledger_if_any(wildcards):
-    """The same as an input; where there is none yet, the stage itself says so."""
-    return [ledger for ledger in [get_ledger(wildcards)] if Path(ledger).exists()]
+def get_replayed_ledger(wildcards):
+    """The same as an input, unless its source has an endpoint: then the job itself makes it grow, and other sources too.
+
+    Where there is none yet, the stage itself says so.
+    """
+    is_asked = bool(checked.texts[wildcards.source].base_url)
+    return [ledger for ledger in [get_ledger(wildcards)] if Path(ledger).exists() and not is_asked]
+
+
+def get_question(wildcards):
+    """What decides a source's texts: the model, what it is asked and how often."""
+    source = checked.texts[wildcards.source]
+    return {
+        "model": source.model,
+        "fields": list(source.fields),
+        "replies_per_class": source.replies_per_class,
+        "parameters": json.dumps(source.request_parameters(), sort_keys=True),
+        "thing": checked.dataset.thing,
+        "structured": source.structured,
+    }
+
+
+def get_asking(wildcards, input):
+    """How missing replies are asked for. With `input` among its arguments Snakemake counts it as derived, so that
+    another price, pace or budget makes no texts anew."""
+    source = checked.texts[wildcards.source]
+    budget = "" if source.budget_usd is None else source.budget_usd
+    return {**dict(source), "ledger": get_ledger(wildcards), "budget_usd": budget}
+
+
+def get_priced_sources():
+    """The LLMs of the table, with what a price hangs on, as JSON."""
+    sources = {name: checked.texts[name] for name in get_sources() if checked.texts[name].kind == "llm"}
+    found = {"ledger": get_resource, "prompt": get_resource}
+    return json.dumps(
+        {
+            name: {
+                key: found.get(key, lambda value: value)(value) for key, value in source.model_dump(mode="json").items()
+            }
+            for name, source in sources.items()
+        }
+    )
+
+
+def get_class_count():
+    """How many classes the data set has, where that is known without its data; else 0."""
+    return {"cub": 200, "aviary": checked.aviary.species}.get(checked.dataset.kind, 0)
 
 
 def get_prompt(wildcards):

@@ -35,12 +35,13 @@ rule index_captions:
 
 localrules:
     generate_texts,
+    price_texts,
 
 
 rule generate_texts:
-    """An LLM's sentences per class, replayed from its ledger."""
+    """An LLM's sentences per class, replayed from its ledger; replies that it lacks are asked for first."""
     input:
-        ledger=get_ledger_if_any,
+        ledger=get_replayed_ledger,
         prompt=get_prompt,
         classes=f"{RESULTS}/records/classes.csv",
         code=get_code("generate_texts"),
@@ -59,19 +60,64 @@ rule generate_texts:
         mem_mb=1000,
         runtime=60,
     params:
-        source=lookup(dpath="texts/{source}", within=config),
-        ledger=get_ledger,
+        question=get_question,
+        asking=get_asking,
     shell:
+        # What was asked and paid goes to the terminal too.
         """
         python -m fieldguide.generate_texts \
             --source {wildcards.source:q} \
-            --ledger {params.ledger:q} \
-            --model {params.source[model]:q} \
+            --ledger {params.asking[ledger]:q} \
+            --model {params.question[model]:q} \
             --prompt {input.prompt:q} \
-            --fields {params.source[fields]} \
-            --replies-per-class {params.source[replies_per_class]} \
+            --thing={params.question[thing]:q} \
+            --fields {params.question[fields]:q} \
+            --replies-per-class {params.question[replies_per_class]} \
+            --parameters {params.question[parameters]:q} \
+            --structured {params.question[structured]} \
+            --base-url={params.asking[base_url]:q} \
+            --key-variable {params.asking[key_variable]:q} \
+            --max-concurrency {params.asking[max_concurrency]} \
+            --requests-per-minute {params.asking[requests_per_minute]} \
+            --tokens-per-minute {params.asking[tokens_per_minute]} \
+            --budget-usd={params.asking[budget_usd]:q} \
+            --input-price {params.asking[prices].input} \
+            --output-price {params.asking[prices].output} \
+            --other-classes {params.asking[other_classes]} \
+            --attempts {params.asking[attempts]} \
+            --retries {params.asking[retries]} \
+            --backoff {params.asking[backoff]} \
+            --timeout {params.asking[timeout]} \
             --classes {input.classes:q} \
-            --out {output:q} &>{log:q}
+            --out {output:q} 2>{log:q}
+        """
+
+
+# Without a benchmark, which Snakemake counts as an output: once it was there, the prices would not be told again.
+rule price_texts:
+    """What the LLM replies that are still missing will cost; asks nothing, hangs on no data, is never a part of `all`."""
+    input:
+        code=get_code("price_texts"),
+    log:
+        f"{RESULTS}/logs/price_texts/price_texts.log",
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        sources=get_priced_sources(),
+        classes=f"{RESULTS}/records/classes.csv",
+        class_count=get_class_count(),
+        thing=lookup(dpath="dataset/thing", within=config),
+    shell:
+        """
+        python -m fieldguide.price_texts \
+            --sources {params.sources:q} \
+            --thing {params.thing:q} \
+            --classes {params.classes:q} \
+            --class-count {params.class_count} 2>{log:q} || {{ cat {log:q}; exit 1; }}
         """
 
 
