@@ -111,6 +111,17 @@ def read_source(name: str, table: Path, translated: Path, images: ImageTable) ->
     return TextSource(name, unit, tensors["features"], labels, [row["image_id"] for row in rows], about["backbone"])
 
 
+def append_texts(table: Floats, labels: Ints, source: TextSource) -> tuple[Floats, Ints]:
+    """The table [images; texts] (n + t, d) and its labels; raises FieldguideError when their widths differ."""
+    images, texts = table.shape[1], source.features.shape[1]
+    if images != texts:
+        raise FieldguideError(
+            f"text source {source.name}: its features are {texts} wide, the images' {images}; "
+            "take a translator that is trained, such as qformer"
+        )
+    return np.concatenate([table, source.features]), np.concatenate([labels, source.labels])
+
+
 @dataclass(frozen=True)
 class Runs:
     """The training streams of one cell's runs: `rows` (runs, steps, batch) into the table [images; texts]."""

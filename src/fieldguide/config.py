@@ -100,6 +100,12 @@ class LLMSource(Section):
 Source = Annotated[CaptionSource | LLMSource, Field(discriminator="kind")]
 
 
+class IdentitySettings(Section):
+    """The pooled text feature as it is: nothing to set and nothing to train."""
+
+    kind: Literal["identity"]
+
+
 class QFormerSettings(Section):
     kind: Literal["qformer"]
     exclude: str = ""
@@ -125,6 +131,9 @@ class QFormerSettings(Section):
         if self.hidden % self.heads:
             raise ValueError(f"hidden is {self.hidden}, which {self.heads} heads cannot share equally")
         return self
+
+
+Translator = Annotated[QFormerSettings | IdentitySettings, Field(discriminator="kind")]
 
 
 class AdapterSettings(Section):
@@ -176,7 +185,7 @@ class Config(Section):
     aviary: Aviary
     backbone: BackboneSettings
     texts: dict[Name, Source]
-    translators: dict[Name, QFormerSettings]
+    translators: dict[Name, Translator]
     adapter: AdapterSettings
     sweep: Sweep
     threads: Threads
@@ -221,8 +230,8 @@ def check_config(config: Mapping[str, Any]) -> Config:
     except ValidationError as failure:
         error, *others = failure.errors()
         path = [str(part) for part in error["loc"] if part != "[key]"]
-        if path[:1] == ["texts"] and len(path) > 2:
-            del path[2]  # pydantic names the kind of a source as if it were a key
+        if path[:1] in (["texts"], ["translators"]) and len(path) > 2:
+            del path[2]  # pydantic names the kind of an entry as if it were a key
         where = ".".join(path) + ": " if path else ""
         message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if error["type"] in MESSAGES:

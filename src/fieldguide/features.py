@@ -12,15 +12,12 @@ import importlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import atomic_path, hash_ids
-
-if TYPE_CHECKING:
-    import torch
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
@@ -48,11 +45,12 @@ def sort_metadata(path: Path) -> None:
 
 
 def save_features(
-    path: Path, tensors: Mapping[str, torch.Tensor], ids: Sequence[str], backbone: str, about: Mapping[str, str]
+    path: Path, tensors: Mapping[str, Any], ids: Sequence[str], backbone: str, about: Mapping[str, str]
 ) -> None:
     """Write a feature file; `ids` names its rows, `backbone` is the key of what encoded them."""
     metadata = {"backbone": backbone, "ids_sha256": hash_ids(ids), "count": str(len(ids)), **about}
-    save_tensors(path, {name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+    whole = {n: np.ascontiguousarray(t) if isinstance(t, np.ndarray) else t.contiguous() for n, t in tensors.items()}
+    save_tensors(path, whole, metadata)
 
 
 def read_features(

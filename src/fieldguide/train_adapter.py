@@ -49,10 +49,8 @@ def score_on_test(adapter: Adapter, features: Path, images: ImageTable) -> list[
 
 
 def train(args: argparse.Namespace) -> None:
-    import numpy as np
-
     from fieldguide.adapters import fit, random_start
-    from fieldguide.cells import draw_runs, hash_plan, read_images, read_source, read_split
+    from fieldguide.cells import append_texts, draw_runs, hash_plan, read_images, read_source, read_split
     from fieldguide.features import save_tensors
     from fieldguide.plans import Drawer, cell_size, count_steps
 
@@ -72,8 +70,7 @@ def train(args: argparse.Namespace) -> None:
         if source.backbone != backbone:
             raise FieldguideError(f"{translated} is of backbone {source.backbone}, the images of {backbone}")
         pool = source.pool(ids, classes)
-        table = np.concatenate([table, source.features])
-        labels = np.concatenate([labels, source.labels])
+        table, labels = append_texts(table, labels, source)
     elif args.ratio == 0:
         raise FieldguideError("--ratio 0 needs a text source: without images and texts there is nothing to train on")
 

@@ -35,7 +35,7 @@ def tune(args: argparse.Namespace) -> None:
     import numpy as np
 
     from fieldguide.adapters import accuracy, fit, random_start
-    from fieldguide.cells import TextSource, draw_runs, read_images, read_source, read_split
+    from fieldguide.cells import TextSource, append_texts, draw_runs, read_images, read_source, read_split
     from fieldguide.features import check_same_backbone
     from fieldguide.plans import Drawer, cell_size, count_steps, split_validation
 
@@ -65,8 +65,7 @@ def tune(args: argparse.Namespace) -> None:
             pool = None
             if source is not None:
                 pool = source.pool(fit_ids, classes)
-                table = np.concatenate([table, source.features])
-                targets = np.concatenate([targets, source.labels])
+                table, targets = append_texts(table, targets, source)
             size = cell_size(ratio, len(fit_rows), source is not None)
             if size == 0:
                 raise FieldguideError(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fieldguide.cells import ImageTable, draw_runs, hash_plan, read_images, read_source, read_split
+from fieldguide.cells import ImageTable, append_texts, draw_runs, hash_plan, read_images, read_source, read_split
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv, write_csv
 from fieldguide.plans import Drawer
@@ -105,6 +105,15 @@ def test_a_class_without_text_is_refused(world: World, images: ImageTable) -> No
 def test_features_of_other_texts_are_refused(world: World, images: ImageTable) -> None:
     with pytest.raises(FieldguideError, match=r"llm\.safetensors: was made for other rows"):
         read_source("reed", world.table("reed"), world.translated("llm"), images)
+
+
+def test_texts_of_another_width_are_refused(world: World, images: ImageTable) -> None:
+    features, labels, _ = read_split(world.images, images, images.train_rows)
+    source = read_source("llm", world.table("llm"), world.translated("llm"), images)
+    table, both = append_texts(features, labels, source)
+    assert len(table) == len(both) == len(features) + 4 * SENTENCES
+    with pytest.raises(FieldguideError, match="text source llm: its features are 12 wide, the images' 11"):
+        append_texts(features[:, :11], labels, source)
 
 
 def test_runs_stack_the_seeds_streams(images: ImageTable) -> None:

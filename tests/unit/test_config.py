@@ -130,6 +130,8 @@ def strings_of(value: object) -> Iterator[str]:
         ("adapter/learning_rates", [], "adapter.learning_rates: is empty"),
         ("adapter/learning_rates", [0.1, "fast"], "adapter.learning_rates.1: should be a valid number"),
         ("translators/qformer/heads", 7, "translators.qformer: hidden is 512, which 7 heads cannot share equally"),
+        ("translators/x", {"kind": "identity", "hidden": 8}, "translators.x.hidden: unknown key"),
+        ("translators/x", {"kind": "babel"}, "translators.x: kind should be one of 'qformer', 'identity', not 'babel'"),
         ("aviary/species", 57, "aviary.species: should be less than or equal to 56, not 57"),
         ("texts/x", {"kind": "captoins"}, "texts.x: kind should be one of 'captions', 'llm', not 'captoins'"),
         ("texts/x", {}, "texts.x: kind is missing"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +314,21 @@ def test_translated_rows_follow_the_table(translator: Path, tmp_path: Path) -> N
     for row, text in enumerate(TEXTS):
         translate_texts.main(["--translator", str(translator), *write_texts(tmp_path / str(row), [text])])
         torch.testing.assert_close(translated(tmp_path / str(row))[0][0], features[row], atol=1e-6, rtol=0)
+
+
+def test_identity_keeps_the_pooled_feature_and_needs_no_torch(tmp_path: Path) -> None:
+    given = ["--kind", "identity", *write_texts(tmp_path, TEXTS)]
+    code = (
+        "import sys; from fieldguide.translate_texts import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, *given], check=True)
+    features, about = translated(tmp_path)
+    tensors, _ = read_features(tmp_path / "texts.safetensors")
+    torch.testing.assert_close(features, tensors["pooled"][tensors["rows"]], atol=1e-6, rtol=0)
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(4))
+    assert features.dtype == torch.float32 and about["backbone"] == "tiny_1"
+    write_csv(tmp_path / "reed.csv", ("text",), [{"text": "another"}])
+    assert "texts.safetensors: was made for other rows" in refusal(translate_texts.main, *given)
 
 
 def test_what_cannot_be_translated_is_refused(translator: Path, tmp_path: Path) -> None:

@@ -115,6 +115,15 @@ def test_an_empty_folder_gets_the_whole_plan_without_network_or_torch(
     assert planned == expected_plan(read_config(*configs))
 
 
+def test_identity_translates_without_being_trained(empty: Path):
+    change = {"translators": {"identity": {"kind": "identity"}}, "sweep": {"translator": "identity"}}
+    configs = (ROOT / TINY, write_config(empty, change))
+    planned = plan(empty, "everything", checkout=ROOT, configs=configs)
+    assert "train_qformer" not in plan(empty, checkout=ROOT, configs=configs)
+    # `everything` draws the curves of all translators that are trained.
+    assert planned["train_qformer"] == 1 and planned["translate_texts"] == 2
+
+
 def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path):
     planned = plan(empty, "everything", checkout=ROOT, configs=(), first=(guard,))
     assert planned == {**expected_plan(read_config()), "probe_features": 1}

@@ -112,6 +112,28 @@ def get_sources():
     return [source for source in dict.fromkeys(named) if source != "none"]
 
 
+def get_translators(kind):
+    """The names of the translators of a kind."""
+    return [name for name, settings in checked.translators.items() if settings.kind == kind]
+
+
+def get_translator_file(wildcards):
+    """The file of a trained translator; none for one that is not trained."""
+    is_trained = wildcards.translator not in get_translators("identity")
+    return [f"{RESULTS}/translators/{BACKBONE}/{wildcards.translator}/translator.safetensors"] if is_trained else []
+
+
+def get_translator_option(wildcards):
+    """The option that says how a translator translates: its kind, or the file that its training wrote."""
+    trained = get_translator_file(wildcards)
+    return f"--translator {shlex.quote(trained[0])}" if trained else "--kind identity"
+
+
+def get_translator_gpu(wildcards):
+    """GPUs that translating asks for; a translator that is not trained runs no network."""
+    return GPU if get_translator_file(wildcards) else 0
+
+
 def get_tables():
     """The comparison table in every format, and its figure."""
     tables = [f"{RESULTS}/tables/accuracy.{ending}" for ending in ("csv", "md", "tex", "html")]
@@ -121,7 +143,7 @@ def get_tables():
 def get_extras():
     """What `everything` adds to the comparison table."""
     extras = [f"{RESULTS}/tables/probe.csv"]
-    extras += [f"{RESULTS}/translators/{BACKBONE}/{name}/curve.svg" for name in checked.translators]
+    extras += [f"{RESULTS}/translators/{BACKBONE}/{name}/curve.svg" for name in get_translators("qformer")]
     return [*extras, f"{RESULTS}/figures/birds.png"] if IS_AVIARY else extras
 
 

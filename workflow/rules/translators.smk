@@ -16,6 +16,8 @@ rule train_qformer:
         f"{RESULTS}/logs/train_qformer/{{translator}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_qformer/{{translator}}.tsv"
+    wildcard_constraints:
+        translator="|".join(get_translators("qformer")) or "(?!)",
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
@@ -59,7 +61,7 @@ rule train_qformer:
 rule translate_texts:
     """A source's text features as the image features they would have had."""
     input:
-        translator=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/translator.safetensors",
+        translator=get_translator_file,
         texts=f"{RESULTS}/features/{BACKBONE}/texts/{{source}}.safetensors",
         table=f"{RESULTS}/texts/{{source}}.csv",
         code=get_code("translate_texts"),
@@ -75,13 +77,14 @@ rule translate_texts:
     resources:
         mem_mb=8000,
         runtime=60,
-        gpu=GPU,
+        gpu=get_translator_gpu,
     params:
+        translator=get_translator_option,
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """
         python -m fieldguide.translate_texts \
-            --translator {input.translator:q} \
+            {params.translator} \
             --texts {input.texts:q} \
             --table {input.table:q} \
             --threads {params.threads} \
