@@ -8,7 +8,7 @@ import hashlib
 import json
 import pickle
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,12 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
     """The options by which every encoding stage names the backbone."""
     parser.add_argument("--model", required=True, help="open_clip model name, or local-dir:<folder>")
     parser.add_argument("--pretrained", default="", help="open_clip tag or a weights file; empty for local-dir")
-    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="of the forward pass")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16", "auto"),
+        default="fp32",
+        help="of the forward pass; auto: bf16 on a GPU that has it, fp32 elsewhere",
+    )
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
 
 
@@ -84,6 +89,62 @@ def pick_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def pick_precision(precision: str, device: torch.device) -> str:
+    """The precision asked for; `auto` is bf16 on a GPU that computes in it, fp32 elsewhere."""
+    import torch
+
+    if precision != "auto":
+        return precision
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
+def keep_tower(backbone: Backbone, tower: str, device: torch.device) -> Backbone:
+    """The backbone on a device with only its "image" or its "text" tower; on a CPU its large layers packed.
+
+    The other tower's memory is freed.
+    """
+    import torch
+
+    from fieldguide.packing import pack
+
+    model = backbone.model
+    for name, _ in list(model.named_children()):
+        if (name == "visual") != (tower == "image"):
+            setattr(model, name, None)
+    if device.type == "cpu" and backbone.dtype == torch.float32:
+        pack(model)
+    return replace(backbone, model=model.to(device), device=device)
+
+
+def fitting_batch(device: torch.device, run: Callable[[int], object], most: int, on_cpu: int) -> int:
+    """The batch size of `auto`: on a CPU what keeps its caches warm, on a GPU a power of two that fits its free memory.
+
+    `run(n)` runs a batch of n items; the memory that eight of them take says what a larger batch would.
+    """
+    import torch
+
+    if device.type != "cuda":
+        return on_cpu
+    few = 8
+    run(few)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    run(few)
+    each = max(1, (torch.cuda.max_memory_allocated(device) - before) // few)
+    # Half of what is free: the allocator needs room beside what is in use.
+    fits = int(torch.cuda.mem_get_info(device)[0]) // 2 // each
+    return max(few, min(most, 1 << max(0, fits.bit_length() - 1)))
+
+
+def parse_batch(text: str) -> int | None:
+    """A batch size; None for `auto`."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1")
+    return int(text)
+
+
 def refuse_unknown(model: str, pretrained: str) -> None:
     """Raise FieldguideError when open_clip has no such model or weights, or when there would be no weights at all."""
     import open_clip
@@ -128,7 +189,8 @@ def load_backbone(model: str, pretrained: str, precision: str, device: str) -> B
         raise FieldguideError(
             f"backbone {model!r}: open_clip gives no token features of its text encoder; take another"
         )
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    dtype = dtypes[pick_precision(precision, target)]
     network = network.eval().requires_grad_(False).to(dtype)
     context = getattr(network, "context_length", None) or tokenizer.context_length
     return Backbone(network, preprocess, tokenizer, int(context), target, dtype)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fieldguide.errors import FieldguideError
-from fieldguide.features import read_features
+from fieldguide.features import Paths, read_features
 from fieldguide.files import hash_ids, read_csv
 from fieldguide.naming import tell_names
 from fieldguide.plans import Drawer, Ints, TextPool, draw_stream
@@ -59,9 +59,9 @@ def read_images(records: Path) -> ImageTable:
     )
 
 
-def read_split(path: Path, images: ImageTable, rows: Ints) -> tuple[Floats, Ints, str]:
+def read_split(paths: Paths, images: ImageTable, rows: Ints) -> tuple[Floats, Ints, str]:
     """Features (m, d) float32 and labels (m,) of some rows, and the backbone's key."""
-    tensors, about = read_features(path, images.ids, "np")
+    tensors, about = read_features(paths, images.ids, "np")
     return tensors["features"][rows], images.labels[rows], about["backbone"]
 
 

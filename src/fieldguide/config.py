@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_text
@@ -134,12 +143,31 @@ class Aviary(Section):
     bird_share: Annotated[float, Field(ge=0, le=1)]
 
 
+class Shards(Section):
+    """Into how many files features are split."""
+
+    target: Count
+    world: Count
+    texts: Count
+
+
+def refuse_no_batch(value: Any) -> Any:
+    """The value, where it is a batch size; one sentence in place of pydantic's two on a union."""
+    if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValueError(f"should be auto or a whole number from 1, not {value!r}")
+    return value
+
+
+Batch = Annotated[Count | Literal["auto"], BeforeValidator(refuse_no_batch)]
+
+
 class BackboneSettings(Section):
     model: str
     pretrained: str
-    precision: Literal["fp32", "bf16", "fp16"]
-    image_batch: Count
-    text_batch: Count
+    precision: Literal["fp32", "bf16", "fp16", "auto"]
+    image_batch: Batch
+    text_batch: Batch
+    shards: Shards
 
 
 class TextChecks(Section):

@@ -1,6 +1,6 @@
 """Train one cell's adapters, all seeds at once, and score them on the test images.
 
-  python -m fieldguide.train_adapter --records records/images.csv --images features/…/images/target.safetensors \\
+  python -m fieldguide.train_adapter --records records/images.csv --images features/…/images/target/*.safetensors \\
       --plan plans/class-wise.json --tuning tuning/…/thesis.json --ratio 10 --redraw fixed --seeds 0 1 2 \\
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out adapters/…/ratio-10.json
 
@@ -39,7 +39,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def score_on_test(adapter: Adapter, features: Path, images: ImageTable) -> list[float]:
+def score_on_test(adapter: Adapter, features: Sequence[Path], images: ImageTable) -> list[float]:
     """Test accuracy in percent per seed; the one place that reads the test features."""
     from fieldguide.adapters import accuracy
     from fieldguide.cells import read_split
@@ -51,7 +51,7 @@ def score_on_test(adapter: Adapter, features: Path, images: ImageTable) -> list[
 def train(args: argparse.Namespace) -> None:
     from fieldguide.adapters import fit, random_start
     from fieldguide.cells import append_texts, draw_runs, hash_plan, read_images, read_source, read_split
-    from fieldguide.features import save_tensors
+    from fieldguide.features import check_same_backbone, read_about, save_tensors
     from fieldguide.plans import Drawer, cell_size, count_steps
 
     plan, tuning = read_json(args.plan), read_json(args.tuning)
@@ -67,8 +67,7 @@ def train(args: argparse.Namespace) -> None:
     if args.source:
         name, texts, translated = args.source
         source = read_source(name, texts, translated, images)
-        if source.backbone != backbone:
-            raise FieldguideError(f"{translated} is of backbone {source.backbone}, the images of {backbone}")
+        check_same_backbone((args.images[0], read_about(args.images)), (translated, read_about(translated)))
         pool = source.pool(ids, classes)
         table, labels = append_texts(table, labels, source)
     elif args.ratio == 0:
@@ -122,7 +121,7 @@ def train(args: argparse.Namespace) -> None:
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("train_adapter", __doc__)
     parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
-    parser.add_argument("--images", type=Path, required=True, help="image features")
+    parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
     parser.add_argument("--plan", type=Path, required=True, help="plans/<sampling>.json")
     parser.add_argument("--tuning", type=Path, required=True, help="JSON of tune_adapter")
     parser.add_argument(

@@ -1,6 +1,6 @@
 """Choose the adapter's learning rate and weight decay on a held-out part of the training images.
 
-  python -m fieldguide.tune_adapter --records records/images.csv --images features/…/images/target.safetensors \\
+  python -m fieldguide.tune_adapter --records records/images.csv --images features/…/images/target/*.safetensors \\
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out tuning/thesis.json
 
 Every trial trains on the rest of the training images at image shares 100, 50, 10 and 0 (image only, and mixed with each
@@ -36,18 +36,18 @@ def tune(args: argparse.Namespace) -> None:
 
     from fieldguide.adapters import accuracy, fit, random_start
     from fieldguide.cells import TextSource, append_texts, draw_runs, read_images, read_source, read_split
-    from fieldguide.features import check_same_backbone
+    from fieldguide.features import check_same_backbone, read_about
     from fieldguide.plans import Drawer, cell_size, count_steps, split_validation
 
     images = read_images(args.records)
-    features, labels, backbone = read_split(args.images, images, images.train_rows)
+    features, labels, _ = read_split(args.images, images, images.train_rows)
     try:
         fit_rows, held_rows = split_validation(images.train_labels, args.validation, seed=0)
     except ValueError as error:
         raise FieldguideError(f"{args.records}: {error}") from error
     sources = [read_source(name, table, path, images) for name, table, path in args.source]
-    for (_, _, path), read in zip(args.source, sources, strict=True):
-        check_same_backbone((args.images, {"backbone": backbone}), (path, {"backbone": read.backbone}))
+    for _, _, path in args.source:
+        check_same_backbone((args.images[0], read_about(args.images)), (path, read_about(path)))
     fit_ids = [images.train_ids[i] for i in fit_rows]
     drawer = Drawer(images.train_labels[fit_rows], "class-wise")
     classes = len(images.class_ids)
@@ -106,7 +106,7 @@ def tune(args: argparse.Namespace) -> None:
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("tune_adapter", __doc__)
     parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
-    parser.add_argument("--images", type=Path, required=True, help="image features")
+    parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
     parser.add_argument("--source", type=parse_source, action="append", default=[], metavar="NAME=TABLE=FEATURES")
     parser.add_argument("--learning-rates", type=float, nargs="+", required=True)
     parser.add_argument("--weight-decays", type=float, nargs="+", required=True)

@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from fieldguide import qformer, translate_texts
 from fieldguide.errors import FieldguideError
-from fieldguide.features import read_features, save_features
+from fieldguide.features import Shard, read_features, save_features
 from fieldguide.files import read_csv, write_csv
 from fieldguide.qformer import QFormer, retrieval_at, translate
 from fieldguide.records import PAIR_COLUMNS, TEXT_COLUMNS
@@ -139,11 +139,11 @@ def test_another_seed_holds_out_other_images() -> None:
 
 
 def test_excluded_images() -> None:
-    captions = [("1", "A Bird."), ("1", "a tree"), ("2", "birdie"), ("3", "two birds"), ("4", "a cat")]
-    rows = [{"image_id": image_id, "caption": caption} for image_id, caption in captions]
-    assert excluded_images(rows, r"\bbirds?\b") == {"1", "3"}
+    captions = ["A Bird.", "a tree", "birdie", "two birds", "a cat"]
+    image_of = np.array([1, 1, 2, 3, 4])
+    assert excluded_images(image_of, captions, r"\bbirds?\b").tolist() == [1, 3]
     with pytest.raises(FieldguideError, match=r"--exclude '\(': is not a regular expression"):
-        excluded_images(rows, "(")
+        excluded_images(image_of, captions, "(")
 
 
 # ---------------------------------------------------------------- training
@@ -238,6 +238,28 @@ def test_excluded_images_are_never_read(world: Path, capsys: pytest.CaptureFixtu
     assert "left out 10 of 60 images" in log
     assert ((world / "out" / "translator.safetensors").read_bytes()) == unspoilt[0]
     assert read_csv(world / "out" / "curve.csv", CURVE_COLUMNS) == unspoilt[1]
+
+
+def test_shards_train_the_same_translator(world: Path) -> None:
+    before = trained(world)
+    captions = [row["caption"] for row in read_csv(world / "pairs.csv", PAIR_COLUMNS)]
+    images, _ = read_features(world / "images.safetensors")
+    paths: dict[str, list[Path]] = {"images": [], "texts": []}
+    for number in (1, 2, 3):
+        shard = Shard(number, 3)
+        about = {"shard": str(number), "shards": "3"}
+        paths["images"].append(world / f"images-{number}.safetensors")
+        paths["texts"].append(world / f"texts-{number}.safetensors")
+        ids, own = [str(i) for i in range(IMAGES)][shard.rows(IMAGES)], captions[shard.rows(len(captions))]
+        features = images["features"][shard.rows(IMAGES)]
+        save_features(paths["images"][-1], {"features": features}, ids, "tiny_1", about)
+        save_features(paths["texts"][-1], text_tensors(own), own, "tiny_1", about)
+    assert trained(world, "--images", *paths["images"], "--texts", *paths["texts"], out="sharded") == before
+    # A shard too few, or one twice, is no set.
+    given = ("--images", *paths["images"], "--texts", paths["texts"][0], paths["texts"][2])
+    assert "texts-1.safetensors: is shard 1 of 3, where shard 1 of 2 was expected" in refusal(
+        main, *argv(world, *given)
+    )
 
 
 def test_a_batch_larger_than_the_pairs(world: Path) -> None:

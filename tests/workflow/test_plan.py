@@ -63,6 +63,7 @@ def read_config(*files: str) -> dict[str, Any]:
 def expected_plan(config: dict[str, Any]) -> dict[str, int]:
     """The jobs of a whole run, counted from the configuration alone."""
     sweep, is_aviary = config["sweep"], config["dataset"]["kind"] == "aviary"
+    shards = config["backbone"]["shards"]
     ratios, further = sweep["ratios"], sweep["text_only_translators"]
     cells = sum(
         sum(ratio > 0 if source == "none" else ratio < 100 for ratio in ratios)
@@ -81,8 +82,8 @@ def expected_plan(config: dict[str, Any]) -> dict[str, int]:
         "index_captions": 1,
         "generate_texts": written,
         "check_texts": len(sources),
-        "encode_images": 2,
-        "encode_texts": 1 + len(sources),
+        "encode_images": shards["target"] + shards["world"],
+        "encode_texts": shards["world"] + shards["texts"] * len(sources),
         "train_qformer": 1 + len(further),
         "translate_texts": len(sources) + of_first * len(further),
         "plan_images": len({variant["sampling"] for variant in sweep["variants"]}),

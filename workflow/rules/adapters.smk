@@ -34,7 +34,7 @@ rule tune_adapter:
     """Choose learning rate and weight decay on held-out training images, once for all cells of a recipe."""
     input:
         records=f"{RESULTS}/records/images.csv",
-        images=f"{RESULTS}/features/{BACKBONE}/images/target.safetensors",
+        images=get_image_features("target"),
         tables=expand(f"{RESULTS}/texts/{{source}}.csv", source=get_sources()),
         translated=expand(
             f"{RESULTS}/translated/{BACKBONE}/{{{{translator}}}}/{{source}}.safetensors",
@@ -79,7 +79,7 @@ rule train_adapter:
     """Train and score one cell: a ratio, a text source, a sampling and a redraw."""
     input:
         records=f"{RESULTS}/records/images.csv",
-        images=f"{RESULTS}/features/{BACKBONE}/images/target.safetensors",
+        images=get_image_features("target"),
         plan=f"{RESULTS}/plans/{{sampling}}.json",
         tuning=f"{RESULTS}/tuning/{BACKBONE}/{checked.sweep.translator}/{{recipe}}/{{budget}}.json",
         texts=get_cell_texts,
@@ -130,7 +130,7 @@ rule probe_features:
     """scikit-learn's logistic regression on image features alone: what the thesis recipe should come near."""
     input:
         records=f"{RESULTS}/records/images.csv",
-        images=f"{RESULTS}/features/{BACKBONE}/images/target.safetensors",
+        images=get_image_features("target"),
         cells=[get_cell("none", "none", "class-wise", "fixed", ratio) for ratio in (100, 10)],
         code=get_code("probe_features"),
     output:

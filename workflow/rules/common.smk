@@ -48,6 +48,7 @@ except FieldguideError as error:
 
 RESULTS = f"{checked.results}/{checked.dataset.name}"
 IS_AVIARY = checked.dataset.kind == "aviary"
+SHARD = "shard-{shard}-of-{shards}"
 CELL = "{translator}/{recipe}/{budget}/{source}/{sampling}/{redraw}/ratio-{ratio}"
 
 # Jobs run this checkout's modules, with the Python that runs Snakemake unless conda brings another.
@@ -68,6 +69,8 @@ wildcard_constraints:
     sampling="class-wise|global",
     redraw="fixed|per-epoch",
     ratio=r"\d+",
+    shard=r"\d+",
+    shards=r"\d+",
 
 
 def get_own_path(path):
@@ -78,16 +81,6 @@ def get_own_path(path):
 def get_code(module):
     """The source files that a rule's module runs: changing one of them makes the rule run again."""
     return [get_own_path(path) for path in modules_of(module, CHECKOUT / "src")]
-
-
-def get_image_features(images):
-    """The image feature files of the target or of the world."""
-    return [f"{RESULTS}/features/{BACKBONE}/images/{images}.safetensors"]
-
-
-def get_text_features(source):
-    """The text feature files of a source."""
-    return [f"{RESULTS}/features/{BACKBONE}/texts/{source}.safetensors"]
 
 
 def get_existing(paths):
@@ -150,6 +143,24 @@ def get_sources():
     """The text sources that the table uses, in order of appearance."""
     named = [source for variant in checked.sweep.variants for source in variant.sources]
     return [source for source in dict.fromkeys(named) if source != "none"]
+
+
+def get_shards(folder, count):
+    """The files of all shards of a set of features, in order; features computed elsewhere are one."""
+    count = 1 if checked.dataset.kind == "features" else count
+    names = [SHARD.format(shard=number, shards=count) for number in range(1, count + 1)]
+    return [f"{RESULTS}/features/{BACKBONE}/{folder}/{name}.safetensors" for name in names]
+
+
+def get_image_features(images):
+    """The image features of the target or of the world, all shards."""
+    return get_shards(f"images/{images}", getattr(checked.backbone.shards, images))
+
+
+def get_text_features(texts):
+    """The text features of a source or of the world, all shards."""
+    shards = checked.backbone.shards
+    return get_shards(f"texts/{texts}", shards.world if texts == "world" else shards.texts)
 
 
 def get_translators(kind):

@@ -2,24 +2,24 @@
 
 
 rule encode_images:
-    """Image features of the target (labelled images) or of the world (pairs)."""
+    """Image features of the target (labelled images) or of the world (pairs), one shard of them."""
     input:
         images=get_image_store,
         records=get_image_records,
         code=get_code("encode_images"),
     output:
-        f"{RESULTS}/features/{BACKBONE}/images/{{images}}.safetensors",
+        f"{RESULTS}/features/{BACKBONE}/images/{{images}}/{SHARD}.safetensors",
     log:
-        f"{RESULTS}/logs/encode_images/{{images}}.log",
+        f"{RESULTS}/logs/encode_images/{{images}}/{SHARD}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/encode_images/{{images}}.tsv"
+        f"{RESULTS}/benchmarks/encode_images/{{images}}/{SHARD}.tsv"
     wildcard_constraints:
         images="target|world",
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)
     resources:
-        mem_mb=8000,
+        mem_mb=4000,
         runtime=720,
         gpu=GPU,
     params:
@@ -36,6 +36,7 @@ rule encode_images:
             --precision {params.precision} \
             --images {input.images:q} \
             --records {input.records:q} \
+            --shard {wildcards.shard}/{wildcards.shards} \
             --batch {params.batch} \
             --workers {threads} \
             --threads {params.threads} \
@@ -44,23 +45,23 @@ rule encode_images:
 
 
 rule encode_texts:
-    """Text features of a source, or of the world's captions: pooled and token by token."""
+    """Text features of a source, or of the world's captions, one shard of them: pooled and token by token."""
     input:
         texts=get_text_table,
         code=get_code("encode_texts"),
     output:
-        f"{RESULTS}/features/{BACKBONE}/texts/{{texts}}.safetensors",
+        f"{RESULTS}/features/{BACKBONE}/texts/{{texts}}/{SHARD}.safetensors",
     log:
-        f"{RESULTS}/logs/encode_texts/{{texts}}.log",
+        f"{RESULTS}/logs/encode_texts/{{texts}}/{SHARD}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/encode_texts/{{texts}}.tsv"
+        f"{RESULTS}/benchmarks/encode_texts/{{texts}}/{SHARD}.tsv"
     wildcard_constraints:
         texts="|".join(["world", *checked.texts]),
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)
     resources:
-        mem_mb=16000,
+        mem_mb=4000,
         runtime=720,
         gpu=GPU,
     params:
@@ -78,6 +79,7 @@ rule encode_texts:
             --precision {params.precision} \
             --texts {input.texts:q} \
             --column {params.column} \
+            --shard {wildcards.shard}/{wildcards.shards} \
             --batch {params.batch} \
             --threads {params.threads} \
             --out {output:q} &>{log:q}

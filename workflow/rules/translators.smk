@@ -5,8 +5,8 @@ rule train_qformer:
     """Train the Q-Former; held-out images choose the checkpoint."""
     input:
         pairs=f"{RESULTS}/records/pairs.csv",
-        images=f"{RESULTS}/features/{BACKBONE}/images/world.safetensors",
-        texts=f"{RESULTS}/features/{BACKBONE}/texts/world.safetensors",
+        images=get_image_features("world"),
+        texts=get_text_features("world"),
         code=get_code("train_qformer"),
     output:
         translator=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/translator.safetensors",
@@ -22,7 +22,7 @@ rule train_qformer:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
     resources:
-        mem_mb=32000,
+        mem_mb=4000,
         runtime=720,
         gpu=GPU,
     params:
@@ -62,7 +62,7 @@ rule translate_texts:
     """A source's text features as the image features they would have had."""
     input:
         translator=get_translator_file,
-        texts=f"{RESULTS}/features/{BACKBONE}/texts/{{source}}.safetensors",
+        texts=get_text_features("{source}"),
         table=f"{RESULTS}/texts/{{source}}.csv",
         code=get_code("translate_texts"),
     output:
@@ -75,7 +75,7 @@ rule translate_texts:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
     resources:
-        mem_mb=8000,
+        mem_mb=4000,
         runtime=60,
         gpu=get_translator_gpu,
     params:
