@@ -230,7 +230,7 @@ def test_beginning_anew_again_and_again_ends(server: FileServer, out: Path):
     turns = [Turn(cut=cut, ranges=False) for cut in (2_500_000, 100_000, 2_400_000, 1, 2_450_000)]
     url = server.serve("/cub.tgz", CONTENT, *turns, always=Turn(404))
     refusal(main, "--out", out, "--urls", url, "--retries", "3", *QUICK)
-    assert len(server.log) == 5
+    assert len(server.log) == 4
 
 
 def test_a_line_that_brings_nothing_is_given_up_and_what_came_is_kept(server: FileServer, out: Path):

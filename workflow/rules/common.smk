@@ -137,13 +137,10 @@ def get_archive(wildcards):
 
 
 def get_missing_archives():
-    """Raw archives to download. One that exists is the user's: Snakemake deletes what a rule is about to make again."""
-    return [archive.path for archive in dict(checked.data).values() if not Path(archive.path).exists()]
-
-
-def get_archive_settings(path):
-    """Where a raw archive comes from, by the path it goes to."""
-    return next(dict(archive) for archive in dict(checked.data).values() if archive.path == path)
+    """Raw archives to download, by name. One that exists is the user's: Snakemake deletes what it is about to make."""
+    names = {"reed": "reed_captions"}
+    archives = {names.get(name, name): dict(archive) for name, archive in dict(checked.data).items()}
+    return {name: settings for name, settings in archives.items() if not Path(settings["path"]).exists()}
 
 
 def get_world_images(wildcards):
