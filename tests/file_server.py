@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 import socket
 import threading
@@ -60,6 +61,7 @@ class FileServer(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.turns: dict[str, list[Turn]] = {}
         self.always: dict[str, Turn] = {}
+        self.missing = Turn(404)
         self.log: list[Asked] = []
         self.stopping = threading.Event()
 
@@ -79,6 +81,22 @@ class FileServer(ThreadingHTTPServer):
 
     def handle_error(self, *_: object) -> None:
         """A client that hangs up is no error."""
+
+    def serve_repository(self, name: str, files: Mapping[str, bytes], commit: str = "a" * 40) -> None:
+        """Serve files as the Hugging Face hub serves a repository's branch main, the large ones with their sha256."""
+        self.missing = Turn(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
+        for file, content in files.items():
+            large = file.endswith((".safetensors", ".bin"))
+            etag = hashlib.sha256(content).hexdigest() if large else hashlib.sha1(content).hexdigest()
+            headers = {"X-Repo-Commit": commit, "ETag": f'"{etag}"', "X-Linked-Etag": f'"{etag}"'}
+            turn = Turn(headers=headers | {"X-Linked-Size": str(len(content))})
+            for revision in ("main", commit):
+                self.serve(f"/{name}/resolve/{revision}/{file}", content, always=turn)
+        tree = [{"type": "file", "oid": "0" * 40, "path": file, "size": len(files[file])} for file in files]
+        about = {"id": name, "modelId": name, "sha": commit, "siblings": [{"rfilename": file} for file in files]}
+        for revision in ("main", commit):
+            self.serve(f"/api/models/{name}/revision/{revision}", json.dumps(about).encode())
+            self.serve(f"/api/models/{name}/tree/{revision}", json.dumps(tree).encode())
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -101,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
         turns = server.turns.get(path, [])
         turn = turns.pop(0) if turns else server.always.get(path, Turn())
         if path not in server.files and not turn.status:
-            turn = Turn(status=404)
+            turn = server.missing
         self.close_connection = True
         content = turn.body if turn.body is not None else server.files.get(path, b"")
         headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", "Connection": "close"}

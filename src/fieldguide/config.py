@@ -7,6 +7,7 @@ python -m fieldguide.config config.yaml config/aviary.yaml                   che
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -45,12 +46,39 @@ class Dataset(Section):
     note: str = ""
 
 
+def check_digits(value: str, count: int) -> str:
+    """A checksum of so many hexadecimal digits, or an empty one."""
+    if value and not re.fullmatch(rf"[0-9a-fA-F]{{{count}}}", value):
+        raise ValueError(f"should be {count} hexadecimal digits or empty, not {value!r}")
+    return value
+
+
+def check_md5(value: str) -> str:
+    return check_digits(value, 32)
+
+
+def check_sha256(value: str) -> str:
+    return check_digits(value, 64)
+
+
 class Archive(Section):
     path: str
     urls: tuple[str, ...] = ()
     sha256: str = ""
     md5: str = ""
     by_hand: str = ""
+
+    good_md5 = field_validator("md5")(check_md5)
+    good_sha256 = field_validator("sha256")(check_sha256)
+
+    @field_validator("urls")
+    @classmethod
+    def urls_are_of_the_web(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not re.match(r"https?://[^/]", url):
+                # Cut short, since an address may hold a password.
+                raise ValueError(f"should begin with http:// or https://, not {url[:8]!r}")
+        return urls
 
 
 class Data(Section):
@@ -82,6 +110,10 @@ class BackboneSettings(Section):
     precision: Literal["fp32", "bf16", "fp16"]
     image_batch: Count
     text_batch: Count
+    cache: str = "data/backbones"
+    sha256: str = ""
+
+    good_sha256 = field_validator("sha256")(check_sha256)
 
 
 class CaptionSource(Section):

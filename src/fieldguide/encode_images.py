@@ -60,7 +60,7 @@ def encode(args: argparse.Namespace) -> None:
     records = {row["image_id"]: row["path"] for row in read_csv(args.records, ("image_id", "path"))}
     if not records:
         raise FieldguideError(f"{args.records}: lists no image")
-    backbone = load_backbone(args.model, args.pretrained, args.precision, args.device)
+    backbone = load_backbone(args.model, args.pretrained, args.precision, args.device, args.cache)
     clock = time.perf_counter()
     features = encode_store(backbone, open_image_store(args.images), list(records.values()), args.batch, args.workers)
     key = backbone_key(args.model, args.pretrained, args.precision)

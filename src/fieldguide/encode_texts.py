@@ -88,7 +88,7 @@ def encode(args: argparse.Namespace) -> None:
     if not texts:
         raise FieldguideError(f"{args.texts}: holds no text")
     distinct = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    backbone = load_backbone(args.model, args.pretrained, args.precision, args.device)
+    backbone = load_backbone(args.model, args.pretrained, args.precision, args.device, args.cache)
     clock = time.perf_counter()
     ids, lengths, cut = tokenise(backbone, list(distinct))
     pooled, tokens, offsets = encode_ids(backbone, ids, lengths, args.batch)

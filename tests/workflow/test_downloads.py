@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ import pytest
 from fieldguide.transfer import HEAD
 from tests.file_server import FileServer, Turn, file_server
 from tests.tiny_data import pack, write_coco, write_cub, write_reed
+from tests.unit.tiny_backbone import write_backbone
 from tests.workflow_runs import ROOT, command, environment, run, snakemake, unfinished_files, write_config
 
 pytestmark = pytest.mark.workflow
@@ -137,3 +139,48 @@ def test_a_killed_run_is_gone_on_with(server: FileServer, archives: dict[str, by
     assert answer.ran == {"download_coco_images": 1}
     assert [request.range for request in server.log] == ["", "bytes=2000-"]
     assert (folder / "data/train2017.zip").read_bytes() == content and not unfinished_files(folder)
+
+
+def test_weights_are_fetched_once_and_encoders_ask_no_hub(
+    server: FileServer, archives: dict[str, bytes], folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    repository = "tests/tiny-clip"
+    made = write_backbone(folder.parent / "made" / "tiny-clip")
+    files = {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
+    settings = json.loads(files["open_clip_config.json"])
+    settings["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = repository
+    server.serve_repository(repository, files | {"open_clip_config.json": json.dumps(settings).encode()})
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_HOME", str(folder / "home"))
+    (folder / "data").mkdir()
+    (folder / "data/CUB_200_2011.tgz").write_bytes(archives["cub"])
+    (folder / "data/reed_text_c10.tgz").write_bytes(archives["reed"])
+    config = {"dataset": {"name": "mini"}, "backbone": {"model": f"hf-hub:{repository}", "pretrained": ""}}
+    configs = (ROOT / "config.yaml", write_config(folder, config))
+
+    answer = run(folder, "download_backbone", checkout=ROOT, configs=configs, cores=1)
+    assert answer.ran == {"download_backbone": 1}
+    (manifest,) = (folder / "data/backbones").glob("*.json")
+    listed = {Path(file["path"]).name: file["sha256"] for file in json.loads(manifest.read_text())["files"]}
+    weights = "open_clip_model.safetensors"
+    assert listed[weights] == hashlib.sha256(files[weights]).hexdigest() and "tokenizer.json" in listed
+    assert server.log and not (folder / "home/hub").exists()
+
+    server.log.clear()
+    features = f"results/mini/features/{manifest.stem}"
+    targets = (f"{features}/images/target.safetensors", f"{features}/texts/reed.safetensors")
+    answer = run(folder, *targets, checkout=ROOT, configs=configs)
+    assert answer.ran["encode_images"] == answer.ran["encode_texts"] == 1 and "download_backbone" not in answer.ran
+    assert server.log == []
+    assert run(folder, *targets, checkout=ROOT, configs=configs).says_nothing_to_do
+
+    for path in (folder / "data/backbones").rglob(weights):
+        path.unlink()
+    (folder / targets[0]).unlink()
+    answer = snakemake(folder, targets[0], checkout=ROOT, configs=configs)
+    assert answer.code != 0 and "Traceback" not in answer.text
+    assert f"{weights} is missing; delete {manifest.relative_to(folder)} and run `snakemake download_b" in answer.text
+    assert server.log == []
+    manifest.unlink()
+    answer = run(folder, targets[0], checkout=ROOT, configs=configs)
+    assert answer.ran == {"download_backbone": 1, "encode_images": 1}

@@ -77,6 +77,7 @@ def expected_plan(config: dict[str, Any]) -> dict[str, int]:
     jobs = {
         "render_aviary": int(is_aviary),
         **dict.fromkeys(DOWNLOADS, 0 if is_aviary else 1),
+        "download_backbone": 0 if config["backbone"]["model"].startswith("local-dir:") else 1,
         "unpack_archive": 2,
         "index_images": 1,
         "index_pairs": 1,

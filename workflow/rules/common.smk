@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
 sys.path.insert(0, str(CHECKOUT / "src"))
 
-from fieldguide.backbone import LOCAL, backbone_key
+from fieldguide.backbone import LOCAL, backbone_key, is_downloaded, manifest_path
 from fieldguide.config import check_config
 from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
@@ -151,6 +151,22 @@ def get_world_images(wildcards):
 def get_world_annotations(wildcards):
     """The world's captions."""
     return rules.render_aviary.output.coco_annotations if IS_AVIARY else checked.data.coco_annotations.path
+
+
+def get_manifest():
+    """What says that the backbone's weights were downloaded; none where they are on this disk anyway."""
+    is_needed = is_downloaded(get_backbone_model(), checked.backbone.pretrained)
+    return [str(manifest_path(checked.backbone.cache, BACKBONE))] if is_needed else []
+
+
+def get_cache(wildcards, input):
+    """The folder that an encoder takes the weights from; empty where they are no download."""
+    return str(Path(input.backbone[0]).parent) if input.backbone else ""
+
+
+def get_offline():
+    """The environment of an encoder: with all that it needs on this disk, it asks no hub."""
+    return "HF_HUB_OFFLINE=1" if get_manifest() else ""
 
 
 def get_image_store(wildcards):
