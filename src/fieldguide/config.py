@@ -105,6 +105,21 @@ class FeaturesDataset(DatasetSection):
 Dataset = Annotated[ArchiveDataset | FolderDataset | FeaturesDataset, Field(discriminator="kind")]
 
 
+def check_digits(value: str, count: int) -> str:
+    """A checksum of so many hexadecimal digits, or an empty one."""
+    if value and not re.fullmatch(rf"[0-9a-fA-F]{{{count}}}", value):
+        raise ValueError(f"should be {count} hexadecimal digits or empty, not {value!r}")
+    return value
+
+
+def check_md5(value: str) -> str:
+    return check_digits(value, 32)
+
+
+def check_sha256(value: str) -> str:
+    return check_digits(value, 64)
+
+
 class Archive(Section):
     path: str
     urls: tuple[str, ...] = ()
@@ -113,6 +128,18 @@ class Archive(Section):
     by_hand: str = ""
     max_gb: Annotated[float, Field(gt=0)] = 10.0
     max_files: Count = 1_000_000
+
+    good_md5 = field_validator("md5")(check_md5)
+    good_sha256 = field_validator("sha256")(check_sha256)
+
+    @field_validator("urls")
+    @classmethod
+    def urls_are_of_the_web(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not re.match(r"https?://[^/]", url):
+                # Cut short, since an address may hold a password.
+                raise ValueError(f"should begin with http:// or https://, not {url[:8]!r}")
+        return urls
 
 
 class Data(Section):
@@ -168,6 +195,10 @@ class BackboneSettings(Section):
     image_batch: Batch
     text_batch: Batch
     shards: Shards
+    cache: str = "data/backbones"
+    sha256: str = ""
+
+    good_sha256 = field_validator("sha256")(check_sha256)
 
 
 class TextChecks(Section):

@@ -180,13 +180,14 @@ def encode(args: argparse.Namespace) -> None:
     ids, names = read_shard(args.records, args.shard)
     device = pick_device(args.device)
     precision = pick_precision(args.precision, device)
-    backbone = load_backbone(args.model, args.pretrained, precision, "cpu")
+    backbone = load_backbone(args.model, args.pretrained, args.precision, "cpu", args.cache, precision)
     backbone = keep_tower(backbone, "image", device)
     about = {
         "kind": "image",
         "dtype": str(backbone.dtype).removeprefix("torch."),
         "shard": str(args.shard.number),
         "shards": str(args.shard.count),
+        **({"weights": backbone.weights} if backbone.weights else {}),
     }
     key = backbone_key(args.model, args.pretrained, args.precision)
     clock = time.perf_counter()

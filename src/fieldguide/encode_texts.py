@@ -103,7 +103,8 @@ def encode(args: argparse.Namespace) -> None:
     texts = texts[args.shard.rows(len(texts))]
     distinct = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     device = pick_device(args.device)
-    backbone = load_backbone(args.model, args.pretrained, pick_precision(args.precision, device), "cpu")
+    precision = pick_precision(args.precision, device)
+    backbone = load_backbone(args.model, args.pretrained, args.precision, "cpu", args.cache, precision)
     backbone = keep_tower(backbone, "text", device)
     clock = time.perf_counter()
     ids, lengths, cut = tokenise(backbone, list(distinct))
@@ -123,6 +124,7 @@ def encode(args: argparse.Namespace) -> None:
         "dtype": str(backbone.dtype).removeprefix("torch."),
         "shard": str(args.shard.number),
         "shards": str(args.shard.count),
+        **({"weights": backbone.weights} if backbone.weights else {}),
     }
     key = backbone_key(args.model, args.pretrained, args.precision)
     with create_features(args.out, sizes, types, texts, key, about) as writer:

@@ -252,6 +252,11 @@ def check_same_backbone(*files: tuple[Path, Mapping[str, str]]) -> str:
             raise FieldguideError(
                 f"{path} is of backbone {other.get('backbone')}, but {first} of {about.get('backbone')}: encode anew"
             )
+        # Published weights are known by their name, until the downloaded file says what it is.
+        if "weights" in about and other.get("weights", about["weights"]) != about["weights"]:
+            raise FieldguideError(
+                f"{path} was encoded with other weights than {first}: both are of {about.get('backbone')}; encode anew"
+            )
         # Features that were computed elsewhere do not say how.
         if "dtype" in about and other.get("dtype", about["dtype"]) != about["dtype"]:
             raise FieldguideError(

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from fieldguide.errors import FieldguideError
 
@@ -50,6 +51,9 @@ def run_stage(
     log.setLevel(logging.INFO)  # our own lines, and of the libraries only their warnings
     threads = getattr(args, "threads", 1)
     use_threads(threads)
+    if getattr(args, "cache", ""):
+        # huggingface_hub reads it when it is imported; parts of open_clip take no folder of their own.
+        os.environ["HF_HUB_CACHE"] = str(Path(args.cache).resolve())
     try:
         for module in imports:
             importlib.import_module(module)

@@ -102,17 +102,22 @@ def rules_of_the_workflow() -> dict[str, str]:
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             for match in re.finditer(
-                r"^( *)(?:rule|checkpoint) (\w+):\n((?:\1[ \t]+.*\n|[ \t]*\n)*)", text, re.MULTILINE
+                r"^( *)(?:rule|checkpoint)(?: (\w+))?:\n((?:\1[ \t]+.*\n|[ \t]*\n)*)", text, re.MULTILINE
             ):
                 if re.search(r"^\s+(?:shell|run|script|notebook|wrapper):", match[3], re.MULTILINE):
-                    assert match[2] not in found, f"two rules are called {match[2]}"
-                    found[match[2]] = match[3]
+                    # Rules made in a loop have their name in a directive, with the loop's variable in it.
+                    name = match[2] or re.search(r'^\s+name:\s+f?"([^"]+)"', match[3], re.MULTILINE)[1]  # type: ignore[index]
+                    assert name not in found, f"two rules are called {name}"
+                    found[name] = match[3]
     return found
 
 
 def faults_of(name: str, body: str) -> list[str]:
-    """What a rule lacks: each with a module of its own name, log, benchmark, threads, mem_mb and runtime."""
-    modules = [stage for stage in STAGES if stage.split(".")[-1] == name]
+    """What a rule lacks: each with a module of its own name, log, benchmark, threads, mem_mb and runtime.
+
+    The rules `download_{archive}` of a loop over archives share the module `download_archive`.
+    """
+    modules = [stage for stage in STAGES if stage.split(".")[-1] == re.sub(r"[{}]", "", name)]
     if not modules:
         return ["no module of the package has its name"]
     faults = [] if re.match(r'\s*"""|\s*"', body) else ["no docstring"]

@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
 sys.path.insert(0, str(CHECKOUT / "src"))
 
-from fieldguide.backbone import LOCAL, backbone_key, given_key
+from fieldguide.backbone import LOCAL, backbone_key, given_key, is_downloaded, manifest_path
 from fieldguide.config import check_config
 from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
@@ -212,13 +212,10 @@ def get_archive(wildcards):
 
 
 def get_missing_archives():
-    """Raw archives to download. One that exists is the user's: Snakemake deletes what a rule is about to make again."""
-    return [archive.path for archive in dict(checked.data).values() if not Path(archive.path).exists()]
-
-
-def get_archive_settings(path):
-    """Where a raw archive comes from, by the path it goes to."""
-    return next(dict(archive) for archive in dict(checked.data).values() if archive.path == path)
+    """Raw archives to download, by name. One that exists is the user's: Snakemake deletes what it is about to make."""
+    names = {"reed": "reed_captions"}
+    archives = {names.get(name, name): dict(archive) for name, archive in dict(checked.data).items()}
+    return {name: settings for name, settings in archives.items() if not Path(settings["path"]).exists()}
 
 
 def get_world_images(wildcards):
@@ -229,6 +226,22 @@ def get_world_images(wildcards):
 def get_world_annotations(wildcards):
     """The world's captions."""
     return rules.render_aviary.output.coco_annotations if IS_AVIARY else checked.data.coco_annotations.path
+
+
+def get_manifest():
+    """What says that the backbone's weights were downloaded; none where they are on this disk anyway."""
+    is_needed = is_downloaded(get_backbone_model(), checked.backbone.pretrained)
+    return [str(manifest_path(checked.backbone.cache, BACKBONE))] if is_needed else []
+
+
+def get_cache(wildcards, input):
+    """The folder that an encoder takes the weights from; empty where they are no download."""
+    return str(Path(input.backbone[0]).parent) if input.backbone else ""
+
+
+def get_offline():
+    """The environment of an encoder: with all that it needs on this disk, it asks no hub."""
+    return "HF_HUB_OFFLINE=1" if get_manifest() else ""
 
 
 def get_image_store(wildcards):

@@ -42,37 +42,42 @@ if IS_AVIARY:
 else:
 
     localrules:
-        download_archive,
+        download_cub,
+        download_reed_captions,
+        download_coco_images,
+        download_coco_annotations,
 
-    rule download_archive:
-        """Bring a raw archive to its configured place."""
-        input:
-            code=get_code("download_archive"),
-        output:
-            "{path}",
-        log:
-            f"{RESULTS}/logs/download_archive/{{path}}.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/download_archive/{{path}}.tsv"
-        wildcard_constraints:
-            path="|".join(map(re.escape, get_missing_archives())) or "(?!)",
-        conda:
-            "../../envs/fieldguide.yaml"
-        threads: 1
-        resources:
-            mem_mb=500,
-            runtime=1440,
-        params:
-            archive=lambda wildcards: get_archive_settings(wildcards.path),
-        shell:
-            """
-            python -m fieldguide.download_archive \
-                --out {output:q} \
-                --urls {params.archive[urls]} \
-                --md5={params.archive[md5]:q} \
-                --sha256={params.archive[sha256]:q} \
-                --by-hand={params.archive[by_hand]:q} &>{log:q}
-            """
+    for archive, settings in get_missing_archives().items():
+
+        rule:
+            """Bring a raw archive to its configured place."""
+            name:
+                f"download_{archive}"
+            input:
+                code=get_code("download_archive"),
+            output:
+                settings["path"],
+            log:
+                f"{RESULTS}/logs/download_{archive}/all.log",
+            benchmark:
+                f"{RESULTS}/benchmarks/download_{archive}/all.tsv"
+            conda:
+                "../../envs/fieldguide.yaml"
+            threads: 1
+            resources:
+                mem_mb=500,
+                runtime=1440,
+            params:
+                archive=settings,
+            shell:
+                """
+                python -m fieldguide.download_archive \
+                    --out {output:q} \
+                    --urls {params.archive[urls]:q} \
+                    --md5={params.archive[md5]:q} \
+                    --sha256={params.archive[sha256]:q} \
+                    --by-hand={params.archive[by_hand]:q} &>{log:q}
+                """
 
 
 rule unpack_archive:
