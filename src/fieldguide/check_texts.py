@@ -415,6 +415,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--raw", type=Path, required=True, help="table of texts as they were written")
     parser.add_argument("--classes", type=Path, required=True, help="table of classes, class_id and class_name")
     parser.add_argument("--model", required=True, help="the backbone, whose tokenizer says how long a text is")
+    parser.add_argument("--cache", default="", help="folder that download_backbone filled; empty: open_clip's own")
     parser.add_argument("--lexicon", type=Path, required=True, help="words about what no photograph shows")
     parser.add_argument("--at-least", type=int, default=1, help="texts that every class must have")
     parser.add_argument("--naming", choices=NAMING, default="as-is", help="what becomes of class names in texts")

@@ -32,17 +32,18 @@ def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
     return [tokenizer.count(text) for text in texts]
 
 
-def load_tokenizer(model: str) -> Tokenizer:
+def load_tokenizer(model: str, cache: str = "") -> Tokenizer:
     """The tokenizer of a backbone's model as open_clip names it.
 
     A local folder with a tokenizer.json is read with the tokenizers library alone, everything else through open_clip,
-    which brings torch along. Raises FieldguideError for a folder that has no open_clip model or a damaged tokenizer,
-    and for a model that open_clip does not know.
+    which brings torch along; `cache` is the folder that `download_backbone` filled. Raises FieldguideError for a folder
+    that has no open_clip model or a damaged tokenizer, for a model that open_clip does not know, and for a tokenizer
+    that is not to be had.
     """
     text = _read_text_config(model)
     if text is not None and _is_simple(model, text):
         return _load_file(Path(model.removeprefix(LOCAL)) / "tokenizer.json", int(text.get("context_length", CONTEXT)))
-    return load_with_open_clip(model)
+    return load_with_open_clip(model, cache)
 
 
 def _read_text_config(model: str) -> dict[str, Any] | None:
@@ -90,13 +91,19 @@ def _load_file(path: Path, context: int) -> Tokenizer:
     return Tokenizer(count, context)
 
 
-def load_with_open_clip(model: str) -> Tokenizer:
+def load_with_open_clip(model: str, cache: str = "") -> Tokenizer:
     """The same for any model, by open_clip's own tokenizer."""
     import open_clip
 
     if not model.startswith(LOCAL) and ":" not in model and model not in open_clip.list_models():
         raise FieldguideError(f"backbone.model: open_clip knows no {model!r}; see open_clip.list_models()")
-    tokenizer: Any = open_clip.get_tokenizer(model)
+    try:
+        tokenizer: Any = open_clip.get_tokenizer(model, cache_dir=cache or None)
+    except OSError as error:
+        raise FieldguideError(
+            f"the tokenizer of {model!r} is not to be had ({str(error).splitlines()[0]}); "
+            "run `snakemake download_backbone` where there is a network"
+        ) from error
     # SigLIP's own class cleans in this way and has no attribute that says so.
     clean = getattr(tokenizer, "clean_fn", open_clip.tokenizer.get_clean_fn("canonicalize"))
 

@@ -15,7 +15,7 @@ from fieldguide.backbone import LOCAL, backbone_key, given_key, is_downloaded, m
 from fieldguide.config import check_config
 from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
-from fieldguide.tokenizer import tokenizer_files, tokenizer_model
+from fieldguide.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
 
 
 def get_resource(path):
@@ -232,6 +232,11 @@ def get_manifest():
     """What says that the backbone's weights were downloaded; none where they are on this disk anyway."""
     is_needed = is_downloaded(get_backbone_model(), checked.backbone.pretrained)
     return [str(manifest_path(checked.backbone.cache, BACKBONE))] if is_needed else []
+
+
+def get_tokenizer_manifest():
+    """The same for the tokenizer; none where it is CLIP's own, which open_clip brings along."""
+    return [] if tokenizer_model(get_backbone_model()) == ORDINARY else get_manifest()
 
 
 def get_cache(wildcards, input):

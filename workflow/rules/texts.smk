@@ -171,6 +171,7 @@ rule check_texts:
         classes=f"{RESULTS}/records/classes.csv",
         lexicon=get_resource(checked.dataset.not_visible),
         tokenizer=tokenizer_files(get_backbone_model()),
+        backbone=get_tokenizer_manifest(),
         code=get_code("check_texts"),
     output:
         table=f"{RESULTS}/texts/{{source}}.csv",
@@ -190,13 +191,16 @@ rule check_texts:
     params:
         options=get_check_options,
         model=tokenizer_model(get_backbone_model()),
+        cache=get_cache,
+        offline="HF_HUB_OFFLINE=1" if get_tokenizer_manifest() else "",
     shell:
         """
-        python -m fieldguide.check_texts \
+        env {params.offline} python -m fieldguide.check_texts \
             --source {wildcards.source:q} \
             --raw {input.raw:q} \
             --classes {input.classes:q} \
             --model {params.model:q} \
+            --cache={params.cache:q} \
             --lexicon {input.lexicon:q} \
             {params.options} \
             --out {output.table:q} \
