@@ -11,6 +11,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -701,8 +702,8 @@ def buy_replies(
     class_names: Sequence[str],
     records: Sequence[LedgerRecord],
     slots: Sequence[Slot],
-) -> Tally:
-    """Ask for the replies of all slots and append them to the ledger.
+) -> None:
+    """Ask for the replies of all slots, append them to the ledger, and say what they cost.
 
     Raises FieldguideError when some are still missing, with their classes and reasons; all others have then been asked
     for, unless the run was stopped (key, quota, model, budget, endpoint down), which is said.
@@ -716,6 +717,8 @@ def buy_replies(
         stopped = str(stop)
     finally:
         log.info("%s: %s", source, asker.tally)
+        if not sys.stderr.isatty():  # the log goes to a file: say it on the terminal too
+            print(f"{source}: {asker.tally}", flush=True)
     if stopped == INTERRUPTED:
         raise KeyboardInterrupt
     lacking = len(slots) - asker.tally.accepted
@@ -732,4 +735,3 @@ def buy_replies(
             f"{source}: {lacking} replies about {len(named)} classes are missing: {name_some(named)}. All others are in"
             f" {ledger}, with the rejected ones; run again to ask for these alone"
         )
-    return asker.tally
