@@ -215,7 +215,7 @@ def fault_table(times: int) -> list[str]:
     rows = [
         f"{'fault':<24}{'injected':>9}{'lost':>6}{'asked twice':>13}{'rejected':>10}{'unrecorded':>12}  final state"
     ]
-    mixed = [random.Random(0).choice(FAULTS) for _ in range(times * len(FAULTS))]
+    mixed = random.Random(0).choices(FAULTS, k=times * len(FAULTS))
     plays = [(fault, [name for _ in range(times) for name in ("", fault)]) for fault in FAULTS]
     for name, faults in [*plays, ("all, at random", mixed)]:
         server, outcome = play(faults, classes=max(8, times))

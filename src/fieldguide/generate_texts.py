@@ -109,8 +109,7 @@ def ask_for_missing(
         # Another process may have bought some while this one waited.
         records = read_if_any(ledger)
         if slots := missing_slots(question, class_names, records, count):
-            tally = buy_replies(args.source, question, ledger, endpoint, limits, class_names, records, slots)
-            print(f"{args.source}: {tally}")
+            buy_replies(args.source, question, ledger, endpoint, limits, class_names, records, slots)
 
 
 def generate_texts(args: argparse.Namespace) -> None:

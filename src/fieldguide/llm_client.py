@@ -11,6 +11,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -217,7 +218,9 @@ def read_status(status: int, code: str, said: str, wait: float | None, model: st
         return UnansweredError(f"status {status}{quoted}", pause=wait, was_limited=status == 429)
     if code in ("content_filter", "content_policy_violation"):
         return UnansweredError(f"the endpoint refuses the question: {code}", is_final=True)
-    if status in (400, 422) and re.search(r"response_format|json_schema|structured output", said, re.IGNORECASE):
+    if status in (400, 422) and re.search(
+        r"response_format|json.?schema|structured|guided|grammar", said, re.IGNORECASE
+    ):
         return SchemaRefusedError(said)
     return StoppedError(f"{base_url}: it refuses the request (status {status}){quoted}; see the source's settings")
 
@@ -456,6 +459,9 @@ class Asker:
                 return
             reason = record.rejected if record.rejected.startswith(UNFIT) else f"it {record.rejected}"
             attempts += 1
+        else:
+            if reason.startswith(UNFIT):
+                self.stop_when_nothing_answers(reason)
         self.failures[slot] = reason
         log.warning("%s, reply %d: given up for this run: %s", slot.class_name, slot.reply_index + 1, reason)
 
@@ -511,16 +517,16 @@ class Asker:
                 if problem.is_final:
                     raise
                 if retry == self.limits.retries or (retry >= 2 and not self.was_answered):
-                    self.stop_when_nothing_answers(problem)
+                    self.stop_when_nothing_answers(problem.reason)
                     raise
                 await self.gate.pause(self.pause_after(retry, problem.pause))
         raise AssertionError("not reached")
 
-    def stop_when_nothing_answers(self, problem: UnansweredError) -> None:
+    def stop_when_nothing_answers(self, reason: str) -> None:
         """Stop when no connection ever came about, or one reply after the other was given up with none in between."""
         self.failed_in_a_row += 1
         if not self.was_answered or self.failed_in_a_row >= max(3, 2 * self.limits.max_concurrency):
-            raise StoppedError(f"{self.endpoint.base_url}: it does not answer ({problem.reason})")
+            raise StoppedError(f"{self.endpoint.base_url}: it does not answer ({reason})")
 
     def pause_after(self, retry: int, asked: float | None) -> float:
         """Seconds before a repeated request: what the endpoint asks for, else doubling from `backoff`, with jitter."""
@@ -548,6 +554,7 @@ class Asker:
             was_sent = type(cause).__name__ not in ("ConnectError", "ConnectTimeout", "PoolTimeout")
             raise UnansweredError(f"the connection failed: {said}", may_be_billed=was_sent, was_sent=was_sent) from None
         except openai.APIStatusError as error:
+            self.was_answered = True
             raise self.read_error(error) from None
 
     def read_error(self, error: APIStatusError) -> Exception:
@@ -701,8 +708,8 @@ def buy_replies(
     class_names: Sequence[str],
     records: Sequence[LedgerRecord],
     slots: Sequence[Slot],
-) -> Tally:
-    """Ask for the replies of all slots and append them to the ledger.
+) -> None:
+    """Ask for the replies of all slots, append them to the ledger, and say what they cost.
 
     Raises FieldguideError when some are still missing, with their classes and reasons; all others have then been asked
     for, unless the run was stopped (key, quota, model, budget, endpoint down), which is said.
@@ -716,6 +723,8 @@ def buy_replies(
         stopped = str(stop)
     finally:
         log.info("%s: %s", source, asker.tally)
+        if not sys.stderr.isatty():  # the log goes to a file: say it on the terminal too
+            print(f"{source}: {asker.tally}", flush=True)
     if stopped == INTERRUPTED:
         raise KeyboardInterrupt
     lacking = len(slots) - asker.tally.accepted
@@ -732,4 +741,3 @@ def buy_replies(
             f"{source}: {lacking} replies about {len(named)} classes are missing: {name_some(named)}. All others are in"
             f" {ledger}, with the rejected ones; run again to ask for these alone"
         )
-    return asker.tally

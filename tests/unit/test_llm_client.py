@@ -157,6 +157,13 @@ def test_an_endpoint_that_goes_down_ends_the_run(place: Path) -> None:
     assert len(server.asked) < 20
 
 
+def test_an_endpoint_that_answers_something_else_ends_the_run(place: Path) -> None:
+    with running(always("body of HTML")) as server:
+        outcome = run_stage_here(write_inputs(place, 40), server, 1, attempts=2, max_concurrency=2)
+    assert "does not answer (the body is not a chat completion)" in outcome.error
+    assert len(server.asked) < 16 and outcome.recorded >= server.billed
+
+
 # ---------------------------------------------------------------- what ends a run at once
 
 SENTENCES = {

@@ -61,13 +61,8 @@ def test_what_is_missing_is_asked_for_once_and_then_replayed(tiny: Path) -> None
 
         # The ledger that has come into being makes nothing anew, nor does what changes no text.
         assert run(tiny, TEXTS, **how).says_nothing_to_do
-        for change in (
-            {"budget_usd": 1.0},
-            {"max_concurrency": 2},
-            {"prices": {"input": 9, "output": 9}},
-            {"timeout": 9},
-        ):
-            assert plan(tiny, TEXTS, configs=configs(tiny, server.url, **change)) == {}
+        another = {"budget_usd": 1.0, "max_concurrency": 2, "prices": {"input": 9, "output": 9}, "timeout": 9}
+        assert plan(tiny, TEXTS, configs=configs(tiny, server.url, **another)) == {}
         assert plan(tiny, TEXTS, configs=configs(tiny, server.url, temperature=0.5)) == {"generate_texts": 1}
 
         # Texts that are deleted are replayed.

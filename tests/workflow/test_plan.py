@@ -29,7 +29,7 @@ def refuse(*args, **kwargs):
 
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 
-HEAVY = {"torch", "torchvision", "open_clip", "transformers", "sklearn", "scipy", "matplotlib"}
+HEAVY = {"torch", "torchvision", "open_clip", "transformers", "sklearn", "scipy", "matplotlib", "openai", "tiktoken"}
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
