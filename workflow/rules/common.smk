@@ -11,7 +11,7 @@ CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).par
 sys.path.insert(0, str(CHECKOUT / "src"))
 
 from fieldguide.backbone import LOCAL, backbone_key
-from fieldguide.config import check_config
+from fieldguide.config import TextChecks, check_config
 from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
 from fieldguide.tokenizer import tokenizer_files, tokenizer_model
@@ -185,6 +185,12 @@ def get_ledger_if_any(wildcards):
 def get_prompt(wildcards):
     """The prompt that the replies answer."""
     return get_resource(checked.texts[wildcards.source].prompt)
+
+
+def get_source_settings(wildcards):
+    """What a source's texts are made of; not how check_texts treats them, or a change of that would ask an LLM again."""
+    settings = config["texts"][wildcards.source]
+    return {key: value for key, value in settings.items() if key not in TextChecks.model_fields}
 
 
 def get_check_options(wildcards):

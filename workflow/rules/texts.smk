@@ -56,7 +56,7 @@ rule generate_texts:
         mem_mb=1000,
         runtime=60,
     params:
-        source=lookup(dpath="texts/{source}", within=config),
+        source=get_source_settings,
         ledger=get_ledger,
     shell:
         """
