@@ -11,7 +11,6 @@ import numpy as np
 from fieldguide.errors import FieldguideError
 from fieldguide.features import Paths, read_features
 from fieldguide.files import hash_ids, read_csv
-from fieldguide.naming import tell_names
 from fieldguide.plans import Drawer, Ints, TextPool, draw_stream
 
 if TYPE_CHECKING:
@@ -75,7 +74,6 @@ class TextSource:
     labels: Ints
     image_ids: list[str]
     backbone: str
-    names: str  # "named" if most texts name their class, else "unnamed"
 
     def pool(self, train_ids: Sequence[str], classes: int) -> TextPool:
         """The texts that may replace each of these training images; raises FieldguideError naming what has none."""
@@ -98,7 +96,7 @@ class TextSource:
 
 def read_source(name: str, table: Path, translated: Path, images: ImageTable) -> TextSource:
     """Read a text table and its translated features; captions of test images are refused by name."""
-    rows = read_csv(table, ("class_id", "class_name", "image_id", "text"))
+    rows = read_csv(table, ("class_id", "image_id", "text"))
     tensors, about = read_features(translated, [row["text"] for row in rows], "np")
     number = {class_id: i for i, class_id in enumerate(images.class_ids)}
     unknown = {row["class_id"] for row in rows} - number.keys()
@@ -110,8 +108,7 @@ def read_source(name: str, table: Path, translated: Path, images: ImageTable) ->
         raise FieldguideError(f"{table}: holds a caption of test image {leaked}; only training captions may be used")
     unit = "caption" if any(row["image_id"] for row in rows) else "field"
     labels = np.array([number[row["class_id"]] for row in rows])
-    image_ids = [row["image_id"] for row in rows]
-    return TextSource(name, unit, tensors["features"], labels, image_ids, about["backbone"], tell_names(rows))
+    return TextSource(name, unit, tensors["features"], labels, [row["image_id"] for row in rows], about["backbone"])
 
 
 def append_texts(table: Floats, labels: Ints, source: TextSource) -> tuple[Floats, Ints]:

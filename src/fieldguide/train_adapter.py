@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldguide.errors import FieldguideError
-from fieldguide.files import hash_ids, read_json, write_json
+from fieldguide.files import hash_ids, read_csv, read_json, write_json
+from fieldguide.naming import tell_names
 from fieldguide.stage import log, new_parser, run_stage
 from fieldguide.tune_adapter import parse_source
 
@@ -63,12 +64,12 @@ def train(args: argparse.Namespace) -> None:
         planned = plan["seeds"].get(str(seed), {}).get("sha256")
         if planned != hash_ids([ids[i] for i in drawer.order(seed)]):
             raise FieldguideError(f"{args.plan}: its order for seed {seed} is not of these images; make the plan anew")
-    source, pool = None, None
+    source, pool, names = None, None, "none"
     if args.source:
         name, texts, translated = args.source
         source = read_source(name, texts, translated, images)
         check_same_backbone((args.images[0], read_about(args.images)), (translated, read_about(translated)))
-        pool = source.pool(ids, classes)
+        pool, names = source.pool(ids, classes), tell_names(read_csv(texts, ("class_name", "text")))
         table, labels = append_texts(table, labels, source)
     elif args.ratio == 0:
         raise FieldguideError("--ratio 0 needs a text source: without images and texts there is nothing to train on")
@@ -87,7 +88,7 @@ def train(args: argparse.Namespace) -> None:
         "image_percent": args.ratio,
         "text_percent": 100 - args.ratio if source else 0,
         "text_source": source.name if source else "none",
-        "text_names": source.names if source else "none",
+        "text_names": names,
         "text_unit": source.unit if source else "none",
         "sampling": plan["sampling"],
         "redraw": args.redraw,

@@ -66,13 +66,6 @@ def test_an_llms_pool_is_its_classes_sentences(world: World, images: ImageTable)
     assert [texts.tolist() for texts in pool.by_class] == np.arange(4 * SENTENCES).reshape(4, SENTENCES).tolist()
 
 
-def test_a_source_is_named_when_most_of_its_texts_name_their_class(world: World, images: ImageTable) -> None:
-    for share, names in ((3, "named"), (2, "unnamed")):
-        rows = [("1", "Blue Jay", "", "Size", f"{'a blue-jay' if n < share else 'a bird'} {n}") for n in range(4)]
-        write_source(world, "mine", rows)
-        assert read_source("mine", world.table("mine"), world.translated("mine"), images).names == names
-
-
 def refused(world: World, images: ImageTable, rows: Sequence[tuple[str, ...]]) -> str:
     """What is said of a source with these rows."""
     write_source(world, "bad", rows)
