@@ -151,7 +151,11 @@ def strings_of(value: object) -> Iterator[str]:
             "texts.x.per: should be 'class' or 'image', not 'bird'",
         ),
         ("texts/x", {"kind": "file", "path": "x", "fields": ["a", "a"]}, "texts.x.fields: lists a twice"),
-        ("texts/reed", {"kind": "features", "path": "x"}, "texts.reed: kind features goes with dataset.kind features"),
+        (
+            "texts/reed",
+            {"kind": "features", "path": "x"},
+            "sweep.variants: text source 'reed' is of kind features, but with dataset.kind cub sources are of another",
+        ),
         ("texts/none", {"kind": "captions"}, "texts.none: 'none' means image only"),
         ("sweep/ratios", [100, 101], "sweep.ratios.1: should be less than or equal to 100, not 101"),
         ("sweep/ratios", [-10], "sweep.ratios.0: should be greater than or equal to 0, not -10"),
