@@ -452,9 +452,10 @@ class Config(Section):
         given = self.dataset.kind == "features"
         for source in dict.fromkeys(source for variant in self.sweep.variants for source in variant.sources):
             if source != "none" and (self.texts[source].kind == "features") != given:
+                wanted = "kind features" if given else "another kind than features"
                 raise ValueError(
-                    f"texts.{source}: kind features goes with dataset.kind features, and no other kind does; "
-                    f"dataset.kind is {self.dataset.kind}"
+                    f"sweep.variants: text source '{source}' is of kind {self.texts[source].kind}, but with "
+                    f"dataset.kind {self.dataset.kind} sources are of {wanted}"
                 )
         for name in (self.sweep.translator, *self.sweep.text_only_translators):
             if given and self.translators[name].kind != "identity":

@@ -177,6 +177,11 @@ def strings_of(value: object) -> Iterator[str]:
         ("texts/gpt-3.5-turbo/max_tokens", None, "texts.gpt-3.5-turbo: budget_usd needs max_tokens"),
         ("texts/gpt-3.5-turbo/max_concurrency", 0, "texts.gpt-3.5-turbo.max_concurrency: should be greater than or"),
         ("texts/gpt-3.5-turbo/parameters", {"seed": 1}, "texts.gpt-3.5-turbo.parameters: seed cannot be given here"),
+        (
+            "texts/reed",
+            {"kind": "features", "path": "x"},
+            "sweep.variants: text source 'reed' is of kind features, but with dataset.kind cub sources are of another",
+        ),
         ("texts/none", {"kind": "captions"}, "texts.none: 'none' means image only"),
         ("sweep/ratios", [100, 101], "sweep.ratios.1: should be less than or equal to 100, not 101"),
         ("sweep/ratios", [-10], "sweep.ratios.0: should be greater than or equal to 0, not -10"),

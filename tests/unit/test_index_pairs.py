@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from fieldguide.files import read_csv
 from fieldguide.index_pairs import chosen_images, main
 from fieldguide.records import PAIR_COLUMNS
-from tests.tiny_data import coco_annotations, jpeg, refusal, said, write_annotations, write_coco, write_zip
+from tests.tiny_data import (
+    coco_annotations,
+    jpeg,
+    refusal,
+    said,
+    write_annotations,
+    write_coco,
+    write_lines,
+    write_zip,
+)
 
 IDS = [10, 20, 30, 40, 50, 60]
 
@@ -127,6 +136,23 @@ def test_a_folder_and_a_plain_json(coco: Path) -> None:
     for images, strip in ((coco / "images", ""), (flat, "train2017/")):
         main(argv(coco, "--images", images, "--annotations", coco / "captions.json"))
         assert rows(coco) == [{**row, "path": row["path"].removeprefix(strip)} for row in before]
+
+
+def test_pairs_of_ones_own_are_a_csv(coco: Path) -> None:
+    (coco / "own").mkdir()
+    for name in ("b.jpg", "a 1.jpg"):
+        (coco / "own" / name).write_bytes(jpeg())
+    write_lines(coco / "own.csv", ["path,caption", 'b.jpg,"red, small"', "a 1.jpg,blue", "b.jpg,  not   green "])
+    main(argv(coco, "--images", coco / "own", "--annotations", coco / "own.csv"))
+    assert [(row["path"], row["caption"]) for row in rows(coco)] == [
+        ("a 1.jpg", "blue"),
+        ("b.jpg", "red, small"),
+        ("b.jpg", "not green"),
+    ]
+    write_lines(coco / "own.csv", ["file,caption", "b.jpg,red"])
+    assert "lacks the column(s) path (it has file, caption)" in refusal(
+        main, *argv(coco, "--images", coco / "own", "--annotations", coco / "own.csv")
+    )
 
 
 def without_file_name(content: dict[str, Any]) -> None:
