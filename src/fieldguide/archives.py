@@ -51,11 +51,13 @@ HEADER = 1 << 20
 LONGEST_PART, LONGEST_NAME = 255, 1000
 """Bytes of a name: what file systems take for a part of it, and well below what they take for the whole."""
 
-OPENERS: tuple[tuple[bytes, Callable[[Path], Any]], ...] = (
-    (b"\x1f\x8b", gzip.open),
-    (b"BZh", bz2.open),
-    (b"\xfd7zXZ\0", lzma.open),
+# A plain tar begins with a name, which may be BZh or PK.
+OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[Path], Any]], ...] = (
+    (re.compile(rb"\x1f\x8b"), gzip.open),
+    (re.compile(rb"BZh[1-9]1AY&SY"), bz2.open),
+    (re.compile(rb"\xfd7zXZ\0"), lzma.open),
 )
+ZIP_BEGIN = re.compile(rb"PK(\x03\x04|\x05\x06)")
 LEAVES = re.compile(r"/|[A-Za-z]:")
 
 ZIP_END, ZIP_END_LENGTH = b"PK\5\6", 22
@@ -287,11 +289,11 @@ def tar_members(path: Path, limits: Limits = NO_LIMITS) -> Iterator[Member]:
 @contextmanager
 def _decompressed(path: Path) -> Iterator[IO[bytes]]:
     with path.open("rb") as raw:
-        head = raw.read(8)
-    opener = next((opener for magic, opener in OPENERS if head.startswith(magic)), None)
+        head = raw.read(16)
+    opener = next((opener for magic, opener in OPENERS if magic.match(head)), None)
     with opener(path) if opener else path.open("rb") as stream:
-        inner = stream.peek(8)[:8] if opener else b""
-        if inner.startswith((b"PK", *(magic for magic, _ in OPENERS))):
+        inner = stream.peek(16) if opener else b""
+        if any(magic.match(inner) for magic in (ZIP_BEGIN, *(magic for magic, _ in OPENERS))):
             raise FieldguideError(f"{path}: is compressed twice; decompress it once and give what comes out")
         yield stream
 
@@ -505,7 +507,7 @@ def named(path: Path, name: str) -> Iterator[None]:
 def is_zip(path: Path) -> bool:
     """Whether a file begins as a zip does, whatever it is called."""
     with path.open("rb") as stream:
-        return stream.read(2) == b"PK"
+        return ZIP_BEGIN.match(stream.read(4)) is not None
 
 
 def members_of(path: Path, limits: Limits = NO_LIMITS) -> Iterator[Member]:
