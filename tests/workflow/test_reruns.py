@@ -108,12 +108,6 @@ def test_a_reply_more_in_the_ledger_makes_its_texts_anew(tiny: Path):
     assert plan(tiny) == {"generate_texts": 1, **CHECKED}
 
 
-def test_texts_that_are_not_changed_by_a_check_go_no_further(tiny: Path):
-    configs = (TINY, write_config(tiny, {"texts": {"aviary-llm": {"at_least": 3}}}))
-    assert run(tiny, configs=configs).ran == {"check_texts": 1}
-    assert plan(tiny, configs=configs) == {}
-
-
 def test_a_word_more_in_the_lexicon_checks_the_texts_anew(tiny: Path):
     lexicon = tiny / "workflow/resources/not_visible.txt"
     lexicon.write_text(lexicon.read_text(encoding="utf-8") + "bumpy\n", encoding="utf-8")
