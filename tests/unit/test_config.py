@@ -165,7 +165,6 @@ def strings_of(value: object) -> Iterator[str]:
             "texts.x.per: should be 'class' or 'image', not 'bird'",
         ),
         ("texts/x", {"kind": "file", "path": "x", "fields": ["a", "a"]}, "texts.x.fields: lists a twice"),
-        ("texts/reed", {"kind": "features", "path": "x"}, "texts.reed: kind features goes with dataset.kind features"),
         ("texts/gpt-3.5-turbo/model", "a b", "texts.gpt-3.5-turbo.model: should be a model as its endpoint spells it"),
         ("texts/gpt-3.5-turbo/fields", ["Size", "2nd"], "texts.gpt-3.5-turbo.fields: should be words of letters"),
         ("texts/gpt-3.5-turbo/fields", ["Size", "size"], "texts.gpt-3.5-turbo.fields: lists size twice"),
