@@ -102,7 +102,7 @@ def test_archives_that_are_cut_short(archives: dict[str, Path], tmp_path: Path):
 
 def test_a_damaged_result_is_named_and_can_be_made_again(tiny: Path):
     before = results_of(tiny)
-    (features,) = (tiny / "results/tiny/features").rglob("images/target.safetensors")
+    (features,) = (tiny / "results/tiny/features").rglob("images/target/*.safetensors")
     features.write_bytes(features.read_bytes()[:1000])
     next((tiny / "results/tiny/adapters").rglob("ratio-50.json")).unlink()
     answer = snakemake(tiny)
