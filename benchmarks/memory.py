@@ -134,15 +134,15 @@ def write_pairs(folder: Path, images: int) -> list[str]:
     return captions
 
 
-def write_wide(folder: Path, name: str, texts: Sequence[str]) -> Path:
+def write_wide(folder: Path, name: str, texts: Sequence[str], width: int = WIDTH) -> Path:
     """A text feature file as wide as ViT-L/14's, its tokens a hole in the file: zeros that take no disk."""
     from fieldguide.features import FeatureWriter, describe
 
     lengths = np.array([2 + len(text.split()) for text in texts])
     offsets = np.concatenate([[0], lengths.cumsum()])
     sizes = {
-        "pooled": (len(texts), WIDTH),
-        "tokens": (int(offsets[-1]), WIDTH),
+        "pooled": (len(texts), width),
+        "tokens": (int(offsets[-1]), width),
         "offsets": (len(texts) + 1,),
         "rows": (len(texts),),
     }
@@ -156,16 +156,16 @@ def write_wide(folder: Path, name: str, texts: Sequence[str]) -> Path:
     return path
 
 
-def write_wide_images(path: Path, images: int) -> None:
+def write_wide_images(path: Path, images: int, width: int = WIDTH) -> None:
     """Image features of ViT-L/14's width, unit norm."""
     from fieldguide.features import create_features
 
     rng = np.random.default_rng(0)
-    sizes, types = {"features": (images, WIDTH)}, {"features": np.float32}
+    sizes, types = {"features": (images, width)}, {"features": np.float32}
     ids = [str(number) for number in range(images)]
     with create_features(path, sizes, types, ids, "wide_0", {"kind": "image"}) as writer:
         for start in range(0, images, 4096):
-            part = rng.normal(size=(min(4096, images - start), WIDTH)).astype(np.float32)
+            part = rng.normal(size=(min(4096, images - start), width)).astype(np.float32)
             writer.write("features", start, part / np.linalg.norm(part, axis=1, keepdims=True))
 
 

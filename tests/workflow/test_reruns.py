@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.workflow_runs import ADAPTERS, FEATURES, TABLES, TINY, TRANSLATOR, plan, run, write_config
+from tests.workflow_runs import ADAPTERS, FEATURES, TABLES, TINY, TRANSLATOR, plan, results_of, run, write_config
 
 pytestmark = pytest.mark.workflow
 
@@ -43,6 +43,20 @@ def case(name: str, change: Any, expected: dict[str, int]) -> Any:
         case("one ratio more", {"sweep": {"ratios": [100, 50, 20, 10, 0]}}, {"train_adapter": 5, **TABLES}),
         case("one ratio fewer", {"sweep": {"ratios": [100, 50, 0]}}, TABLES),
         case("the note", {"dataset": {"note": "Another sentence."}}, TABLES),
+        case(
+            "images per pass",
+            {"backbone": {"image_batch": 64}},
+            {"encode_images": 2, **TRANSLATOR, **ADAPTERS, **TABLES},
+        ),
+        case(
+            "texts per pass", {"backbone": {"text_batch": 64}}, {"encode_texts": 3, **TRANSLATOR, **ADAPTERS, **TABLES}
+        ),
+        case(
+            "shards of texts",
+            {"backbone": {"shards": {"texts": 2}}},
+            {"encode_texts": 4, "translate_texts": 2, **ADAPTERS, **TABLES},
+        ),
+        case("shards of images", {"backbone": {"shards": {"target": 2}}}, {"encode_images": 2, **ADAPTERS, **TABLES}),
         case("a source that nothing uses", {"texts": {"other": UNUSED}}, {}),
     ],
 )
@@ -56,6 +70,31 @@ def test_another_precision_is_another_backbone(tiny: Path):
     (old,) = (path.name for path in (tiny / "results/tiny/features").iterdir())
     (new,) = set(re.findall(r"output: results/tiny/features/([^/]+)/", answer.text))
     assert new != old and new.rpartition("_")[0] == old.rpartition("_")[0] == "aviary-clip"
+
+
+def test_another_preprocessing_is_another_backbone(tiny: Path):
+    path = tiny / "workflow/resources/aviary-clip/open_clip_config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["preprocess_cfg"]["interpolation"] = "bilinear"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert plan(tiny) == {**FEATURES, **TRANSLATOR, **ADAPTERS, **TABLES}
+
+
+def test_another_number_of_shards_is_other_files_and_a_lost_shard_is_made_alone(tiny: Path):
+    configs = (TINY, write_config(tiny, {"backbone": {"shards": {"world": 3}}}))
+    before = (tiny / "results/tiny/tables/accuracy.csv").read_bytes()
+    changed = {"encode_images": 3, "encode_texts": 3, **TRANSLATOR, **ADAPTERS, **TABLES}
+    assert run(tiny, configs=configs).ran == changed
+    shards = sorted((tiny / "results/tiny/features").rglob("texts/world/shard-*-of-3.safetensors"))
+    assert len(shards) == 3
+    after = results_of(tiny)
+    shards[1].unlink()
+    # One shard is made again and no other; what hangs on it follows, to the same bytes.
+    assert run(tiny, configs=configs).ran == {"encode_texts": 1, **TRANSLATOR, **ADAPTERS, **TABLES}
+    assert results_of(tiny) == after
+    # Back again, the first files still serve: nothing is encoded, and what was trained on the others is made anew.
+    assert run(tiny).ran == {**TRANSLATOR, **ADAPTERS, **TABLES}
+    assert (tiny / "results/tiny/tables/accuracy.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize(
