@@ -81,6 +81,11 @@ def manifest_path(cache: Path | str, key: str) -> Path:
     return Path(cache) / f"{key}.json"
 
 
+def is_of(manifest: Any, model: str, pretrained: str) -> bool:
+    """Whether a manifest is one of this backbone."""
+    return isinstance(manifest, dict) and (manifest.get("model"), manifest.get("pretrained")) == (model, pretrained)
+
+
 def find_weights(model: str, pretrained: str, precision: str, cache: str) -> tuple[Path, str] | None:
     """The weights file that `download_backbone` brought, and its sha256; None when nothing says that it did.
 
@@ -92,6 +97,10 @@ def find_weights(model: str, pretrained: str, precision: str, cache: str) -> tup
     if not cache or not is_downloaded(model, pretrained):
         return None
     manifest = manifest_path(cache, backbone_key(model, pretrained, precision))
+    if not manifest.is_file():
+        # The files of a backbone are the same for every precision.
+        others = (path for path in sorted(Path(cache).glob("*.json")) if is_of(read_json(path), model, pretrained))
+        manifest = next(others, manifest)
     if not manifest.is_file():
         if not constants.HF_HUB_OFFLINE:
             return None

@@ -381,6 +381,14 @@ def test_a_folder_that_changed_since_is_refused_by_the_files_name(
     load_offline(cache, ON_HUB, "", hub, monkeypatch)
 
 
+def test_one_download_serves_every_precision(hub: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    cache = tmp_path / "backbones"
+    main(options(cache, ON_HUB))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert load_backbone(ON_HUB, "", "bf16", "cpu", str(cache)).dtype == torch.bfloat16
+    assert "download_backbone" in refusal_offline(cache, "hf-hub:tests/other", "", monkeypatch)
+
+
 def test_what_needs_no_download_is_refused(backbone_folder: Path, tmp_path: Path):
     weights = tmp_path / "mine.pt"
     weights.write_bytes(b"x")
