@@ -3,10 +3,12 @@
 Stages are measured in processes of their own, as the workflow runs them.
   slope   what a further image costs: the stages on synthetic pairs (five captions of 8 to 20 words an image) at three
           sizes, through a tiny CLIP. It does not grow with the features' width, because rows go to disk as they come.
-  base    what ViT-L/14 itself costs: its architecture with random weights, on 64 images and their captions.
-encode_images and encode_texts at COCO's size are base plus slope, in one shard: the worst case, since with 16 shards
-features are made of a sixteenth of the rows. The Q-Former's training and translate_texts are measured at full width and
-size: their token files are as long as COCO's, but sparse, so that they take no disk.
+  base    what ViT-L/14 itself costs: its architecture with random weights, on 32 images and their captions. Loading it
+          takes more than running it, since the weights lie there twice; tables are read after that.
+encode_images and encode_texts at COCO's size take the larger of loading and of running plus slope, in one shard: the
+worst case, since with 16 shards features are made of a sixteenth of the rows. The Q-Former's training and
+translate_texts are measured at full width and size: their token files are as long as COCO's, but sparse, so that they
+take no disk.
 
 `peak` is the largest resident set of the process (getrusage); `anonymous` is the part of it that is no file, sampled.
 """
@@ -24,7 +26,7 @@ import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,19 +47,29 @@ TINY = {
 }
 
 
-def run(module: str, *argv: object) -> tuple[int, int]:
-    """Peak resident bytes, and peak anonymous bytes, of a stage in a process of its own."""
+class Peak(NamedTuple):
+    """Bytes: the largest resident set, the largest part of it that is no file, and the largest set after loading."""
+
+    resident: int
+    anonymous: int
+    running: int
+
+
+def run(module: str, *argv: object) -> Peak:
+    """The peak of a stage in a process of its own."""
     words = [sys.executable, "-m", f"fieldguide.{module}", *map(str, argv)]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    anonymous = 0
+    anonymous, running, is_loaded = 0, 0, False
 
     def watch() -> None:
-        nonlocal anonymous
+        nonlocal anonymous, running
         status = Path(f"/proc/{process.pid}/status")
         while process.returncode is None:
             try:
                 lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
                 anonymous = max(anonymous, int(lines["RssAnon"].split()[0]) * 1024)
+                if is_loaded:
+                    running = max(running, int(lines["VmRSS"].split()[0]) * 1024)
             except (OSError, KeyError):  # it has ended, or this is not Linux
                 return
             time.sleep(0.02)
@@ -65,13 +77,17 @@ def run(module: str, *argv: object) -> tuple[int, int]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     assert process.stderr is not None
-    said = process.stderr.read()
+    said = ""
+    for line in process.stderr:
+        said += line
+        # The encoding stages say so when the backbone is loaded and the first batch comes.
+        is_loaded = is_loaded or "per forward pass" in line
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     watcher.join()
     if process.returncode:
         sys.exit(f"{module} failed: {said}")
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), anonymous
+    return Peak(usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), anonymous, running)
 
 
 def write_clip(folder: Path, config: dict[str, Any]) -> str:
@@ -169,7 +185,7 @@ def write_wide_images(path: Path, images: int, width: int = WIDTH) -> None:
             writer.write("features", start, part / np.linalg.norm(part, axis=1, keepdims=True))
 
 
-def encode_both(model: str, folder: Path, *more: object) -> dict[str, tuple[int, int]]:
+def encode_both(model: str, folder: Path, *more: object) -> dict[str, Peak]:
     """Peaks of encode_images and encode_texts on the folder's pairs."""
     pairs = folder / "pairs.csv"
     images = ("--images", folder / "train2017.zip", "--records", pairs, "--out", folder / "images.safetensors")
@@ -180,7 +196,7 @@ def encode_both(model: str, folder: Path, *more: object) -> dict[str, tuple[int,
     }
 
 
-def train_wide(folder: Path, images: int, captions: Sequence[str], steps: int) -> tuple[int, int]:
+def train_wide(folder: Path, images: int, captions: Sequence[str], steps: int) -> Peak:
     """Peak of train_qformer with config.yaml's Q-Former, features as wide as ViT-L/14's."""
     import yaml
 
@@ -195,7 +211,7 @@ def train_wide(folder: Path, images: int, captions: Sequence[str], steps: int) -
     return run("train_qformer", *given, *options, *last)
 
 
-def translate_wide(folder: Path, texts: int) -> tuple[int, int]:
+def translate_wide(folder: Path, texts: int) -> Peak:
     """Peak of translate_texts by that Q-Former."""
     from fieldguide.files import write_csv
 
@@ -207,8 +223,11 @@ def translate_wide(folder: Path, texts: int) -> tuple[int, int]:
     return run("translate_texts", *given, "--device", "cpu", "--out", folder / "translated.safetensors")
 
 
-def show(stage: str, what: str, peak: tuple[int, int]) -> None:
-    print(f"{stage:16} {what:28} peak {peak[0] / GIB:6.3f} GiB, anonymous {peak[1] / GIB:6.3f} GiB", flush=True)
+def show(stage: str, what: str, peak: Peak) -> None:
+    print(
+        f"{stage:16} {what:28} peak {peak.resident / GIB:6.3f} GiB, anonymous {peak.anonymous / GIB:6.3f} GiB",
+        flush=True,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -217,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=20, help="steps of the Q-Former")
     parser.add_argument("--texts", type=int, default=TEXTS, help="texts to translate")
     args = parser.parse_args(argv)
-    peaks: dict[str, list[tuple[int, int]]] = {}
+    peaks: dict[str, list[Peak]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         top = Path(temporary)
         tiny, large = write_clip(top / "tiny", TINY), write_clip(top / "large", large_config())
@@ -231,21 +250,24 @@ def main(argv: Sequence[str] | None = None) -> None:
                 show(stage, f"{size} images", peak)
         show("translate_texts", f"{args.texts} texts", translate_wide(folder, args.texts))
         few = top / "few"
-        write_pairs(few, 64)
-        base = encode_both(large, few)
+        write_pairs(few, 32)
+        base = encode_both(large, few, "--threads", os.cpu_count() or 1)
     for stage, peak in base.items():
-        show(stage, "ViT-L/14, 64 images", peak)
-    slopes = {stage: float(np.polyfit(args.sizes, [peak[0] for peak in found], 1)[0]) for stage, found in peaks.items()}
+        show(stage, "ViT-L/14, 32 images", peak)
+    slopes = {
+        stage: float(np.polyfit(args.sizes, [peak.resident for peak in found], 1)[0]) for stage, found in peaks.items()
+    }
     for stage, slope in slopes.items():
         print(f"{stage:16} {slope / 1024:.2f} KiB more for each further image and its {CAPTIONS} captions")
     final = {}
     for stage in ("encode_images", "encode_texts"):
         more = max(0.0, slopes[stage]) * COCO_IMAGES
-        final[stage] = base[stage][0] + more
-        sum_of = f"{base[stage][0] / GIB:.3f} GiB + {COCO_IMAGES} x {slopes[stage]:.0f} B"
-        print(f"{stage:16} {sum_of} = {final[stage] / GIB:.3f} GiB")
+        loading, running = base[stage].resident, base[stage].running
+        final[stage] = max(loading, running + more)
+        sum_of = f"{running / GIB:.3f} GiB + {COCO_IMAGES} x {slopes[stage]:.0f} B = {(running + more) / GIB:.3f} GiB"
+        print(f"{stage:16} loading ViT-L/14 {loading / GIB:.3f} GiB; running {sum_of}")
     more = max(0.0, slopes["train_qformer"]) * (COCO_IMAGES - args.sizes[-1])
-    final["train_qformer"] = peaks["train_qformer"][-1][0] + more
+    final["train_qformer"] = peaks["train_qformer"][-1].resident + more
     how = "measured" if args.sizes[-1] == COCO_IMAGES else f"{args.sizes[-1]} images and the slope"
     print(f"{'train_qformer':16} at ViT-L/14's width, {how}: {final['train_qformer'] / GIB:.3f} GiB")
     for stage, peak_bytes in final.items():

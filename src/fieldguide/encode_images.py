@@ -177,11 +177,12 @@ def read_shard(records: Path, shard: Shard) -> tuple[list[str], list[str]]:
 def encode(args: argparse.Namespace) -> None:
     import torch
 
-    ids, names = read_shard(args.records, args.shard)
     device = pick_device(args.device)
     precision = pick_precision(args.precision, device)
     backbone = load_backbone(args.model, args.pretrained, args.precision, "cpu", args.cache, precision)
     backbone = keep_tower(backbone, "image", device)
+    # After loading, which takes the most memory: a large table does not add to that.
+    ids, names = read_shard(args.records, args.shard)
     about = {
         "kind": "image",
         "dtype": str(backbone.dtype).removeprefix("torch."),

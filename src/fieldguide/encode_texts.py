@@ -93,6 +93,11 @@ def encode_ids(
 
 
 def encode(args: argparse.Namespace) -> None:
+    device = pick_device(args.device)
+    precision = pick_precision(args.precision, device)
+    backbone = load_backbone(args.model, args.pretrained, args.precision, "cpu", args.cache, precision)
+    backbone = keep_tower(backbone, "text", device)
+    # After loading, which takes the most memory: a large table does not add to that.
     texts = [text for (text,) in read_columns(args.texts, (args.column,))]
     if not texts:
         raise FieldguideError(f"{args.texts}: holds no text")
@@ -102,10 +107,6 @@ def encode(args: argparse.Namespace) -> None:
         )
     texts = texts[args.shard.rows(len(texts))]
     distinct = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    device = pick_device(args.device)
-    precision = pick_precision(args.precision, device)
-    backbone = load_backbone(args.model, args.pretrained, args.precision, "cpu", args.cache, precision)
-    backbone = keep_tower(backbone, "text", device)
     clock = time.perf_counter()
     ids, lengths, cut = tokenise(backbone, list(distinct))
     offsets = np.concatenate([[0], lengths.numpy().cumsum()])

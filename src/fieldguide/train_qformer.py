@@ -25,7 +25,7 @@ from fieldguide.errors import FieldguideError
 from fieldguide.features import TokenTable, check_same_backbone, kept_dtype, read_features, save_tensors
 from fieldguide.files import read_columns, write_csv
 from fieldguide.plans import generator
-from fieldguide.stage import log, new_parser, run_stage
+from fieldguide.stage import log, new_parser, return_large_blocks, run_stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +69,7 @@ def train(args: argparse.Namespace) -> None:
 
     from fieldguide.qformer import QFormer, QFormerSize, conversion_loss, pad_tokens, retrieval_at
 
+    return_large_blocks()
     captions: list[str] = []
     number: dict[str, int] = {}
     image_rows = array("q")

@@ -59,7 +59,7 @@ rule encode_images:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)
     resources:
-        mem_mb=4000,
+        mem_mb=6000,
         runtime=720,
         gpu=GPU,
     params:
@@ -105,7 +105,7 @@ rule encode_texts:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)
     resources:
-        mem_mb=4000,
+        mem_mb=6000,
         runtime=720,
         gpu=GPU,
     params:

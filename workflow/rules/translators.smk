@@ -22,7 +22,7 @@ rule train_qformer:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
     resources:
-        mem_mb=4000,
+        mem_mb=6000,
         runtime=720,
         gpu=GPU,
     params:
