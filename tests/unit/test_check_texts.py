@@ -12,9 +12,9 @@ from fieldguide import encode_texts
 from fieldguide.backbone import LOCAL
 from fieldguide.check_texts import main
 from fieldguide.files import read_csv, write_csv
-from fieldguide.generate_texts import parse_reply
 from fieldguide.naming import has_name
 from fieldguide.records import TEXT_COLUMNS
+from fieldguide.replies import parse_reply
 from fieldguide.tokenizer import load_tokenizer
 from tests.tiny_data import refusal, said
 from tests.unit.tiny_backbone import KINDS

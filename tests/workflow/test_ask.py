@@ -14,7 +14,7 @@ from tests.workflow_runs import TINY, plan, run, snakemake, write_config
 
 pytestmark = pytest.mark.workflow
 
-TEXTS = "results/tiny/texts/gpt.csv"
+TEXTS = "results/tiny/texts/raw/gpt.csv"
 
 
 @pytest.fixture(autouse=True)

@@ -89,7 +89,13 @@ def test_each_archive_is_a_target_and_a_broken_connection_is_gone_on_with(
 
     records = ("results/mini/records/images.csv", "results/mini/records/pairs.csv", "results/mini/texts/reed.csv")
     answer = run(folder, *records, checkout=ROOT, configs=configs)
-    assert answer.ran == {"unpack_archive": 2, "index_images": 1, "index_pairs": 1, "index_captions": 1}
+    assert answer.ran == {
+        "unpack_archive": 2,
+        "index_images": 1,
+        "index_pairs": 1,
+        "index_captions": 1,
+        "check_texts": 1,
+    }
     assert sum(1 for request in server.log) == 8, "what is there is not fetched again"
 
 
@@ -170,7 +176,7 @@ def test_weights_are_fetched_once_and_encoders_ask_no_hub(
 
     server.log.clear()
     features = f"results/mini/features/{manifest.stem}"
-    targets = (f"{features}/images/target.safetensors", f"{features}/texts/reed.safetensors")
+    targets = [f"{features}/{name}/shard-1-of-1.safetensors" for name in ("images/target", "texts/reed")]
     answer = run(folder, *targets, checkout=ROOT, configs=configs)
     assert answer.ran["encode_images"] == answer.ran["encode_texts"] == 1 and "download_backbone" not in answer.ran
     assert server.log == []

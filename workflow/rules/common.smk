@@ -300,8 +300,8 @@ def get_asking(wildcards, input):
     return {**dict(source), "ledger": get_ledger(wildcards), "budget_usd": budget}
 
 
-def get_priced_sources():
-    """The LLMs of the table, with what a price hangs on, as JSON."""
+def get_priced_sources(wildcards):
+    """The LLMs of the table as JSON; given as a function, since a template's braces would count as wildcards."""
     sources = {name: checked.texts[name] for name in get_sources() if checked.texts[name].kind == "llm"}
     found = {"ledger": get_resource, "prompt": get_resource}
     return json.dumps(

@@ -41,12 +41,6 @@ if IS_AVIARY:
 
 else:
 
-    localrules:
-        download_cub,
-        download_reed_captions,
-        download_coco_images,
-        download_coco_annotations,
-
     for archive, settings in get_missing_archives().items():
 
         rule:
@@ -61,6 +55,7 @@ else:
                 f"{RESULTS}/logs/download_{archive}/all.log",
             benchmark:
                 f"{RESULTS}/benchmarks/download_{archive}/all.tsv"
+            localrule: True
             conda:
                 "../../envs/fieldguide.yaml"
             threads: 1

@@ -107,7 +107,7 @@ rule price_texts:
         mem_mb=1000,
         runtime=10,
     params:
-        sources=get_priced_sources(),
+        sources=get_priced_sources,
         classes=f"{RESULTS}/records/classes.csv",
         class_count=get_class_count(),
         thing=lookup(dpath="dataset/thing", within=config),
