@@ -24,6 +24,7 @@ Seed = Annotated[int, Field(ge=0, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Sampling = Literal["class-wise", "global"]
 Redraw = Literal["fixed", "per-epoch"]
+Budget = Literal["steps", "epochs"]
 
 
 def refuse_repeats(value: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -86,10 +87,12 @@ class BackboneSettings(Section):
 
 class CaptionSource(Section):
     kind: Literal["captions"]
+    unit: Literal["caption"] = "caption"
 
 
 class LLMSource(Section):
     kind: Literal["llm"]
+    unit: Literal["field", "reply"] = "field"
     model: Name
     ledger: str
     prompt: str
@@ -128,7 +131,7 @@ class QFormerSettings(Section):
 
 
 class AdapterSettings(Section):
-    budget: Literal["steps", "epochs"]
+    budget: Budget
     amount: Count
     batch: Count
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
@@ -141,8 +144,16 @@ class Variant(Section):
     sampling: Sampling
     redraw: Redraw
     sources: tuple[Name, ...] = Field(min_length=1)
+    budget: Budget | None = None
+    amount: Count | None = None
 
     no_repeats = field_validator("sources")(refuse_repeats)
+
+    @model_validator(mode="after")
+    def a_budget_has_an_amount(self) -> Variant:
+        if self.budget and not self.amount:
+            raise ValueError(f"budget is {self.budget} without amount; say how many {self.budget}")
+        return self
 
 
 class Sweep(Section):
@@ -155,11 +166,27 @@ class Sweep(Section):
 
     no_repeats = field_validator("ratios", "seeds", "text_only_translators")(refuse_repeats)
 
-    @field_validator("variants")
-    @classmethod
-    def no_cell_twice(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-        refuse_repeats(tuple(f"{v.sampling} {v.redraw} {source}" for v in variants for source in v.sources))
-        return variants
+
+class SamplingStudy(Section):
+    ratios: tuple[Ratio, ...] = Field(min_length=1)
+    samplings: tuple[Sampling, ...] = Field(min_length=1)
+    redraws: tuple[Redraw, ...] = Field(min_length=1)
+    steps: tuple[Count, ...]
+    epochs: tuple[Count, ...]
+    tolerance: Annotated[float, Field(gt=0)]
+
+    no_repeats = field_validator("ratios", "samplings", "redraws", "steps", "epochs")(refuse_repeats)
+
+    @model_validator(mode="after")
+    def some_budget(self) -> SamplingStudy:
+        if not self.steps and not self.epochs:
+            raise ValueError("neither steps nor epochs names a budget to try")
+        return self
+
+    @property
+    def budgets(self) -> list[tuple[Budget, int]]:
+        """Every budget that is tried, with its amount."""
+        return [("steps", amount) for amount in self.steps] + [("epochs", amount) for amount in self.epochs]
 
 
 class Threads(Section):
@@ -179,6 +206,7 @@ class Config(Section):
     translators: dict[Name, QFormerSettings]
     adapter: AdapterSettings
     sweep: Sweep
+    sampling_study: SamplingStudy
     threads: Threads
     published: str
 
@@ -195,6 +223,23 @@ class Config(Section):
         if "none" in self.texts:
             raise ValueError("texts.none: 'none' means image only and cannot name a text source")
         return self
+
+    @model_validator(mode="after")
+    def no_cell_twice(self) -> Config:
+        cells = [
+            f"{v.sampling} {v.redraw} {self.name_budget(v.budget, v.amount)} {source}"
+            for v in self.sweep.variants
+            for source in v.sources
+        ]
+        if twice := repeated(cells):
+            raise ValueError(f"sweep.variants: lists {twice[0]} twice")
+        return self
+
+    def name_budget(self, budget: str | None = None, amount: int | None = None) -> str:
+        """A budget as a part of a path: `epochs-100`; the adapter's own, which is also the default, has no number."""
+        own = self.adapter
+        chosen = (budget or own.budget, amount or own.amount)
+        return own.budget if chosen == (own.budget, own.amount) else f"{chosen[0]}-{chosen[1]}"
 
 
 # pydantic's words where they would not help, by the type of error.
