@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
+from fieldguide.cell_results import read_cell
 from fieldguide.comparison import ACCURACY_COLUMNS, read_published, read_rows, sort_rows
 from fieldguide.files import write_csv
 from fieldguide.plot_accuracy import draw_figure, main, styles_of
-from fieldguide.tabulate_accuracy import read_cell
 from tests.unit.planted_cells import plant, planted_cell, thesis_cells
 
 PUBLISHED = Path(__file__).parents[2] / "workflow" / "resources" / "published.csv"
