@@ -20,6 +20,7 @@ from fieldguide.differences import (
 )
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_csv, write_text
+from fieldguide.markdown import escape, grid_table
 from fieldguide.stage import new_parser, run_stage
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -40,25 +41,12 @@ TEX_SPECIALS = {
 def render_markdown(comparison: Comparison) -> str:
     """The comparison as GitHub Markdown; groups of columns are told in the column's name."""
 
-    def escape(text: str) -> str:
-        return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
-
-    def grid(table: Grid) -> list[str]:
-        groups = [label for label, span in table.groups for _ in range(span)]
-        names = [f"{g}: {c}" for g, c in zip(groups, table.columns, strict=True)] if groups else list(table.columns)
-        lines = [
-            [table.stub, *names],
-            ["---", *("---:" for _ in names)],
-            *([name, *cells] for name, cells in table.rows),
-        ]
-        return [f"| {' | '.join(escape(cell) for cell in line)} |" for line in lines]
-
     parts = [f"# {escape(comparison.heading)}"]
     parts += [f"**{escape(note)}**" for note in comparison.notes]
     parts += ["\n".join(f"- {name}: {escape(value)}" for name, value in comparison.facts)]
     for table in comparison.tables:
-        parts += [f"## {escape(table.title)}", "\n".join(grid(table.accuracies)), *map(escape, table.remarks)]
-        parts += ["\n".join(grid(table.counts))] if table.counts.rows else []
+        parts += [f"## {escape(table.title)}", grid_table(table.accuracies), *map(escape, table.remarks)]
+        parts += [grid_table(table.counts)] if table.counts.rows else []
     return "\n\n".join(parts) + "\n"
 
 
