@@ -135,8 +135,9 @@ def find_differences(cells: Sequence[Cell]) -> list[Difference]:
         for one, other in itertools.combinations(rows, 2):
             if one.image_percent != other.image_percent:
                 continue
-            # Text minus image only, and ours minus the thesis's: positive is what one hopes for.
-            pair = (one, other) if not one.image_only and one.recipe == other.recipe else (other, one)
+            # Text minus image only, and a further recipe minus the thesis's: positive is what one hopes for.
+            keep = other.image_only if one.image_only != other.image_only else one.recipe == other.recipe
+            pair = (one, other) if keep else (other, one)
             if about := _question(*pair):
                 test = paired_test(accuracies[pair[0].identity], accuracies[pair[1].identity])
                 key = tuple(sorted((one.recipe, other.recipe)))
@@ -188,10 +189,12 @@ def tell_pair(differences: Sequence[Difference], first: str, second: str) -> str
     apart = [format_ratio(d.first.image_percent) for d in differences if d.told_apart]
     reach = max(abs(d.test.mean) + (d.test.half_width or 0.0) for d in differences)
     can = median(d.detectable or 0.0 for d in differences)
-    said += f"; told apart at {len(apart)} of {len(differences)}" + (f" ({', '.join(apart)})" if apart else "")
+    said += f"; told apart at {len(apart) or 'none'} of {len(differences)}" + (
+        f" ({', '.join(apart)})" if apart else ""
+    )
     return (
         f"{said}. Every 95% interval lies within ±{reach:.2f} points; with {differences[0].test.n} seeds and this "
-        f"spread a difference below about {can:.2f} points would go unseen."
+        f"spread a difference below about {can:.2f} points may go unseen."
     )
 
 

@@ -17,6 +17,8 @@ from fieldguide.differences import references_of
 from fieldguide.significance import half_width
 
 EXACT, AT_LEAST, AT_MOST, BETWEEN = "=", ">=", "<=", "?"
+BOUNDS = {EXACT: "", AT_LEAST: "at least ", AT_MOST: "at most "}
+SIGNS = "\N{GREATER-THAN OR EQUAL TO}\N{LESS-THAN OR EQUAL TO} "
 
 
 def monotone(accuracies: Sequence[float]) -> list[float]:
@@ -135,7 +137,7 @@ def format_worth(worth: Worth) -> str:
     """`+1.2 ± 0.4`, or a bound such as `≥ +2.0` or `≤ −0.3`; both ways out of the curve is no figure."""
     if worth.relation == BETWEEN:
         return "outside"
-    sign = {EXACT: "", AT_LEAST: "\N{GREATER-THAN OR EQUAL TO} ", AT_MOST: "\N{LESS-THAN OR EQUAL TO} "}[worth.relation]
+    sign = {EXACT: "", AT_LEAST: f"{SIGNS[0]} ", AT_MOST: f"{SIGNS[1]} "}[worth.relation]
     width = "" if worth.half_width is None else f" ± {worth.half_width:.1f}"
     images = worth.images if math.copysign(1, worth.images) > 0 or round(worth.images, 1) else 0.0
     return f"{sign}{images:+.1f}{width}"
@@ -153,8 +155,9 @@ def tell_worth(worths: Sequence[Worth], label: str, images_per_class: float) -> 
     if measured:
         best = max(measured, key=lambda w: w.images)
         said = (
-            f"{label}: at its best, at {best.row.image_percent:g}% of the images, the text stands for "
-            f"{format_worth(best)} labelled images per class (of {images_per_class:.1f}). "
+            f"{label}: at its best, at {best.row.image_percent:g}% of the images, the text is worth "
+            f"{BOUNDS[best.relation]}{format_worth(best).lstrip(SIGNS)} labelled images per class (of "
+            f"{images_per_class:.1f}). "
         )
     else:
         said = f"{label}: "

@@ -181,7 +181,7 @@ def tell_drops(patterns: Sequence[Pattern]) -> str:
             and p.drop is not None
         ]
         if drops:
-            span = f"{min(drops):.1f}" if len(drops) == 1 else f"{min(drops):.1f} to {max(drops):.1f}"
+            span = " to ".join(dict.fromkeys(f"{round(drop, 1) + 0.0:.1f}" for drop in (min(drops), max(drops))))
             parts.append(f"{span} points with {sampling} sampling and {redraw} images")
     return f"From 100% of the images to 10% the image-only column loses {', '.join(parts)}." if parts else ""
 
@@ -216,7 +216,7 @@ def render(
     else:
         parts += [
             f"The published figures are about CUB. Comparing them with {escape(dataset)} would be meaningless, so "
-            f"nothing is compared: this page shows which pattern each combination gives here, over {len(seeds)} seed(s)."
+            f"nothing is compared: this page shows which pattern each combination gives, over {len(seeds)} seed(s)."
         ]
     parts += ["## What each combination gives", tell_drops(patterns)]
     parts += [
