@@ -395,12 +395,16 @@ def build_comparison(
         for column, label in column_labels(rows).items()
         if column.text_source != IMAGE_ONLY
     ]
+    budget = told(r.budget for r in rows)
     interval = "± half-width of the 95% t interval over seeds" if len(seeds) > 1 else "one seed, so no interval"
     facts = (
         ("Backbone", told(r.backbone for r in rows)),
         ("Translator", told(r.translator for r in rows if not r.image_only)),
         ("Recipe", told(r.recipe for r in rows)),
-        ("Budget", f"equal {told(r.budget for r in rows)} in all cells"),
+        (
+            "Budget",
+            f"equal {budget} in all cells" if len({r.budget for r in rows}) == 1 else f"{budget}, by column or table",
+        ),
         ("Texts", "; ".join(texts) or IMAGE_ONLY),
         ("Seeds", f"{len(seeds)} ({', '.join(str(s) for s in seeds)})"),
         ("Cells", f"accuracy on the test images in percent, {interval}"),

@@ -172,7 +172,11 @@ def _nearest_reference(row: AccuracyRow, differences: Iterable[Difference]) -> s
 def tell_legend(marks: Iterable[str]) -> str:
     """What the marks mean; empty where there is none."""
     used = set("".join(marks))
-    parts = [f"{LIKE_IMAGES} cannot be told apart from image only on the same images"] if LIKE_IMAGES in used else []
+    parts = (
+        [f"{LIKE_IMAGES} cannot be told apart from its recipe's image only on the same images"]
+        if LIKE_IMAGES in used
+        else []
+    )
     parts += [f"{LIKE_HUMAN} cannot be told apart from human text"] if LIKE_HUMAN in used else []
     return f"{'; '.join(parts)} (paired t test over seeds at 5%, corrected by Holm)" if parts else ""
 

@@ -108,7 +108,8 @@ def test_the_page_answers_and_the_csv_holds_the_tests(tmp_path: Path) -> None:
     main(["--cells", *paths, "--dataset", "tiny", *outputs, "--differences", str(tmp_path / "differences.csv")])
     page = (tmp_path / "a.md").read_text(encoding="utf-8")
     assert (
-        "- Marks: † cannot be told apart from image only on the same images; ‡ cannot be told apart from human" in page
+        "- Marks: † cannot be told apart from its recipe's image only on the same images; ‡ cannot be told apart"
+        in page
     )
     assert [line.count("‡") for line in page.splitlines() if line.startswith(("| 50:50 |", "| 10:90 |"))] == [
         1,
