@@ -23,7 +23,7 @@ PROJECT = ("Snakefile", "config.yaml", "config", "envs", "profiles", "src", "wor
 TINY = "config/tiny.yaml"
 TARGETS = ("all", "everything")
 
-TABLES = {"tabulate_accuracy": 1, "plot_accuracy": 1}
+TABLES = {"tabulate_accuracy": 1, "tabulate_image_worth": 1, "plot_accuracy": 1}
 ADAPTERS = {"tune_adapter": 1, "train_adapter": 15}
 TRANSLATOR = {"train_qformer": 1, "translate_texts": 2}
 FEATURES = {"encode_images": 2, "encode_texts": 3}

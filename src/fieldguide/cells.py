@@ -69,7 +69,7 @@ class TextSource:
     """Translated texts (t, d) of one source, with how they may replace the training images."""
 
     name: str
-    unit: str  # "caption" (of an image) or "field" (of a class)
+    unit: str  # "caption" (of an image), or "field" or whole "reply" (of a class)
     features: Floats
     labels: Ints
     image_ids: list[str]
@@ -94,9 +94,47 @@ class TextSource:
         return TextPool(by_class=tuple(sentences))
 
 
+def group_replies(class_ids: Sequence[str], fields: Sequence[str]) -> Ints:
+    """The reply (t,) that each row of a text table belongs to, counted from 0, found by the order of the fields.
+
+    A table holds replies one after another, class by class, each field of a reply in one row or in several that follow
+    each other. So a new reply begins with a new class, and where a field comes back after another one. Of a source with
+    a single field every row counts as a reply: nothing tells a second reply from a field in two rows.
+    """
+    several = len(set(fields)) > 1
+    groups = np.empty(len(fields), np.int64)
+    seen: set[str] = set()
+    group = -1
+    for row, (class_id, field) in enumerate(zip(class_ids, fields, strict=True)):
+        same_class = row > 0 and class_id == class_ids[row - 1]
+        goes_on = several and same_class and (field == fields[row - 1] or field not in seen)
+        if not goes_on:
+            group += 1
+            seen.clear()
+        seen.add(field)
+        groups[row] = group
+    return groups
+
+
+def mean_by_group(features: Floats, groups: Ints, parts: Sequence[str]) -> Floats:
+    """Normalised means (g, d) of features (t, d) by group (t,); rows of one part of a group weigh as one row together.
+
+    So a field that was cut into several rows weighs as much in its reply as one that was not.
+    """
+    keys = np.array([f"{group} {part}" for group, part in zip(groups.tolist(), parts, strict=True)])
+    _, part, times = np.unique(keys, return_inverse=True, return_counts=True)
+    means = np.zeros((int(groups.max(initial=-1)) + 1, features.shape[1]))
+    np.add.at(means, groups, features / times[part][:, None])
+    return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+
+
 def read_source(name: str, table: Path, translated: Path, images: ImageTable) -> TextSource:
-    """Read a text table and its translated features; captions of test images are refused by name."""
-    rows = read_csv(table, ("class_id", "image_id", "text"))
+    """Read a text table and its translated features; captions of test images are refused by name.
+
+    `name` is the source's, and `<name>:reply` makes each whole reply one text: its feature is the normalised mean of
+    its fields' translated features, since a reply is longer than a text encoder reads.
+    """
+    rows = read_csv(table, ("class_id", "image_id", "field", "text"))
     tensors, about = read_features(translated, [row["text"] for row in rows], "np")
     number = {class_id: i for i, class_id in enumerate(images.class_ids)}
     unknown = {row["class_id"] for row in rows} - number.keys()
@@ -107,8 +145,18 @@ def read_source(name: str, table: Path, translated: Path, images: ImageTable) ->
     if leaked:
         raise FieldguideError(f"{table}: holds a caption of test image {leaked}; only training captions may be used")
     unit = "caption" if any(row["image_id"] for row in rows) else "field"
-    labels = np.array([number[row["class_id"]] for row in rows])
-    return TextSource(name, unit, tensors["features"], labels, [row["image_id"] for row in rows], about["backbone"])
+    features, labels = tensors["features"], np.array([number[row["class_id"]] for row in rows])
+    image_ids = [row["image_id"] for row in rows]
+    name, _, asked = name.partition(":")
+    if asked not in ("", unit):
+        if asked != "reply" or unit == "caption":
+            raise FieldguideError(f"{table}: its texts are of the unit {unit}; they cannot be taken as {asked}")
+        fields = [row["field"] for row in rows]
+        groups = group_replies([row["class_id"] for row in rows], fields)
+        features = mean_by_group(features, groups, fields)
+        first = np.unique(groups, return_index=True)[1]
+        unit, labels, image_ids = asked, labels[first], [image_ids[row] for row in first]
+    return TextSource(name, unit, features, labels, image_ids, about["backbone"])
 
 
 def append_texts(table: Floats, labels: Ints, source: TextSource) -> tuple[Floats, Ints]:

@@ -5,6 +5,7 @@ Pure and standard library only, so that printing the table needs no numeric libr
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,8 +38,11 @@ MISSING = "\N{EN DASH}"
 IMAGE_ONLY = "none"
 SOURCE_LABELS = {IMAGE_ONLY: "image only", "reed": "human (Reed)"}
 PUBLISHED_RECIPE = "thesis"
+# Recipes whose names begin so are columns of the comparison table, in groups; any other is a baseline, told below it.
+COMPARED_RECIPES = (PUBLISHED_RECIPE, "anchored")
 
 T = TypeVar("T")
+Identity = tuple[str | float, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class AccuracyRow:
     optimiser_steps: int | None = None
 
     @property
-    def identity(self) -> tuple[str | float, ...]:
+    def identity(self) -> Identity:
         """What makes it this cell and no other; also the order of accuracy.csv (variant, source, ratio descending)."""
         return (
             *_variant_order(self.sampling, self.redraw, self.recipe, self.budget),
@@ -78,8 +82,16 @@ class AccuracyRow:
         return Column(self.text_source, self.text_names, self.text_unit)
 
     @property
+    def series(self) -> Series:
+        return Series(self.sampling, self.recipe, self.column)
+
+    @property
     def image_only(self) -> bool:
         return self.text_source == IMAGE_ONLY
+
+    @property
+    def is_baseline(self) -> bool:
+        return not self.recipe.startswith(COMPARED_RECIPES)
 
     def as_csv(self) -> dict[str, str]:
         """The row as accuracy.csv holds it: accuracies with two decimals, no interval from one seed."""
@@ -99,6 +111,14 @@ class Column(NamedTuple):
     text_source: str
     text_names: str
     text_unit: str
+
+
+class Series(NamedTuple):
+    """What one column of a block or one line of the figure shows, over all ratios."""
+
+    sampling: str
+    recipe: str
+    column: Column
 
 
 class PublishedFigure(NamedTuple):
@@ -148,10 +168,21 @@ class Block:
     title: str
     rows: tuple[AccuracyRow, ...]
 
+    @property
+    def series(self) -> list[Series]:
+        """Its columns: by sampling, then recipe, the thesis's first, then image only, human and LLM text."""
+        return sorted(
+            _distinct(row.series for row in self.rows), key=lambda s: (s[0], *_recipe_order(s[1]), *_source_order(s[2]))
+        )
+
+
+def _recipe_order(recipe: str) -> tuple[str | int, ...]:
+    # The thesis's own recipe leads; the others follow by name, baselines last.
+    return (recipe != PUBLISHED_RECIPE, not recipe.startswith(COMPARED_RECIPES), recipe)
+
 
 def _variant_order(sampling: str, redraw: str, recipe: str, budget: str) -> tuple[str | int, ...]:
-    # The thesis's own recipe leads; the others follow by name.
-    return (recipe != PUBLISHED_RECIPE, recipe, budget, redraw, sampling)
+    return (*_recipe_order(recipe), budget, redraw, sampling)
 
 
 def _source_order(column: Column) -> tuple[str | int, ...]:
@@ -179,9 +210,10 @@ def format_count(count: float, thousands: str = ",") -> str:
     return text.replace(",", thousands)
 
 
-def format_accuracy(mean: float | None, ci95: float | None, published: float | None = None) -> str:
-    """`81.88 ± 0.42 (81.90)`: ours, the half-width of its 95% interval, the published figure; any may be missing."""
+def format_accuracy(mean: float | None, ci95: float | None, published: float | None = None, marks: str = "") -> str:
+    """`81.88 ± 0.42 † (81.90)`: ours, the half-width of its 95% interval, marks, the published figure; or any of it."""
     ours = MISSING if mean is None else f"{mean:.2f}" if ci95 is None else f"{mean:.2f} ± {ci95:.2f}"
+    ours += f" {marks}" if marks else ""
     return ours if published is None else f"{ours} ({published:.2f})"
 
 
@@ -199,17 +231,23 @@ def column_labels(rows: Iterable[AccuracyRow]) -> dict[Column, str]:
 
 
 def split_blocks(rows: Iterable[AccuracyRow], join_sampling: bool = False) -> list[Block]:
-    """One block per variant: sampling (unless joined) and redraw, and recipe, budget, translator where they differ."""
+    """One block per variant: sampling (unless joined) and redraw, and budget and translator where they differ.
+
+    All recipes of a variant stand in its block; one that has a budget of its own kind (a solver that runs until it has
+    converged, say) joins every block of the thesis's recipe. Baselines are left out, unless there is nothing else.
+    """
     rows = sort_rows(rows)
-    several_recipes = len({r.recipe for r in rows}) > 1
-    several_budgets = len({r.budget for r in rows}) > 1
+    rows = [r for r in rows if not r.is_baseline] or rows
+    published = {r.budget for r in rows if r.recipe == PUBLISHED_RECIPE}
+    budgets = published or {r.budget for r in rows}
     several_translators = len({r.translator for r in rows if not r.image_only}) > 1
     variants: dict[tuple[str, ...], list[AccuracyRow]] = {}
     for row in rows:
         sampling = "" if join_sampling else row.sampling
-        variants.setdefault((sampling, row.redraw, row.recipe, row.budget), []).append(row)
+        for budget in (row.budget,) if row.budget in budgets else sorted(budgets):
+            variants.setdefault((sampling, row.redraw, budget), []).append(row)
     blocks = []
-    for (sampling, redraw, recipe, budget), members in variants.items():
+    for (sampling, redraw, budget), members in variants.items():
         for translator in sorted({r.translator for r in members if not r.image_only}) or [IMAGE_ONLY]:
             texts = [r for r in members if not r.image_only and r.translator == translator]
             # A translator that is compared on text alone needs no image-only column beside it.
@@ -217,50 +255,66 @@ def split_blocks(rows: Iterable[AccuracyRow], join_sampling: bool = False) -> li
             own = tuple(r for r in members if r in texts or (mixed and r.image_only))
             samplings = " and ".join(sorted({r.sampling for r in own}))
             title = [f"sampling {sampling or samplings}", f"redraw {redraw}"]
-            title += [f"recipe {recipe}"] if several_recipes else []
-            title += [f"budget {budget}"] if several_budgets else []
+            title += [f"budget {budget}"] if len(budgets) > 1 else []
             title += [f"translator {translator}"] if several_translators else []
             blocks.append(Block(", ".join(title), own))
     return blocks
 
 
 def build_tables(
-    rows: Sequence[AccuracyRow], published: Sequence[PublishedFigure] = (), join_sampling: bool = False
+    rows: Sequence[AccuracyRow],
+    published: Sequence[PublishedFigure] = (),
+    join_sampling: bool = False,
+    marks: Mapping[Identity, str] | None = None,
 ) -> list[ComparisonTable]:
-    """The blocks of the comparison table; published figures stand in brackets beside the thesis's recipe only."""
+    """The blocks of the comparison table, then the baselines; published figures stand beside the thesis's recipe only.
+
+    marks: what stands behind a cell's accuracy, by the row's identity.
+    """
     labels = column_labels(rows)
-    return [_build_table(block, labels, published) for block in split_blocks(rows, join_sampling)]
+    tables = [_build_table(block, labels, published, marks or {}) for block in split_blocks(rows, join_sampling)]
+    compared = any(not row.is_baseline for row in rows)
+    return [*tables, *_build_baselines(rows, labels)] if compared else tables
 
 
-def _build_table(block: Block, labels: Mapping[Column, str], published: Sequence[PublishedFigure]) -> ComparisonTable:
-    columns = [
-        (sampling, column)
-        for sampling in sorted({r.sampling for r in block.rows})
-        for column in labels
-        if any((r.sampling, r.column) == (sampling, column) for r in block.rows)
-    ]
-    cells = {(r.sampling, r.column, r.image_percent): r for r in block.rows}
+def _build_table(
+    block: Block,
+    labels: Mapping[Column, str],
+    published: Sequence[PublishedFigure],
+    marks: Mapping[Identity, str],
+) -> ComparisonTable:
+    columns = block.series
+    cells = {(r.series, r.image_percent): r for r in block.rows}
     beside = {
-        (figure.sampling, figure.text_source, figure.image_percent): figure
+        (series, figure.image_percent): figure
+        for series in columns
         for figure in published
-        if block.rows[0].recipe == PUBLISHED_RECIPE
-        and any((figure.sampling, figure.text_source) == (sampling, c.text_source) for sampling, c in columns)
+        if series.recipe == PUBLISHED_RECIPE
+        and (figure.sampling, figure.text_source) == (series.sampling, series.column.text_source)
     }
-    ratios = sorted({r.image_percent for r in block.rows} | {percent for _, _, percent in beside}, reverse=True)
+    ratios = sorted({r.image_percent for r in block.rows} | {percent for _, percent in beside}, reverse=True)
 
-    def accuracy(sampling: str, column: Column, ratio: float) -> str:
-        row, figure = cells.get((sampling, column, ratio)), beside.get((sampling, column.text_source, ratio))
+    def accuracy(series: Series, ratio: float) -> str:
+        row, figure = cells.get((series, ratio)), beside.get((series, ratio))
         return format_accuracy(
-            row.accuracy_mean if row else None, row.accuracy_ci95 if row else None, figure.accuracy if figure else None
+            row.accuracy_mean if row else None,
+            row.accuracy_ci95 if row else None,
+            figure.accuracy if figure else None,
+            marks.get(row.identity, "") if row else "",
         )
 
-    samplings = _distinct(sampling for sampling, _ in columns)
-    groups = tuple((s, sum(c[0] == s for c in columns)) for s in samplings) if len(samplings) > 1 else ()
+    samplings, recipes = _distinct(s.sampling for s in columns), _distinct(s.recipe for s in columns)
+
+    def group_of(series: Series) -> str:
+        parts = [series.sampling] if len(samplings) > 1 else []
+        return ", ".join([*parts, series.recipe] if len(recipes) > 1 else parts)
+
+    spans = [(label, len(list(members))) for label, members in itertools.groupby(columns, group_of)]
     accuracies = Grid(
         stub="images:text",
-        columns=tuple(labels[column] for _, column in columns),
-        rows=tuple((format_ratio(ratio), tuple(accuracy(*c, ratio) for c in columns)) for ratio in ratios),
-        groups=groups,
+        columns=tuple(labels[series.column] for series in columns),
+        rows=tuple((format_ratio(ratio), tuple(accuracy(s, ratio) for s in columns)) for ratio in ratios),
+        groups=tuple(spans) if any(label for label, _ in spans) else (),
     )
     studies = _distinct((figure.study.capitalize(), figure.sampling) for figure in beside.values())
     remarks = []
@@ -268,6 +322,33 @@ def _build_table(block: Block, labels: Mapping[Column, str], published: Sequence
         told = ", ".join(f"{study} for {sampling} sampling" for study, sampling in studies)
         remarks.append(f"In brackets the published figures: {told}.")
     return ComparisonTable(block.title, accuracies, _count_grid(block.rows, samplings), tuple(remarks))
+
+
+def _build_baselines(rows: Iterable[AccuracyRow], labels: Mapping[Column, str]) -> list[ComparisonTable]:
+    """A table of the baselines per sampling and redraw: a row for each with its texts, a column per ratio."""
+    variants: dict[tuple[str, str], list[AccuracyRow]] = {}
+    for row in sort_rows(rows):
+        if row.is_baseline:
+            variants.setdefault((row.sampling, row.redraw), []).append(row)
+    tables = []
+    for (sampling, redraw), members in variants.items():
+        ratios = sorted({r.image_percent for r in members}, reverse=True)
+        lines: dict[str, dict[float, str]] = {}
+        for row in members:
+            same = {r.translator for r in members if (r.recipe, r.column) == (row.recipe, row.column)}
+            parts = [row.recipe, labels[row.column], *([f"translator {row.translator}"] if len(same) > 1 else [])]
+            budgets = {r.budget for r in members if r.recipe == row.recipe}
+            parts += [f"budget {row.budget}"] if len(budgets) > 1 else []
+            lines.setdefault(", ".join(parts), {})[row.image_percent] = format_accuracy(
+                row.accuracy_mean, row.accuracy_ci95
+            )
+        grid = Grid(
+            stub="baseline",
+            columns=tuple(format_ratio(ratio) for ratio in ratios),
+            rows=tuple((name, tuple(told.get(ratio, MISSING) for ratio in ratios)) for name, told in lines.items()),
+        )
+        tables.append(ComparisonTable(f"Baselines: sampling {sampling}, redraw {redraw}", grid, Grid("", (), ())))
+    return tables
 
 
 def _count_grid(rows: Sequence[AccuracyRow], samplings: Sequence[str]) -> Grid:
@@ -297,8 +378,14 @@ def build_comparison(
     seeds: Sequence[int],
     notes: Sequence[str] = (),
     published: Sequence[PublishedFigure] = (),
+    marks: Mapping[Identity, str] | None = None,
+    legend: str = "",
+    further: Sequence[ComparisonTable] = (),
 ) -> Comparison:
-    """The whole table; with published figures the samplings stand side by side, as in the thesis."""
+    """The whole table; with published figures the samplings stand side by side, as in the thesis.
+
+    marks, legend: what stands behind accuracies, and what that means. further: tables that follow.
+    """
 
     def told(values: Iterable[str]) -> str:
         return ", ".join(sorted(set(values))) or IMAGE_ONLY
@@ -308,17 +395,22 @@ def build_comparison(
         for column, label in column_labels(rows).items()
         if column.text_source != IMAGE_ONLY
     ]
+    budget = told(r.budget for r in rows)
     interval = "± half-width of the 95% t interval over seeds" if len(seeds) > 1 else "one seed, so no interval"
     facts = (
         ("Backbone", told(r.backbone for r in rows)),
         ("Translator", told(r.translator for r in rows if not r.image_only)),
         ("Recipe", told(r.recipe for r in rows)),
-        ("Budget", f"equal {told(r.budget for r in rows)} in all cells"),
+        (
+            "Budget",
+            f"equal {budget} in all cells" if len({r.budget for r in rows}) == 1 else f"{budget}, by column or table",
+        ),
         ("Texts", "; ".join(texts) or IMAGE_ONLY),
         ("Seeds", f"{len(seeds)} ({', '.join(str(s) for s in seeds)})"),
         ("Cells", f"accuracy on the test images in percent, {interval}"),
+        *([("Marks", legend)] if legend else []),
     )
-    tables = build_tables(rows, published, join_sampling=bool(published))
+    tables = [*build_tables(rows, published, bool(published), marks), *further]
     return Comparison(f"Accuracy by share of images: {dataset}", facts, tuple(notes), tuple(tables))
 
 

@@ -36,6 +36,7 @@ Seed = Annotated[int, Field(ge=0, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Sampling = Literal["class-wise", "global"]
 Redraw = Literal["fixed", "per-epoch"]
+Budget = Literal["steps", "epochs"]
 
 
 def refuse_repeats(value: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -220,6 +221,7 @@ class TextChecks(Section):
 class CaptionSource(TextChecks):
     kind: Literal["captions"]
     class_names: dict[str, str] = {}
+    unit: Literal["caption"] = "caption"
 
 
 class Prices(Section):
@@ -231,6 +233,7 @@ class Prices(Section):
 
 class LLMSource(TextChecks):
     kind: Literal["llm"]
+    unit: Literal["field", "reply"] = "field"
     model: str
     ledger: str
     prompt: str
@@ -379,7 +382,7 @@ Translator = Annotated[QFormerSettings | IdentitySettings, Field(discriminator="
 
 
 class AdapterSettings(Section):
-    budget: Literal["steps", "epochs"]
+    budget: Budget
     amount: Count
     batch: Count
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
@@ -392,8 +395,16 @@ class Variant(Section):
     sampling: Sampling
     redraw: Redraw
     sources: tuple[Name, ...] = Field(min_length=1)
+    budget: Budget | None = None
+    amount: Count | None = None
 
     no_repeats = field_validator("sources")(refuse_repeats)
+
+    @model_validator(mode="after")
+    def a_budget_has_an_amount(self) -> Variant:
+        if self.budget and not self.amount:
+            raise ValueError(f"budget is {self.budget} without amount; say how many {self.budget}")
+        return self
 
 
 class Sweep(Section):
@@ -406,11 +417,27 @@ class Sweep(Section):
 
     no_repeats = field_validator("ratios", "seeds", "text_only_translators")(refuse_repeats)
 
-    @field_validator("variants")
-    @classmethod
-    def no_cell_twice(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-        refuse_repeats(tuple(f"{v.sampling} {v.redraw} {source}" for v in variants for source in v.sources))
-        return variants
+
+class SamplingStudy(Section):
+    ratios: tuple[Ratio, ...] = Field(min_length=1)
+    samplings: tuple[Sampling, ...] = Field(min_length=1)
+    redraws: tuple[Redraw, ...] = Field(min_length=1)
+    steps: tuple[Count, ...]
+    epochs: tuple[Count, ...]
+    tolerance: Annotated[float, Field(gt=0)]
+
+    no_repeats = field_validator("ratios", "samplings", "redraws", "steps", "epochs")(refuse_repeats)
+
+    @model_validator(mode="after")
+    def some_budget(self) -> SamplingStudy:
+        if not self.steps and not self.epochs:
+            raise ValueError("neither steps nor epochs names a budget to try")
+        return self
+
+    @property
+    def budgets(self) -> list[tuple[Budget, int]]:
+        """Every budget that is tried, with its amount."""
+        return [("steps", amount) for amount in self.steps] + [("epochs", amount) for amount in self.epochs]
 
 
 class Threads(Section):
@@ -430,6 +457,7 @@ class Config(Section):
     translators: dict[Name, Translator]
     adapter: AdapterSettings
     sweep: Sweep
+    sampling_study: SamplingStudy
     threads: Threads
     published: str
 
@@ -464,6 +492,23 @@ class Config(Section):
                     "add `translators: {identity: {kind: identity}}` and name that"
                 )
         return self
+
+    @model_validator(mode="after")
+    def no_cell_twice(self) -> Config:
+        cells = [
+            f"{v.sampling} {v.redraw} {self.name_budget(v.budget, v.amount)} {source}"
+            for v in self.sweep.variants
+            for source in v.sources
+        ]
+        if twice := repeated(cells):
+            raise ValueError(f"sweep.variants: lists {twice[0]} twice")
+        return self
+
+    def name_budget(self, budget: str | None = None, amount: int | None = None) -> str:
+        """A budget as a part of a path: `epochs-100`; the adapter's own, which is also the default, has no number."""
+        own = self.adapter
+        chosen = (budget or own.budget, amount or own.amount)
+        return own.budget if chosen == (own.budget, own.amount) else f"{chosen[0]}-{chosen[1]}"
 
 
 # pydantic's words where they would not help, by the type of error.

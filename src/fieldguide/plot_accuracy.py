@@ -1,4 +1,4 @@
-"""Draw accuracy by share of images: a panel per variant, a line per text source, 95% intervals as bands."""
+"""Draw accuracy by share of images: a panel per variant, a line per recipe and text source, 95% intervals as bands."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fieldguide.comparison import (
     PUBLISHED_RECIPE,
     AccuracyRow,
     Block,
-    Column,
     PublishedFigure,
+    Series,
     column_labels,
     read_published,
     read_rows,
@@ -33,7 +33,7 @@ PUBLISHED_LINE: dict[str, Any] = {"linestyle": ":", "linewidth": 0.9, "markersiz
 
 
 class Style(NamedTuple):
-    """How one source is drawn, in every panel."""
+    """How one recipe's column is drawn, in every panel."""
 
     colour: str
     marker: str
@@ -50,20 +50,23 @@ class Style(NamedTuple):
         }
 
 
-def styles_of(columns: Sequence[Column]) -> dict[Column, Style]:
-    """A style per source that colour, marker and dash each tell apart."""
-    return {
-        column: Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
-        for i, column in enumerate(columns)
-    }
+def styles_of(lines: Sequence[Series]) -> dict[Series, Style]:
+    """A style per line, whatever its sampling: marker and dash tell all apart, the colour tells the source."""
+    columns = list(dict.fromkeys(series.column for series in lines))
+    kinds = list(dict.fromkeys((series.recipe, series.column) for series in lines))
+    styles = {}
+    for series in lines:
+        i = kinds.index((series.recipe, series.column))
+        colour = COLOURS[columns.index(series.column) % len(COLOURS)]
+        styles[series] = Style(colour, MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
+    return styles
 
 
-def draw_panel(axes: Axes, block: Block, styles: Mapping[Column, Style], published: Sequence[PublishedFigure]) -> None:
+def draw_panel(axes: Axes, block: Block, styles: Mapping[Series, Style], published: Sequence[PublishedFigure]) -> None:
     """One variant: x is the share of images, y the accuracy, both in percent."""
-    for column, style in styles.items():
-        rows = sorted((r for r in block.rows if r.column == column), key=lambda r: r.image_percent)
-        if not rows:
-            continue
+    for series in block.series:
+        style = styles[series]
+        rows = sorted((r for r in block.rows if r.series == series), key=lambda r: r.image_percent)
         shares = [r.image_percent for r in rows]
         means = [r.accuracy_mean for r in rows]
         widths = [r.accuracy_ci95 or 0.0 for r in rows]
@@ -74,11 +77,11 @@ def draw_panel(axes: Axes, block: Block, styles: Mapping[Column, Style], publish
         else:
             axes.vlines(shares, low, high, color=style.colour, linewidth=1.5)
         axes.plot(shares, means, **style.line())
-        if rows[0].recipe == PUBLISHED_RECIPE:
+        if series.recipe == PUBLISHED_RECIPE:
             known = sorted(
                 (f.image_percent, f.accuracy)
                 for f in published
-                if (f.sampling, f.text_source) == (rows[0].sampling, column.text_source)
+                if (f.sampling, f.text_source) == (series.sampling, series.column.text_source)
             )
             if known:
                 axes.plot(*zip(*known, strict=True), **(style.line() | PUBLISHED_LINE))
@@ -100,7 +103,12 @@ def draw_figure(
     # What is compared at one share alone has no curve to show; it stands in the table.
     blocks = [b for b in blocks if len({r.image_percent for r in b.rows}) > 1] or blocks
     labels = column_labels(rows)
-    styles = styles_of(list(labels))
+    styles = styles_of(list(dict.fromkeys(series for block in blocks for series in block.series)))
+    recipes = {series.recipe for series in styles}
+    named = {
+        f"{series.recipe}: {labels[series.column]}" if len(recipes) > 1 else labels[series.column]: style
+        for series, style in styles.items()
+    }
     across = min(2, len(blocks))
     down = -(-len(blocks) // across)
     figure = Figure(figsize=(4.4 * across + 0.6, 3.3 * down + 1.1), layout="constrained")
@@ -112,7 +120,7 @@ def draw_figure(
         axes.xaxis.set_tick_params(labelbottom=True)
     for axes in panels[:, 0]:
         axes.set_ylabel("accuracy on the test images, %")
-    handles = [Line2D([], [], label=labels[column], **style.line()) for column, style in styles.items()]
+    handles = [Line2D([], [], label=label, **style.line()) for label, style in named.items()]
     if published and any(r.recipe == PUBLISHED_RECIPE for r in rows):
         handles.append(Line2D([], [], label="published", **(PUBLISHED_LINE | {"color": "0.3", "marker": "o"})))
     figure.legend(

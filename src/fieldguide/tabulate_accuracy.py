@@ -1,34 +1,29 @@
-"""Gather the cells' accuracies into one tidy CSV and the comparison table as Markdown, LaTeX and HTML."""
+"""Gather the cells' accuracies and their paired differences into tidy CSVs and the comparison table as Markdown, LaTeX
+and HTML."""
 
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import Any
 
-from fieldguide.comparison import (
-    ACCURACY_COLUMNS,
-    IMAGE_ONLY,
-    MISSING,
-    AccuracyRow,
-    Comparison,
-    Grid,
-    build_comparison,
-    read_published,
-    sort_rows,
+from fieldguide.cell_results import read_cells
+from fieldguide.comparison import ACCURACY_COLUMNS, MISSING, Comparison, Grid, build_comparison, read_published
+from fieldguide.differences import (
+    DIFFERENCE_COLUMNS,
+    LIKE_HUMAN,
+    LIKE_IMAGES,
+    find_differences,
+    mark_cells,
+    tabulate_differences,
+    tell_legend,
 )
 from fieldguide.errors import FieldguideError
-from fieldguide.files import read_json, write_csv, write_text
+from fieldguide.files import write_csv, write_text
+from fieldguide.markdown import escape, grid_table
 from fieldguide.stage import new_parser, run_stage
 
 TEMPLATES = Path(__file__).parent / "templates"
-WORDS = ("text_source", "text_names", "text_unit", "sampling", "redraw", "budget", "recipe", "translator", "backbone")
-PER_SEED = ("accuracy", "distinct_images", "distinct_texts")
-KEYS = ("image_percent", "text_percent", *WORDS, "seeds", *PER_SEED, "optimiser_steps")
 TEX_SPECIALS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -36,134 +31,22 @@ TEX_SPECIALS = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
+    "\N{MINUS SIGN}": "$-$",
+    LIKE_IMAGES: r"$\dagger$",
+    LIKE_HUMAN: r"$\ddagger$",
     MISSING: "--",
 } | {character: f"\\{character}" for character in "&%$#_{}"}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell's row, with the file it came from and its seeds."""
-
-    path: str
-    row: AccuracyRow
-    seeds: tuple[int, ...]
-
-
-def half_width(accuracies: Sequence[float]) -> float | None:
-    """Half-width of the two-sided 95% t interval of the mean, t(0.975, n-1) s / sqrt(n); None from one value."""
-    if len(accuracies) < 2:
-        return None
-    # Only where an interval is wanted, and only this part of scipy: importing scipy.stats takes longer than the table.
-    from scipy.special import stdtrit
-
-    return float(stdtrit(len(accuracies) - 1, 0.975)) * stdev(accuracies) / math.sqrt(len(accuracies))
-
-
-def read_cell(path: str) -> Cell:
-    """Read one cell's JSON; raises FieldguideError naming the file and the key that is wrong."""
-    told = read_json(path)
-    again = "delete the file to have the cell trained again"
-    if not isinstance(told, dict):
-        raise FieldguideError(f"{path}: not a cell (a JSON object is expected); {again}")
-    missing = [key for key in KEYS if key not in told]
-    if missing:
-        raise FieldguideError(f"{path}: lacks {', '.join(missing)}; {again}")
-
-    def refuse(key: str, wanted: str) -> FieldguideError:
-        return FieldguideError(f"{path}: {key} is {told[key]!r}, not {wanted}; {again}")
-
-    for key in WORDS:
-        if not isinstance(told[key], str) or not told[key].strip():
-            raise refuse(key, "a word")
-    for key in ("image_percent", "text_percent"):
-        if not _is_number(told[key]) or not 0 <= told[key] <= 100:
-            raise refuse(key, "a percentage")
-    seeds = told["seeds"]
-    if not isinstance(seeds, list) or not seeds or len(set(map(str, seeds))) < len(seeds):
-        raise refuse("seeds", "a list of different seeds")
-    if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in seeds):
-        raise refuse("seeds", "a list of whole numbers")
-    for key in PER_SEED:
-        highest = 100 if key == "accuracy" else math.inf
-        values = told[key]
-        if not isinstance(values, list) or len(values) != len(seeds):
-            raise refuse(key, f"a list of one value for each of {len(seeds)} seeds")
-        if not all(_is_number(value) and 0 <= value <= highest for value in values):
-            raise refuse(key, "percentages" if key == "accuracy" else "counts")
-    steps = told["optimiser_steps"]
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
-        raise refuse("optimiser_steps", "a count")
-    image_only = told["text_source"] == IMAGE_ONLY
-    if image_only and any(told["distinct_texts"]):
-        raise refuse("distinct_texts", "0, though text_source is none")
-    if told["text_percent"] != 100 - told["image_percent"] and not (image_only and told["text_percent"] == 0):
-        raise refuse("text_percent", "what image_percent leaves of 100")
-
-    row = AccuracyRow(
-        image_percent=told["image_percent"],
-        text_percent=0 if image_only else told["text_percent"],
-        accuracy_mean=fmean(told["accuracy"]),
-        accuracy_ci95=half_width(told["accuracy"]),
-        n_seeds=len(seeds),
-        distinct_images=fmean(told["distinct_images"]),
-        distinct_texts=fmean(told["distinct_texts"]),
-        optimiser_steps=steps,
-        **{key: _word(told, key, image_only) for key in WORDS},
-    )
-    return Cell(path, row, tuple(sorted(seeds)))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _word(told: Mapping[str, Any], key: str, image_only: bool) -> str:
-    # Image-only cells have no texts and no translator, whatever the run's configuration names for its other cells.
-    return IMAGE_ONLY if image_only and key in ("text_names", "text_unit", "translator") else str(told[key])
-
-
-def check_together(cells: Sequence[Cell]) -> None:
-    """Refuse cells that cannot stand in one table: the same cell twice, other seeds, another backbone."""
-    first = cells[0]
-    seen: dict[tuple[str | float, ...], str] = {}
-    for cell in cells:
-        if cell.row.backbone != first.row.backbone:
-            raise FieldguideError(
-                f"{cell.path}: backbone {cell.row.backbone}, but {first.path} has {first.row.backbone}; "
-                "one table holds one backbone, so leave one of them out"
-            )
-        if cell.seeds != first.seeds:
-            raise FieldguideError(
-                f"{cell.path}: seeds {list(cell.seeds)}, but {first.path} has {list(first.seeds)}; "
-                "differences are paired by seed, so train both with the same seeds"
-            )
-        if cell.row.identity in seen:
-            raise FieldguideError(f"{cell.path}: the same cell as {seen[cell.row.identity]}; leave one of them out")
-        seen[cell.row.identity] = cell.path
 
 
 def render_markdown(comparison: Comparison) -> str:
     """The comparison as GitHub Markdown; groups of columns are told in the column's name."""
 
-    def escape(text: str) -> str:
-        return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
-
-    def grid(table: Grid) -> list[str]:
-        groups = [label for label, span in table.groups for _ in range(span)]
-        names = [f"{g}: {c}" for g, c in zip(groups, table.columns, strict=True)] if groups else list(table.columns)
-        lines = [
-            [table.stub, *names],
-            ["---", *("---:" for _ in names)],
-            *([name, *cells] for name, cells in table.rows),
-        ]
-        return [f"| {' | '.join(escape(cell) for cell in line)} |" for line in lines]
-
     parts = [f"# {escape(comparison.heading)}"]
     parts += [f"**{escape(note)}**" for note in comparison.notes]
     parts += ["\n".join(f"- {name}: {escape(value)}" for name, value in comparison.facts)]
     for table in comparison.tables:
-        parts += [f"## {escape(table.title)}", "\n".join(grid(table.accuracies)), *map(escape, table.remarks)]
-        parts += ["\n".join(grid(table.counts))] if table.counts.rows else []
+        parts += [f"## {escape(table.title)}", grid_table(table.accuracies), *map(escape, table.remarks)]
+        parts += [grid_table(table.counts)] if table.counts.rows else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -233,16 +116,28 @@ def run(args: argparse.Namespace) -> None:
         raise FieldguideError(
             f"--columns-published {args.columns_published}: its figures are about CUB, not {args.dataset}; leave it out"
         )
-    cells = sorted((read_cell(path) for path in paths), key=lambda cell: (cell.row.identity, cell.path))
-    check_together(cells)
-    rows = sort_rows(cell.row for cell in cells)
+    cells = read_cells(paths)
     notes = [note for note in args.note if note]
     if not notes and not is_cub(args.dataset):
         notes = [f"The data set is {args.dataset}: these numbers say nothing about CUB."]
     published = read_published(args.columns_published) if args.columns_published else []
-    comparison = build_comparison(rows, args.dataset, cells[0].seeds, notes, published)
+    rows = [cell.row for cell in cells]
+    differences = find_differences(cells)
+    marks = mark_cells(differences)
+    comparison = build_comparison(
+        rows,
+        args.dataset,
+        cells[0].seeds,
+        notes,
+        published,
+        marks,
+        tell_legend(marks.values()),
+        tabulate_differences(differences),
+    )
     rendered = {getattr(args, name): render(comparison) for name, render in RENDERERS.items()}
     write_csv(args.csv, ACCURACY_COLUMNS, (row.as_csv() for row in rows))
+    if args.differences:
+        write_csv(args.differences, DIFFERENCE_COLUMNS, (difference.as_csv() for difference in differences))
     for path, text in rendered.items():
         write_text(path, text)
 
@@ -256,6 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--columns-published", type=Path, metavar="CSV", help="published figures (CUB only)")
     parser.add_argument("--note", action="append", default=[], help="a sentence to stand above the table; repeatable")
     parser.add_argument("--csv", type=Path, required=True, help="the tidy table to write")
+    parser.add_argument("--differences", type=Path, metavar="CSV", help="the tidy table of paired differences to write")
     for name in RENDERERS:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"the comparison table to write, as {name}")
     run_stage("tabulate_accuracy", run, parser, argv, imports=("scipy.special", "jinja2"))

@@ -126,7 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", type=Path, required=True, help="plans/<sampling>.json")
     parser.add_argument("--tuning", type=Path, required=True, help="JSON of tune_adapter")
     parser.add_argument(
-        "--source", type=parse_source, metavar="NAME=TABLE=FEATURES", help="text source; none: image only"
+        "--source", type=parse_source, metavar="NAME[:reply]=TABLE=FEATURES", help="text source; none: image only"
     )
     parser.add_argument("--translator", default="none", help="name of the translator that made the source's features")
     parser.add_argument(

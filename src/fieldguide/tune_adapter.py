@@ -23,7 +23,7 @@ RATIOS = (100, 50, 10, 0)
 
 
 def parse_source(text: str) -> tuple[str, Path, Path]:
-    """NAME=TABLE=FEATURES."""
+    """NAME=TABLE=FEATURES, or NAME:reply=… where one text is a whole reply of an LLM (`cells.read_source`)."""
     name, _, files = text.partition("=")
     table, _, features = files.partition("=")
     if not features:

@@ -7,8 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fieldguide.cells import ImageTable, append_texts, draw_runs, hash_plan, read_images, read_source, read_split
+from fieldguide.cells import (
+    ImageTable,
+    append_texts,
+    draw_runs,
+    group_replies,
+    hash_plan,
+    mean_by_group,
+    read_images,
+    read_source,
+    read_split,
+)
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv, write_csv
 from fieldguide.plans import Drawer
@@ -141,3 +153,64 @@ def test_the_plans_hash_tells_every_part(world: World, images: ImageTable) -> No
     ]
     assert len(set(hashes)) == len(hashes)
     assert hash_plan(Drawer(images.train_labels, "class-wise"), 50, pool, [0, 1], ids) == hashes[0]
+
+
+# ---------------------------------------------------------------- whole replies as texts
+
+FIELDS = ("Size", "Coloration", "Beak")
+
+
+def test_replies_are_found_by_hand() -> None:
+    classes = ["1"] * 7 + ["2"] * 4
+    # A field in two rows, a reply that lacks its first field, and a new class in the middle of an order.
+    fields = ["Size", "Coloration", "Coloration", "Beak", "Coloration", "Beak", "Beak", "Size", "Beak", "Size", "Beak"]
+    assert group_replies(classes, fields).tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3]
+    # With a single field nothing tells replies apart, so every row is one.
+    assert group_replies(["1", "1", "2"], ["Size"] * 3).tolist() == [0, 1, 2]
+    assert group_replies([], []).tolist() == []
+
+
+@given(
+    st.lists(
+        st.lists(st.lists(st.integers(1, 4), min_size=3, max_size=3), min_size=1, max_size=4), min_size=1, max_size=4
+    )
+)
+def test_replies_are_found_however_often_their_fields_are_split(classes: list[list[list[int]]]) -> None:
+    """classes: per class its replies, per reply the number of rows that each field takes."""
+    rows = [
+        (str(class_id), field, f"{class_id} {reply}")
+        for class_id, replies in enumerate(classes)
+        for reply, splits in enumerate(replies)
+        for field, times in zip(FIELDS, splits, strict=True)
+        for _ in range(times)
+    ]
+    groups = group_replies([r[0] for r in rows], [r[1] for r in rows]).tolist()
+    assert groups == sorted(groups) and len(set(groups)) == sum(map(len, classes))
+    assert len({(group, told) for group, (_, _, told) in zip(groups, rows, strict=True)}) == len(set(groups))
+
+
+def test_the_mean_of_a_reply_weighs_fields_and_not_rows() -> None:
+    features = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    means = mean_by_group(features, np.array([0, 0, 0, 1]), ["Size", "Beak", "Beak", "Size"])
+    np.testing.assert_allclose(means, [[0.5**0.5, 0.5**0.5, 0], [0, 0, 1]], atol=1e-7)
+    assert means.dtype == np.float32
+
+
+def test_a_source_may_be_read_reply_by_reply(world: World, images: ImageTable) -> None:
+    rows = [(str(c + 1), "", "", field, f"{c} {r} {field}") for c in range(4) for r in range(2) for field in FIELDS]
+    write_source(world, "replies", rows)
+    place = (world.table("replies"), world.translated("replies"), images)
+    whole, parts = read_source("replies:reply", *place), read_source("replies", *place)
+    assert (whole.name, whole.unit, parts.unit) == ("replies", "reply", "field")
+    assert whole.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3] and len(parts.labels) == 24
+    expected = parts.features.reshape(8, 3, -1).mean(1)
+    np.testing.assert_allclose(
+        whole.features, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-5, atol=1e-6
+    )
+    pool = whole.pool(images.train_ids, 4)
+    assert pool.by_class is not None and [texts.tolist() for texts in pool.by_class] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+def test_captions_are_not_replies(world: World, images: ImageTable) -> None:
+    with pytest.raises(FieldguideError, match=r"reed\.csv: its texts are of the unit caption; .* taken as reply"):
+        read_source("reed:reply", world.table("reed"), world.translated("reed"), images)

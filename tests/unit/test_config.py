@@ -210,7 +210,7 @@ def test_mistakes_in_variants() -> None:
     told = refused("sweep/variants", [variant("global", "reed", "none", "reed")])
     assert told == "sweep.variants.0.sources: lists reed twice"
     told = refused("sweep/variants", [variant("global", "reed"), variant("global", "none", "reed")])
-    assert told == "sweep.variants: lists global fixed reed twice"
+    assert told == "sweep.variants: lists global fixed steps reed twice"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldguide import plan_images
-from fieldguide.cells import read_images
+from fieldguide.cells import hash_plan, read_images
 from fieldguide.files import hash_ids, read_json, write_csv
 from fieldguide.plans import (
     ClassWise,
@@ -367,6 +367,33 @@ def test_no_test_image_is_in_a_plan(
         assert sorted(ids) == sorted(train)
         assert ids == [train[i] for i in Drawer(images.train_labels, sampling).order(int(seed))]
         assert plan["seeds"][seed]["sha256"] == hash_ids(ids)
+
+
+@given(uneven, st.sampled_from(SAMPLINGS), st.lists(st.tuples(seeds, st.integers(0, 100)), min_size=2, max_size=6))
+def test_a_plan_is_the_same_whatever_other_seeds_and_ratios_are_planned(
+    counts: list[int], sampling: str, asked: list[tuple[int, int]]
+) -> None:
+    """Kept by image id with a hash: of one seed and ratio alone, and among others drawn before it."""
+    labels = labels_of(counts, 3)
+    ids, pool = [f"image {i}" for i in range(len(labels))], captions_for(labels)
+    among = Drawer(labels, sampling)
+    planned = {(seed, percent): hash_plan(among, percent, pool, [seed], ids) for seed, percent in asked}
+    for (seed, percent), found in planned.items():
+        assert hash_plan(Drawer(labels, sampling), percent, pool, [seed], ids) == found
+        kept, _ = Drawer(labels, sampling).cell(percent, None, seed)
+        larger, _ = among.cell(min(100, percent + 10), None, seed)
+        assert {ids[i] for i in kept} <= {ids[i] for i in larger}
+
+
+@given(uneven, seeds, st.sampled_from(SAMPLINGS), st.integers(0, 100))
+def test_hashes_tell_what_was_kept(counts: list[int], seed: int, sampling: str, percent: int) -> None:
+    labels = labels_of(counts)
+    drawer, ids = Drawer(labels, sampling), [str(i) for i in range(len(labels))]
+    renamed = [ids[-1], *ids[:-1]]
+    (kept, _), same = drawer.cell(percent, None, seed), hash_plan(drawer, percent, None, [seed], ids)
+    assert (hash_plan(drawer, percent, None, [seed], renamed) == same) == (
+        [ids[i] for i in kept] == [renamed[i] for i in kept]
+    )
 
 
 def test_adding_seeds_changes_no_plan(tmp_path: Path) -> None:

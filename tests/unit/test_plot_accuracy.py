@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
+from fieldguide.cell_results import read_cell
 from fieldguide.comparison import ACCURACY_COLUMNS, read_published, read_rows, sort_rows
 from fieldguide.files import write_csv
 from fieldguide.plot_accuracy import draw_figure, main, styles_of
-from fieldguide.tabulate_accuracy import read_cell
 from tests.unit.planted_cells import plant, planted_cell, thesis_cells
 
 PUBLISHED = Path(__file__).parents[2] / "workflow" / "resources" / "published.csv"
@@ -77,9 +77,21 @@ def test_published_curves_are_not_drawn_beside_another_llm(tmp_path: Path) -> No
 
 def test_styles_differ_in_colour_marker_and_dash(tmp_path: Path) -> None:
     rows = read_rows(accuracy_csv(tmp_path, thesis_cells()))
-    styles = list(styles_of([r.column for r in rows[::10][:3]]).values())
+    styles = list(styles_of([r.series for r in rows[::10][:3]]).values())
     for part in zip(*styles, strict=True):
         assert len({str(value) for value in part}) == 3
+
+
+def test_a_recipes_lines_share_the_sources_colour_and_nothing_else(tmp_path: Path) -> None:
+    cells = [planted_cell(s, p, recipe=r) for s in ("none", "reed") for p in (10, 50) for r in ("thesis", "anchored")]
+    cells += [planted_cell("reed", 50, recipe="tip-adapter")]
+    figure = draw_figure(read_rows(accuracy_csv(tmp_path, cells)))
+    (axes,) = figure.axes
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["thesis: image only", "thesis: human (Reed)", "anchored: image only", "anchored: human (Reed)"]
+    colours = [line.get_color() for line in axes.lines]
+    assert colours[:2] == colours[2:] and colours[0] != colours[1]
+    assert len({line.get_marker() for line in axes.lines}) == 4
 
 
 def test_a_single_cell_without_an_interval_can_be_drawn(tmp_path: Path) -> None:

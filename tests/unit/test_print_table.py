@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from fieldguide import print_table
+from fieldguide.cell_results import read_cell
 from fieldguide.comparison import ACCURACY_COLUMNS, Grid
 from fieldguide.files import write_csv
 from fieldguide.print_table import WIDTH, aligned, main
-from fieldguide.tabulate_accuracy import read_cell
 from tests.unit.planted_cells import plant, planted_cell, thesis_cells
 
 

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fieldguide.cell_results import read_cell
 from fieldguide.comparison import ACCURACY_COLUMNS, MISSING, read_published, read_rows, sort_rows
-from fieldguide.tabulate_accuracy import escape_tex, half_width, main, read_cell
+from fieldguide.significance import half_width
+from fieldguide.tabulate_accuracy import escape_tex, main
 from tests.unit.planted_cells import BACKBONE, plant, planted_cell, thesis_cells
 
 PUBLISHED = Path(__file__).parents[2] / "workflow" / "resources" / "published.csv"
@@ -164,9 +166,9 @@ def test_published_llm_figures_stand_beside_that_llm_only(tmp_path: Path) -> Non
 def test_published_figures_stand_beside_the_thesis_recipe_only(tmp_path: Path) -> None:
     cells = [planted_cell("reed", 10), planted_cell("reed", 10, recipe="anchored")]
     written = tabulate(plant(tmp_path / "cells", cells), tmp_path / "out", "--columns-published", str(PUBLISHED))
-    anchored = written["md"].split("recipe anchored")[1]
-    assert "(57.47)" in written["md"]
-    assert "(57.47)" not in anchored
+    assert markdown_row(written["md"], "images:text")[1:] == ["thesis: human (Reed)", "anchored: human (Reed)"]
+    row = markdown_row(written["md"], "10:90")
+    assert "(57.47)" in row[1] and "(" not in row[2]
 
 
 def test_one_block_per_variant_each_with_the_image_only_column(tmp_path: Path) -> None:
@@ -174,7 +176,8 @@ def test_one_block_per_variant_each_with_the_image_only_column(tmp_path: Path) -
     note = "The aviary is made up; its numbers say nothing about CUB_200 & co."
     written = tabulate(plant(tmp_path / "cells", cells), tmp_path / "out", "--note", note, dataset="aviary")
     titles = [line for line in written["md"].splitlines() if line.startswith("## ")]
-    assert titles == [
+    assert titles[4:] == [title.replace("## ", "## Differences in points: ") for title in titles[:4]]
+    assert titles[:4] == [
         "## sampling class-wise, redraw fixed",
         "## sampling global, redraw fixed",
         "## sampling class-wise, redraw per-epoch",
@@ -186,13 +189,13 @@ def test_one_block_per_variant_each_with_the_image_only_column(tmp_path: Path) -
     assert f"**{note}**" in written["md"]
     assert r"CUB\_200 \& co." in written["tex"]
     assert "CUB_200 &amp; co." in written["html"]
-    assert written["tex"].count(r"\begin{table}") == 4
+    assert written["tex"].count(r"\begin{table}") == 8
 
 
 def test_translators_get_blocks_of_their_own_that_share_image_only(tmp_path: Path) -> None:
     cells = [planted_cell("none", 10), planted_cell("reed", 10), planted_cell("reed", 10, translator="ridge")]
     written = tabulate(plant(tmp_path / "cells", cells), tmp_path / "out")
-    blocks = written["md"].split("## ")[1:]
+    blocks = written["md"].split("## Differences")[0].split("## ")[1:]
     assert [block.splitlines()[0].split(", ")[-1] for block in blocks] == ["translator qformer", "translator ridge"]
     for block in blocks:
         assert markdown_row(block, "10:90")[1] == "52.50 ± 2.48"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,38 @@ def expected_plan(config: dict[str, Any]) -> dict[str, int]:
         "tune_adapter": 1,
         "train_adapter": cells + of_first * len(further),
         "tabulate_accuracy": 1,
+        "tabulate_image_worth": 1,
         "plot_accuracy": 1,
     }
     return {rule: count for rule, count in jobs.items() if count}
+
+
+def expected_study(config: dict[str, Any]) -> dict[str, int]:
+    """The jobs that the sampling study adds: budgets and cells that the table does not have yet."""
+    sweep, study, adapter = config["sweep"], config["sampling_study"], config["adapter"]
+    sources = {source for variant in sweep["variants"] for source in variant["sources"]} | {"none"}
+
+    def cells(
+        budgets: list[tuple[str, int]], variants: list[dict[str, Any]], ratios: list[int]
+    ) -> set[tuple[Any, ...]]:
+        return {
+            (variant["sampling"], variant["redraw"], budget, source, ratio)
+            for variant in variants
+            for budget in budgets
+            for source in variant["sources"]
+            for ratio in ratios
+            if (ratio > 0 if source == "none" else ratio < 100)
+        }
+
+    own = (adapter["budget"], adapter["amount"])
+    budgets = [(kind, amount) for kind in ("steps", "epochs") for amount in study[kind]]
+    variants = [
+        {"sampling": sampling, "redraw": redraw, "sources": sources}
+        for sampling in study["samplings"]
+        for redraw in study["redraws"]
+    ]
+    new = cells(budgets, variants, study["ratios"]) - cells([own], sweep["variants"], sweep["ratios"])
+    return {"train_adapter": len(new), "tune_adapter": len({budget for _, _, budget, *_ in new} - {own})}
 
 
 def test_the_thesis_has_eighty_cells():
@@ -131,7 +161,14 @@ def test_identity_translates_without_being_trained(empty: Path):
 
 def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path):
     planned = plan(empty, "everything", checkout=ROOT, configs=(), first=(guard,))
-    assert planned == {**expected_plan(read_config()), "probe_features": 1}
+    expected = Counter(expected_plan(read_config())) + Counter(expected_study(read_config()))
+    assert planned == {**expected, "probe_features": 1, "score_sampling": 1}
+
+
+def test_the_study_tries_every_combination_once_and_shares_the_tables_cells():
+    # Two samplings, two redraws, 2,000 steps and three numbers of epochs, three columns of ten ratios each; the table
+    # has 30 + 30 + 20 of them.
+    assert expected_study(read_config()) == {"train_adapter": 2 * 2 * 4 * 30 - 80, "tune_adapter": 3}
 
 
 def test_an_archive_that_is_there_is_never_made_again(empty: Path):

@@ -55,6 +55,7 @@ rule tune_adapter:
         runtime=240,
     params:
         adapter=lookup(dpath="adapter", within=config),
+        budget=get_budget,
         sources=get_source_options,
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
@@ -65,8 +66,7 @@ rule tune_adapter:
             {params.sources} \
             --learning-rates {params.adapter[learning_rates]} \
             --weight-decays {params.adapter[weight_decays]} \
-            --budget {wildcards.budget} \
-            --amount {params.adapter[amount]} \
+            {params.budget} \
             --batch {params.adapter[batch]} \
             --validation {params.adapter[validation]} \
             --seeds {params.adapter[tuning_seeds]} \
@@ -102,6 +102,7 @@ rule train_adapter:
         runtime=120,
     params:
         adapter=lookup(dpath="adapter", within=config),
+        budget=get_budget,
         seeds=lookup(dpath="sweep/seeds", within=config),
         source=get_cell_source,
         threads=lookup(dpath="threads/adapter", within=config),
@@ -117,8 +118,7 @@ rule train_adapter:
             --ratio {wildcards.ratio} \
             --redraw {wildcards.redraw} \
             --seeds {params.seeds} \
-            --budget {wildcards.budget} \
-            --amount {params.adapter[amount]} \
+            {params.budget} \
             --batch {params.adapter[batch]} \
             --threads {params.threads} \
             --weights {output.weights:q} \

@@ -65,7 +65,7 @@ wildcard_constraints:
     source="|".join(checked.texts),
     translator="|".join(checked.translators),
     recipe="thesis",
-    budget="steps|epochs",
+    budget=r"(steps|epochs)(-\d+)?",
     sampling="class-wise|global",
     redraw="fixed|per-epoch",
     ratio=r"\d+",
@@ -104,13 +104,13 @@ def get_name_options(source):
     return " ".join(f"--name {shlex.quote(theirs)} {shlex.quote(ours)}" for theirs, ours in names.items())
 
 
-def get_cell(translator, source, sampling, redraw, ratio):
-    """The result file of one cell; image-only cells have no translator."""
+def get_cell(translator, source, sampling, redraw, ratio, budget=None, amount=None):
+    """The result file of one cell; image-only cells have no translator, and the adapter's own budget needs no number."""
     translator = "none" if source == "none" else translator
     cell = CELL.format(
         translator=translator,
         recipe=checked.sweep.recipe,
-        budget=checked.adapter.budget,
+        budget=checked.name_budget(budget, amount),
         source=source,
         sampling=sampling,
         redraw=redraw,
@@ -123,7 +123,7 @@ def get_cells():
     """The cells of the table: image only needs images, a text source needs a share of text."""
     sweep = checked.sweep
     cells = [
-        get_cell(sweep.translator, source, variant.sampling, variant.redraw, ratio)
+        get_cell(sweep.translator, source, variant.sampling, variant.redraw, ratio, variant.budget, variant.amount)
         for variant in sweep.variants
         for source in variant.sources
         for ratio in sweep.ratios
@@ -131,12 +131,32 @@ def get_cells():
     ]
     first = sweep.variants[0]
     cells += [
-        get_cell(translator, source, first.sampling, first.redraw, 0)
+        get_cell(translator, source, first.sampling, first.redraw, 0, first.budget, first.amount)
         for translator in sweep.text_only_translators
         for source in first.sources
         if source != "none"
     ]
     return cells
+
+
+def get_budget(wildcards):
+    """A cell's budget and its amount, as the adapter stages take them: `epochs-100`, or the adapter's own."""
+    budget, _, amount = wildcards.budget.partition("-")
+    return f"--budget {budget} --amount {amount or checked.adapter.amount}"
+
+
+def get_study_cells():
+    """The cells of the sampling study: every combination, image only and with each text source of the table."""
+    study = checked.sampling_study
+    return [
+        get_cell(checked.sweep.translator, source, sampling, redraw, ratio, budget, amount)
+        for sampling in study.samplings
+        for redraw in study.redraws
+        for budget, amount in study.budgets
+        for source in ["none", *get_sources()]
+        for ratio in study.ratios
+        if (ratio > 0 if source == "none" else ratio < 100)
+    ]
 
 
 def get_sources():
@@ -188,12 +208,14 @@ def get_translator_gpu(wildcards):
 def get_tables():
     """The comparison table in every format, and its figure."""
     tables = [f"{RESULTS}/tables/accuracy.{ending}" for ending in ("csv", "md", "tex", "html")]
+    tables += [f"{RESULTS}/tables/{name}" for name in ("differences.csv", "image_worth.csv", "image_worth.md")]
     return [*tables, f"{RESULTS}/figures/accuracy.svg"]
 
 
 def get_extras():
     """What `everything` adds to the comparison table."""
     extras = [f"{RESULTS}/tables/probe.csv"]
+    extras += [f"{RESULTS}/tables/sampling.{ending}" for ending in ("csv", "md")]
     # Features computed elsewhere come without token features, which a Q-Former reads.
     trained = get_translators("qformer") if checked.dataset.kind != "features" else []
     extras += [f"{RESULTS}/translators/{BACKBONE}/{name}/curve.svg" for name in trained]
@@ -340,8 +362,9 @@ def get_source_files(translator, source):
 
 
 def get_source_option(translator, source):
-    """NAME=TABLE=FEATURES, as the adapter stages take a text source."""
-    return "--source " + "=".join([source, *get_source_files(translator, source)])
+    """NAME=TABLE=FEATURES, as the adapter stages take a text source; a unit that its table does not tell is named."""
+    name = f"{source}:reply" if getattr(checked.texts[source], "unit", "") == "reply" else source
+    return "--source " + "=".join([name, *get_source_files(translator, source)])
 
 
 def get_source_options(wildcards):

@@ -3,7 +3,9 @@
 
 localrules:
     tabulate_accuracy,
+    tabulate_image_worth,
     plot_accuracy,
+    score_sampling,
 
 
 rule tabulate_accuracy:
@@ -15,6 +17,7 @@ rule tabulate_accuracy:
         template=get_own_path(CHECKOUT / "src/fieldguide/templates/accuracy.html.j2"),
     output:
         csv=report(f"{RESULTS}/tables/accuracy.csv", category="Accuracy"),
+        differences=report(f"{RESULTS}/tables/differences.csv", category="Accuracy"),
         md=f"{RESULTS}/tables/accuracy.md",
         tex=f"{RESULTS}/tables/accuracy.tex",
         html=report(f"{RESULTS}/tables/accuracy.html", category="Accuracy"),
@@ -40,9 +43,81 @@ rule tabulate_accuracy:
             {params.published} \
             {params.notes} \
             --csv {output.csv:q} \
+            --differences {output.differences:q} \
             --md {output.md:q} \
             --tex {output.tex:q} \
             --html {output.html:q} &>{log:q}
+        """
+
+
+rule tabulate_image_worth:
+    """The worth of text in labelled images per class, from the accuracy curves."""
+    input:
+        cells=get_cells(),
+        records=f"{RESULTS}/records/images.csv",
+        code=get_code("tabulate_image_worth"),
+    output:
+        csv=report(f"{RESULTS}/tables/image_worth.csv", category="Accuracy"),
+        md=f"{RESULTS}/tables/image_worth.md",
+    log:
+        f"{RESULTS}/logs/tabulate_image_worth/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tabulate_image_worth/all.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dataset=lookup(dpath="dataset/name", within=config),
+        notes=get_notes(),
+    shell:
+        """
+        python -m fieldguide.tabulate_image_worth \
+            --cells {input.cells:q} \
+            --records {input.records:q} \
+            --dataset {params.dataset:q} \
+            {params.notes} \
+            --csv {output.csv:q} \
+            --md {output.md:q} &>{log:q}
+        """
+
+
+rule score_sampling:
+    """Which sampling, redraw and budget explain the published figures."""
+    input:
+        cells=get_study_cells(),
+        published=get_published(),
+        code=get_code("score_sampling"),
+    output:
+        csv=report(f"{RESULTS}/tables/sampling.csv", category="Accuracy"),
+        md=f"{RESULTS}/tables/sampling.md",
+    log:
+        f"{RESULTS}/logs/score_sampling/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/score_sampling/all.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dataset=lookup(dpath="dataset/name", within=config),
+        notes=get_notes(),
+        published=get_published_option("--published"),
+        tolerance=lookup(dpath="sampling_study/tolerance", within=config),
+    shell:
+        """
+        python -m fieldguide.score_sampling \
+            --cells {input.cells:q} \
+            --dataset {params.dataset:q} \
+            {params.published} \
+            --tolerance {params.tolerance} \
+            {params.notes} \
+            --csv {output.csv:q} \
+            --md {output.md:q} &>{log:q}
         """
 
 

@@ -1,0 +1,168 @@
+"""The worth of text in images: how many more labelled images an image-only training needs for the same accuracy.
+
+Pure. At p% of the images and text for the rest, an accuracy a is reached; image only reaches it with q% of the images.
+The text is worth (q - p)% of the training images. q is read off the image-only curve of the same seed, made monotone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from fieldguide.cell_results import Cell
+from fieldguide.comparison import AccuracyRow, split_blocks
+from fieldguide.differences import references_of
+from fieldguide.significance import half_width
+
+EXACT, AT_LEAST, AT_MOST, BETWEEN = "=", ">=", "<=", "?"
+BOUNDS = {EXACT: "", AT_LEAST: "at least ", AT_MOST: "at most "}
+SIGNS = "\N{GREATER-THAN OR EQUAL TO}\N{LESS-THAN OR EQUAL TO} "
+
+
+def monotone(accuracies: Sequence[float]) -> list[float]:
+    """The nearest curve that never falls, in the sense of least squares (isotonic regression)."""
+    from scipy.optimize import isotonic_regression
+
+    return [float(a) for a in isotonic_regression(list(accuracies)).x]
+
+
+def share_for(accuracy: float, shares: Sequence[float], curve: Sequence[float]) -> tuple[float, str]:
+    """The smallest share of images at which a curve reaches an accuracy, by linear interpolation.
+
+    shares (k,) rising, in percent; curve (k,) never falling. An accuracy below the curve gives the smallest share as
+    `<=`, one above it the largest as `>=`: what lies outside was not measured.
+    """
+    if accuracy < curve[0]:
+        return shares[0], AT_MOST
+    if accuracy > curve[-1]:
+        return shares[-1], AT_LEAST
+    upper = next(i for i, reached in enumerate(curve) if reached >= accuracy)
+    if upper == 0 or curve[upper] == accuracy:
+        return shares[upper], EXACT
+    low, high = curve[upper - 1], curve[upper]
+    return shares[upper - 1] + (accuracy - low) / (high - low) * (shares[upper] - shares[upper - 1]), EXACT
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What the text of one cell is worth, in labelled images per class; negative where text costs images.
+
+    `relation` says how `images` is to be read: `=` with a 95% t interval over seeds (None from one seed), or a bound
+    `>=` or `<=` where seeds fall outside the image-only curve (each counts as its end, and there is no interval), or
+    `?` where some fall above and some below. `outside`: how many do.
+    """
+
+    variant: str
+    row: AccuracyRow
+    reference: str  # the recipe of the image-only column
+    images: float
+    half_width: float | None
+    relation: str
+    outside: int
+
+    @property
+    def helps(self) -> bool | None:
+        """Whether the text saves images or costs some: by its interval, or by a bound that holds for every seed."""
+        if self.relation == EXACT and self.half_width is not None and abs(self.images) > self.half_width:
+            return self.images > 0
+        if self.relation == AT_LEAST and self.outside == self.row.n_seeds and self.images >= 0:
+            return True
+        if self.relation == AT_MOST and self.outside == self.row.n_seeds and self.images <= 0:
+            return False
+        return None
+
+
+@dataclass(frozen=True)
+class FlatCurve:
+    """An image-only column that does not rise with images, so that nothing can be expressed in images.
+
+    `rise`: points from its smallest share to its largest, and the half-width of the 95% interval of that.
+    """
+
+    variant: str
+    reference: str
+    rise: float
+    half_width: float | None
+
+
+def find_worth(cells: Sequence[Cell], images_per_class: float) -> tuple[list[Worth], list[FlatCurve]]:
+    """Every text cell's worth against the image-only columns that its recipe is held against; baselines left out.
+
+    images_per_class: labelled training images per class, their mean.
+    """
+    accuracies = {cell.row.identity: cell.accuracies for cell in cells}
+    found: list[Worth] = []
+    flat: list[FlatCurve] = []
+    for block in split_blocks(cell.row for cell in cells):
+        for reference in dict.fromkeys(row.recipe for row in block.rows if row.image_only):
+            alone = sorted(
+                (row for row in block.rows if row.image_only and row.recipe == reference),
+                key=lambda row: row.image_percent,
+            )
+            shares = [row.image_percent for row in alone]
+            by_seed = list(zip(*(accuracies[row.identity] for row in alone), strict=True))
+            texts = [r for r in block.rows if not r.image_only and reference in references_of(r.recipe)]
+            if len(alone) < 2 or not texts:
+                continue
+            rises = [curve[-1] - curve[0] for curve in by_seed]
+            width = half_width(rises)
+            if fmean(rises) <= (width or 0.0):
+                flat.append(FlatCurve(block.title, reference, fmean(rises), width))
+                continue
+            curves = [monotone(curve) for curve in by_seed]
+            for row in texts:
+                per_seed = [
+                    share_for(accuracy, shares, curve)
+                    for accuracy, curve in zip(accuracies[row.identity], curves, strict=True)
+                ]
+                found.append(_worth(block.title, row, reference, per_seed, images_per_class))
+    return found, flat
+
+
+def _worth(
+    variant: str, row: AccuracyRow, reference: str, per_seed: Sequence[tuple[float, str]], images_per_class: float
+) -> Worth:
+    saved = [(share - row.image_percent) / 100 * images_per_class for share, _ in per_seed]
+    bounds = {relation for _, relation in per_seed} - {EXACT}
+    relation = EXACT if not bounds else bounds.pop() if len(bounds) == 1 else BETWEEN
+    outside = sum(relation != EXACT for _, relation in per_seed)
+    return Worth(
+        variant, row, reference, fmean(saved), half_width(saved) if relation == EXACT else None, relation, outside
+    )
+
+
+def format_worth(worth: Worth) -> str:
+    """`+1.2 ± 0.4`, or a bound such as `≥ +2.0` or `≤ −0.3`; both ways out of the curve is no figure."""
+    if worth.relation == BETWEEN:
+        return "outside"
+    sign = {EXACT: "", AT_LEAST: f"{SIGNS[0]} ", AT_MOST: f"{SIGNS[1]} "}[worth.relation]
+    width = "" if worth.half_width is None else f" ± {worth.half_width:.1f}"
+    images = worth.images if math.copysign(1, worth.images) > 0 or round(worth.images, 1) else 0.0
+    return f"{sign}{images:+.1f}{width}"
+
+
+def tell_worth(worths: Sequence[Worth], label: str, images_per_class: float) -> str:
+    """One text column against one image-only column, in a sentence or two for a report."""
+    told = sorted(worths, key=lambda w: -w.row.image_percent)
+    places = [f"{w.row.image_percent:g}%" for w in told]
+    helps = [place for place, w in zip(places, told, strict=True) if w.helps]
+    costs = [place for place, w in zip(places, told, strict=True) if w.helps is False]
+    open_ = len(told) - len(helps) - len(costs)
+    measured = [w for w in told if w.relation != BETWEEN and w.row.image_percent > 0]
+    said = ""
+    if measured:
+        best = max(measured, key=lambda w: w.images)
+        said = (
+            f"{label}: at its best, at {best.row.image_percent:g}% of the images, the text is worth "
+            f"{BOUNDS[best.relation]}{format_worth(best).lstrip(SIGNS)} labelled images per class (of "
+            f"{images_per_class:.1f}). "
+        )
+    else:
+        said = f"{label}: "
+    parts = []
+    parts += [f"it saves images at {', '.join(helps)}"] if helps else []
+    parts += [f"it costs images at {', '.join(costs)}"] if costs else []
+    parts += [f"it is undecided at {open_} of {len(told)} shares"] if open_ else []
+    return said + ("; ".join(parts)).capitalize() + "."
