@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fieldguide.errors import FieldguideError
-from fieldguide.features import read_features
+from fieldguide.features import check_same_backbone, read_features
 from fieldguide.files import hash_ids, read_csv
 from fieldguide.plans import Drawer, Ints, TextPool, draw_stream
 
@@ -66,14 +66,18 @@ def read_split(path: Path, images: ImageTable, rows: Ints) -> tuple[Floats, Ints
 
 @dataclass(frozen=True)
 class TextSource:
-    """Translated texts (t, d) of one source, with how they may replace the training images."""
+    """The texts of one source, with how they may replace the training images.
+
+    `features` (t, d) float32: translated, where a translator was given; `raw` (t, d): the backbone's, where asked for.
+    """
 
     name: str
     unit: str  # "caption" (of an image) or "field" (of a class)
-    features: Floats
+    features: Floats | None
     labels: Ints
     image_ids: list[str]
     backbone: str
+    raw: Floats | None = None
 
     def pool(self, train_ids: Sequence[str], classes: int) -> TextPool:
         """The texts that may replace each of these training images; raises FieldguideError naming what has none."""
@@ -94,10 +98,23 @@ class TextSource:
         return TextPool(by_class=tuple(sentences))
 
 
-def read_source(name: str, table: Path, translated: Path, images: ImageTable) -> TextSource:
-    """Read a text table and its translated features; captions of test images are refused by name."""
+def read_source(
+    name: str, table: Path, translated: Path | None, images: ImageTable, raw: Path | None = None
+) -> TextSource:
+    """Read a text table and its features, translated or raw or both; captions of test images are refused by name."""
     rows = read_csv(table, ("class_id", "image_id", "text"))
-    tensors, about = read_features(translated, [row["text"] for row in rows], "np")
+    texts = [row["text"] for row in rows]
+    features, pooled, about = None, None, {"backbone": ""}
+    if raw is not None:
+        # Distinct texts are encoded once; the tokens in the same file are many times as large and not read.
+        tensors, about = read_features(raw, texts, "np", only=("pooled", "rows"))
+        pooled = tensors["pooled"][tensors["rows"]]
+    if translated is not None:
+        tensors, told = read_features(translated, texts, "np")
+        features = tensors["features"]
+        if raw is not None:
+            check_same_backbone((raw, about), (translated, told))
+        about = told
     number = {class_id: i for i, class_id in enumerate(images.class_ids)}
     unknown = {row["class_id"] for row in rows} - number.keys()
     if unknown:
@@ -108,7 +125,7 @@ def read_source(name: str, table: Path, translated: Path, images: ImageTable) ->
         raise FieldguideError(f"{table}: holds a caption of test image {leaked}; only training captions may be used")
     unit = "caption" if any(row["image_id"] for row in rows) else "field"
     labels = np.array([number[row["class_id"]] for row in rows])
-    return TextSource(name, unit, tensors["features"], labels, [row["image_id"] for row in rows], about["backbone"])
+    return TextSource(name, unit, features, labels, [row["image_id"] for row in rows], about["backbone"], raw=pooled)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_text
+from fieldguide.recipes.registry import NAMES, RECIPES, WITH_NAMES
 from fieldguide.records import repeated
 
 # What becomes a part of a path or of a command line.
@@ -24,6 +25,10 @@ Seed = Annotated[int, Field(ge=0, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Sampling = Literal["class-wise", "global"]
 Redraw = Literal["fixed", "per-epoch"]
+if TYPE_CHECKING:
+    RecipeName = str
+else:
+    RecipeName = Literal[tuple(RECIPES)]
 
 
 def refuse_repeats(value: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -31,6 +36,12 @@ def refuse_repeats(value: tuple[Any, ...]) -> tuple[Any, ...]:
     if twice := repeated(value):
         raise ValueError(f"lists {twice[0]} twice")
     return value
+
+
+def refuse_redraw(recipes: tuple[str, ...], redraw: str) -> None:
+    """Only a recipe that trains in epochs can draw its images anew in each."""
+    if redraw != "fixed" and (stiff := [name for name in recipes if not RECIPES[name].redraws]):
+        raise ValueError(f"recipe '{stiff[0]}' has no epochs: it needs redraw: fixed")
 
 
 class Section(BaseModel):
@@ -140,25 +151,41 @@ class AdapterSettings(Section):
 class Variant(Section):
     sampling: Sampling
     redraw: Redraw
+    recipes: tuple[RecipeName, ...] = Field(default=("thesis",), min_length=1)
     sources: tuple[Name, ...] = Field(min_length=1)
 
-    no_repeats = field_validator("sources")(refuse_repeats)
+    no_repeats = field_validator("sources", "recipes")(refuse_repeats)
+
+    @model_validator(mode="after")
+    def recipes_redraw(self) -> Variant:
+        refuse_redraw(self.recipes, self.redraw)
+        return self
 
 
 class Sweep(Section):
     ratios: tuple[Ratio, ...] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field(min_length=1)
-    recipe: Literal["thesis"]
     translator: Name
     text_only_translators: tuple[Name, ...] = ()
     variants: tuple[Variant, ...] = Field(min_length=1)
+    baselines: tuple[RecipeName, ...] = ()
 
-    no_repeats = field_validator("ratios", "seeds", "text_only_translators")(refuse_repeats)
+    no_repeats = field_validator("ratios", "seeds", "text_only_translators", "baselines")(refuse_repeats)
+
+    @model_validator(mode="after")
+    def baselines_have_a_place(self) -> Sweep:
+        first = self.variants[0]
+        refuse_redraw(self.baselines, first.redraw)
+        if twice := [name for name in self.baselines if name in first.recipes]:
+            raise ValueError(f"baselines: '{twice[0]}' is among the first variant's recipes already")
+        return self
 
     @field_validator("variants")
     @classmethod
     def no_cell_twice(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-        refuse_repeats(tuple(f"{v.sampling} {v.redraw} {source}" for v in variants for source in v.sources))
+        refuse_repeats(
+            tuple(f"{v.sampling} {v.redraw} {r} {source}" for v in variants for r in v.recipes for source in v.sources)
+        )
         return variants
 
 
@@ -194,6 +221,8 @@ class Config(Section):
                 raise ValueError(f"sweep: unknown translator '{name}'; known are {', '.join(self.translators)}")
         if "none" in self.texts:
             raise ValueError("texts.none: 'none' means image only and cannot name a text source")
+        if taken := [name for name in self.texts if name == NAMES or name.endswith(WITH_NAMES)]:
+            raise ValueError(f"texts.{taken[0]}: such a name is kept for the texts that are made of class names")
         return self
 
 

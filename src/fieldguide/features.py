@@ -56,11 +56,11 @@ def save_features(
 
 
 def read_features(
-    path: Path, ids: Sequence[str] | None = None, framework: str = "pt"
+    path: Path, ids: Sequence[str] | None = None, framework: str = "pt", only: Sequence[str] = ()
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Read a feature file as (tensors, metadata); with `ids`, refuse a file that was made for other rows.
 
-    `framework`: "pt" gives torch tensors, "np" numpy arrays without importing torch.
+    `framework`: "pt" gives torch tensors, "np" numpy arrays without importing torch. `only`: read no other tensors.
 
     Raises FieldguideError when the file is not a whole safetensors file, or was made for other ids.
     """
@@ -71,7 +71,7 @@ def read_features(
     try:
         with safe_open(path, framework) as stream:
             metadata = stream.metadata() or {}
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+            tensors = {name: stream.get_tensor(name) for name in only or stream.keys()}
     except SafetensorError as error:
         raise FieldguideError(f"{path}: not a whole feature file ({error}); delete it to have it made again") from error
     if ids is not None and metadata.get("ids_sha256") != hash_ids(ids):
