@@ -1,6 +1,7 @@
 """Set recipes and baselines side by side, and say what text is worth to the anchored recipe, paired by seed.
 
-  python -m fieldguide.compare_recipes --cells adapters/…/ratio-10.json … --dataset aviary --csv recipes.csv --md recipes.md
+  python -m fieldguide.compare_recipes --cells adapters/…/ratio-10.json … --dataset aviary \\
+      --csv tables/recipes.csv --md tables/recipes.md
 
 All cells are of one sampling and redraw. The CSV has a row per cell with its accuracies per seed; the Markdown a table
 per text source, then the anchored recipe's differences from both image-only controls on the same images.
@@ -144,8 +145,9 @@ def tell(cells: Mapping[Key, Mapping[str, Any]], dataset: str, notes: Sequence[s
     any_cell = next(iter(cells.values()))
     parts = [f"# Recipes and baselines: {dataset}", *(f"**{note}**" for note in notes)]
     parts.append(
-        f"Accuracy on the test images in percent, ± half-width of the 95% t interval over {len(any_cell['seeds'])} seeds; "
-        f"sampling {any_cell['sampling']}, redraw {any_cell['redraw']}. Image only has no text source."
+        "Accuracy on the test images in percent, ± half-width of the 95% t interval over "
+        f"{len(any_cell['seeds'])} seeds; sampling {any_cell['sampling']}, redraw {any_cell['redraw']}. "
+        "Image only has no text source."
     )
     recipes = list(dict.fromkeys(key.recipe for key in cells))
     percents = sorted({key.percent for key in cells}, reverse=True)

@@ -4,8 +4,8 @@
       --plan plans/class-wise.json --tuning tuning/…/thesis.json --ratio 10 --redraw fixed --seeds 0 1 2 \\
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out adapters/…/ratio-10.json
 
-Without --source the cell is image only. `--recipe` says how it is trained (`fieldguide.recipes.registry` lists them; default
-the thesis's). Beside the JSON, `--weights` keeps the trained layers.
+Without --source the cell is image only. `--recipe` says how it is trained (listed in `fieldguide.recipes.registry`;
+default the thesis's). Beside the JSON, `--weights` keeps the trained layers.
 """
 
 from __future__ import annotations

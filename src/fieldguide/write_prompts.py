@@ -4,8 +4,8 @@
   python -m fieldguide.write_prompts --classes records/classes.csv --texts texts/gpt-3.5-turbo.csv \\
       --out texts/gpt-3.5-turbo-with-names.csv
 
-Alone: `a photo of a Laysan Albatross.`, as CLIP was evaluated. With texts: `a photo of a Laysan Albatross, ` and the text,
-so that the visual attributes that an LLM gives follow the name.
+Alone: `a photo of a Laysan Albatross.`, as CLIP was evaluated. With texts: `a photo of a Laysan Albatross, ` and the
+text, so that the visual attributes that an LLM gives follow the name.
 """
 
 from __future__ import annotations

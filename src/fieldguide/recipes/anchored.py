@@ -2,14 +2,16 @@
 
 For one run with n images and m texts (docs/anchored.md says why each part is there):
 
-1. Images are centred at their mean and whitened by their within-class covariance S, shrunk: x = f (S + e I)^(-1/2), with
-   e = SHRINKAGE tr(S) / D, and f so that their root mean square length is LENGTH.
-2. A class's text direction is u_c = unit(unit(p_c) + TRANSLATED unit(q_c)) in that space, p_c and q_c the class's mean
-   raw and mean translated text less the mean over classes: the modality gap, the same for all classes, falls out.
-3. The anchor is a_c = g PULL m_c / (m_c + n_c) u_c: the share of texts among the class's examples, so that the pull fades
-   as images come in. g in [0, 1] is how surely the texts agree with the images of the run: 1 - (2 / t)^2, not below 0,
-   with t that of the mean cosine of u_c and the class's image mean against those of other classes. Texts that say
-   nothing about the images get g = 0, and the run is the image-only one.
+1. Images are centred at their mean and whitened by their within-class covariance S, shrunk: x = f (S + e I)^(-1/2),
+   with e = SHRINKAGE tr(S) / D, and f so that their root mean square length is LENGTH.
+2. A class's text direction is u_c = unit(unit(p_c) + TRANSLATED unit(q_c)) in that space, p_c and q_c the unit-norm
+   mean of the class's raw and of its translated texts, less the mean over classes: the modality gap, the same for all
+   classes, falls out.
+3. The anchor is a_c = g PULL max(0, m_c - n_c) / (m_c + n_c) u_c for a class with m_c texts and n_c images: the pull
+   fades as images come in, and where they are as many as the texts it is gone and the run is the image-only one. g in
+   [0, 1] is how surely the texts agree with the images of the run: 1 - (2 / t)^2, not below 0, with t that of the mean
+   cosine of u_c and the class's image mean against those of other classes. Texts that say nothing about the images get
+   g = 0.
 4. The weights minimise  sum_i CE(y_i, W x_i) + penalty / 2 ||W - A||^2, a convex problem.
 
 Without images it is zero-shot with the directions of 2, centred at the mean text. Without texts, A = 0.
@@ -25,11 +27,11 @@ from numpy.typing import NDArray
 
 from fieldguide.adapters import Adapter, Floats, Ints
 from fieldguide.recipes.softmax import fit_softmax
-from fieldguide.recipes.task import Fitted, Setting, Task, class_means, class_sums, normalise, spread
+from fieldguide.recipes.task import Fitted, Setting, Task, class_means, class_sums, normalise, spread, text_weights
 
 SHRINKAGE = 1.0
 LENGTH = 10.0
-PULL = 2.0
+PULL = 3.0
 TRANSLATED = 0.3
 
 Doubles = NDArray[np.float64]
@@ -55,8 +57,8 @@ def whitener(x: Floats, labels: Ints, classes: int) -> Doubles:
 
 
 def class_directions(features: Floats, labels: Ints, classes: int) -> Floats:
-    """Class means (C, D) of unit text features, less their mean over the classes that have a text."""
-    means = class_means(normalise(features), labels, classes)
+    """Unit-norm class means (C, D) of unit text features, less their mean over the classes that have a text."""
+    means = text_weights(features, labels, classes)
     known = np.bincount(labels, minlength=classes) > 0
     return (means - means[known].mean(0)) * known[:, None]
 
@@ -113,7 +115,7 @@ def fit_one(task: Task, seed: int, penalties: Sequence[float]) -> tuple[Floats, 
         sums, counts = class_sums(z, labels, classes)
         texts_of = np.bincount(text_labels, minlength=classes)
         sure = agreement(directions, sums, (counts > 0) & (texts_of > 0))
-        share = texts_of / np.maximum(texts_of + counts, 1)
+        share = np.maximum(texts_of - counts, 0) / np.maximum(texts_of + counts, 1)
         anchor = (sure * PULL * share[:, None] * directions).astype(np.float32)
     weight = fit_softmax(z, labels, np.tile(anchor, (len(penalties), 1, 1)), np.asarray(penalties, np.float32))
     weight = (weight @ into.T).astype(np.float32)

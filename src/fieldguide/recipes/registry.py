@@ -25,9 +25,9 @@ class Recipe:
     """One line of the registry.
 
     module: its file. images_alone: it trains on images without any text. texts: the text features that it takes,
-    "translated" and "raw"; none if it never takes text. tuned: it has hyper-parameters. tuned_as: whose it takes, if not
-    its own. redraws: it trains in epochs, so that images can be drawn anew each epoch. prompts: the texts are made of
-    class names, "names" alone or "attributes" (names with the texts of an LLM source), and images are not looked at.
+    "translated" and "raw"; none if it never takes text. tuned: it has hyper-parameters. tuned_as: whose it takes, if
+    not its own. redraws: it trains in epochs, so that images can be drawn anew each epoch. prompts: the texts are made
+    of class names, "names" alone or "attributes" (names with the texts of an LLM source); images are not looked at.
     """
 
     module: str

@@ -59,7 +59,7 @@ def fit_softmax(
     x (N, D) float32, the same for all R problems. labels (N,). anchor (R, C, D): also the start. strength (R,).
     """
     basis = principal_directions(x)
-    runs, classes, width = anchor.shape
+    runs, classes, _ = anchor.shape
     z = x @ basis
     onehot = np.zeros((len(x), classes), np.float32)
     onehot[np.arange(len(x)), labels] = 1
