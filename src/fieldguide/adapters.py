@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,30 @@ BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
 
+class Classifier(Protocol):
+    """What a recipe ends in: R trained runs that score features."""
+
+    def predict(self, features: Floats) -> Ints:
+        """Predicted labels (R, M) of features (M, D)."""
+
+    def tensors(self) -> dict[str, Floats]:
+        """What is kept of it in a file, each with R first."""
+
+
 @dataclass(frozen=True)
 class Adapter:
     """`weight` (R, C, D) float32, `bias` (R, C) float32."""
 
     weight: Floats
     bias: Floats
+
+    def predict(self, features: Floats) -> Ints:
+        """Predicted labels (R, M) of features (M, D)."""
+        return np.stack([(features @ w.T + b).argmax(1) for w, b in zip(self.weight, self.bias, strict=True)])
+
+    def tensors(self) -> dict[str, Floats]:
+        """Weights and biases by name."""
+        return {"weight": self.weight, "bias": self.bias}
 
 
 def random_start(classes: int, width: int, seeds: Sequence[int]) -> Adapter:
@@ -56,40 +75,56 @@ def fit(
     start: Adapter,
     lr: Floats | Sequence[float],
     weight_decay: Floats | Sequence[float],
+    with_bias: bool = True,
 ) -> Adapter:
     """Train on the mean cross-entropy with AdamW (Loshchilov and Hutter, 2019) and a cosine schedule to zero.
 
     table (N, D) float32: images, then texts. labels (N,). rows (R, steps, B): what each run sees at each step.
-    lr, weight_decay (R,).
+    lr, weight_decay (R,). Without a bias it stays as it starts.
     """
-    parameters = [start.weight.copy(), start.bias.copy()]
+    weight, bias = parameters = [start.weight.copy(), start.bias.copy()]
     moments = [(np.zeros_like(p), np.zeros_like(p)) for p in parameters]
     rates, decays = np.asarray(lr, np.float32), np.asarray(weight_decay, np.float32)
     shapes = [(-1, 1, 1), (-1, 1)]
-    steps = rows.shape[1]
+    runs, steps, batch = rows.shape
+    # Everything of a step is written into the same memory: half of the time would go into getting it anew.
+    gradients = [np.empty_like(p) for p in parameters]
+    spare = [np.empty_like(p) for p in parameters]
+    x = np.empty((runs, batch, table.shape[1]), np.float32)
+    logits = np.empty((runs, batch, bias.shape[1]), np.float32)
     for step in range(steps):
-        batch = rows[:, step]
-        x, y = table[batch], labels[batch]
-        weight, bias = parameters
-        logits = x @ weight.transpose(0, 2, 1) + bias[:, None]
-        gradient = cross_entropy_gradient(logits, y)
-        gradients = [gradient.transpose(0, 2, 1) @ x, gradient.sum(1)]
+        seen = rows[:, step]
+        np.take(table, seen, axis=0, out=x, mode="clip")
+        np.matmul(x, weight.transpose(0, 2, 1), out=logits)
+        logits += bias[:, None]
+        gradient = cross_entropy_gradient(logits, labels[seen])
+        np.matmul(gradient.transpose(0, 2, 1), x, out=gradients[0])
+        np.sum(gradient, axis=1, out=gradients[1])
         rate = rates * np.float32(0.5 * (1 + math.cos(math.pi * step / steps)))
         correct1, correct2 = 1 - BETAS[0] ** (step + 1), 1 - BETAS[1] ** (step + 1)
-        for p, g, (m, v), shape in zip(parameters, gradients, moments, shapes, strict=True):
+        for p, g, (m, v), other, shape in zip(parameters, gradients, moments, spare, shapes, strict=True):
+            if p is bias and not with_bias:
+                continue
             r = rate.reshape(shape)
             p *= 1 - r * decays.reshape(shape)
-            m += np.float32(1 - BETAS[0]) * (g - m)
-            v += np.float32(1 - BETAS[1]) * (g * g - v)
-            p -= r * np.float32(1 / correct1) * m / (np.sqrt(v * np.float32(1 / correct2)) + np.float32(EPSILON))
+            # m += (1 - beta1) (g - m), v += (1 - beta2) (g g - v)
+            np.subtract(g, m, out=other)
+            other *= np.float32(1 - BETAS[0])
+            m += other
+            g *= g
+            g -= v
+            g *= np.float32(1 - BETAS[1])
+            v += g
+            # p -= rate m / correct1 / (sqrt(v / correct2) + epsilon)
+            np.multiply(v, np.float32(1 / correct2), out=g)
+            np.sqrt(g, out=g)
+            g += np.float32(EPSILON)
+            np.multiply(r * np.float32(1 / correct1), m, out=other)
+            other /= g
+            p -= other
     return Adapter(parameters[0], parameters[1])
 
 
-def predict(adapter: Adapter, features: Floats) -> Ints:
-    """Predicted labels (R, M) of features (M, D)."""
-    return np.stack([(features @ w.T + b).argmax(1) for w, b in zip(adapter.weight, adapter.bias, strict=True)])
-
-
-def accuracy(adapter: Adapter, features: Floats, labels: Ints) -> NDArray[np.float64]:
+def accuracy(classifier: Classifier, features: Floats, labels: Ints) -> NDArray[np.float64]:
     """Accuracy (R,) in percent on features (M, D) with labels (M,)."""
-    return (predict(adapter, features) == labels).mean(1) * 100
+    return (classifier.predict(features) == labels).mean(1) * 100

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fieldguide.errors import FieldguideError
-from fieldguide.features import Paths, read_features
+from fieldguide.features import Paths, check_same_backbone, listed, read_features
 from fieldguide.files import hash_ids, read_csv
 from fieldguide.plans import Drawer, Ints, TextPool, draw_stream
 
@@ -66,14 +66,18 @@ def read_split(paths: Paths, images: ImageTable, rows: Ints) -> tuple[Floats, In
 
 @dataclass(frozen=True)
 class TextSource:
-    """Translated texts (t, d) of one source, with how they may replace the training images."""
+    """The texts of one source, with how they may replace the training images.
+
+    `features` (t, d) float32: translated, where a translator was given; `raw` (t, d): the backbone's, where asked for.
+    """
 
     name: str
     unit: str  # "caption" (of an image), or "field" or whole "reply" (of a class)
-    features: Floats
+    features: Floats | None
     labels: Ints
     image_ids: list[str]
     backbone: str
+    raw: Floats | None = None
 
     def pool(self, train_ids: Sequence[str], classes: int) -> TextPool:
         """The texts that may replace each of these training images; raises FieldguideError naming what has none."""
@@ -128,14 +132,27 @@ def mean_by_group(features: Floats, groups: Ints, parts: Sequence[str]) -> Float
     return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
 
 
-def read_source(name: str, table: Path, translated: Path, images: ImageTable) -> TextSource:
-    """Read a text table and its translated features; captions of test images are refused by name.
+def read_source(
+    name: str, table: Path, translated: Path | None, images: ImageTable, raw: Paths | None = None
+) -> TextSource:
+    """Read a text table and its features, translated or raw or both; captions of test images are refused by name.
 
     `name` is the source's, and `<name>:reply` makes each whole reply one text: its feature is the normalised mean of
-    its fields' translated features, since a reply is longer than a text encoder reads.
+    its fields' features, since a reply is longer than a text encoder reads.
     """
     rows = read_csv(table, ("class_id", "image_id", "field", "text"))
-    tensors, about = read_features(translated, [row["text"] for row in rows], "np")
+    texts = [row["text"] for row in rows]
+    features, pooled, about = None, None, {"backbone": ""}
+    if raw is not None:
+        # Distinct texts are encoded once; the tokens in the same files are many times as large and not read.
+        tensors, about = read_features(raw, texts, "np", ("pooled", "rows"))
+        pooled = tensors["pooled"][tensors["rows"]]
+    if translated is not None:
+        tensors, told = read_features(translated, texts, "np")
+        features = tensors["features"]
+        if raw is not None:
+            check_same_backbone((listed(raw)[0], about), (translated, told))
+        about = told
     number = {class_id: i for i, class_id in enumerate(images.class_ids)}
     unknown = {row["class_id"] for row in rows} - number.keys()
     if unknown:
@@ -145,7 +162,7 @@ def read_source(name: str, table: Path, translated: Path, images: ImageTable) ->
     if leaked:
         raise FieldguideError(f"{table}: holds a caption of test image {leaked}; only training captions may be used")
     unit = "caption" if any(row["image_id"] for row in rows) else "field"
-    features, labels = tensors["features"], np.array([number[row["class_id"]] for row in rows])
+    labels = np.array([number[row["class_id"]] for row in rows])
     image_ids = [row["image_id"] for row in rows]
     name, _, asked = name.partition(":")
     if asked not in ("", unit):
@@ -153,21 +170,12 @@ def read_source(name: str, table: Path, translated: Path, images: ImageTable) ->
             raise FieldguideError(f"{table}: its texts are of the unit {unit}; they cannot be taken as {asked}")
         fields = [row["field"] for row in rows]
         groups = group_replies([row["class_id"] for row in rows], fields)
-        features = mean_by_group(features, groups, fields)
+        features, pooled = (
+            kind if kind is None else mean_by_group(kind, groups, fields) for kind in (features, pooled)
+        )
         first = np.unique(groups, return_index=True)[1]
         unit, labels, image_ids = asked, labels[first], [image_ids[row] for row in first]
-    return TextSource(name, unit, features, labels, image_ids, about["backbone"])
-
-
-def append_texts(table: Floats, labels: Ints, source: TextSource) -> tuple[Floats, Ints]:
-    """The table [images; texts] (n + t, d) and its labels; raises FieldguideError when their widths differ."""
-    images, texts = table.shape[1], source.features.shape[1]
-    if images != texts:
-        raise FieldguideError(
-            f"text source {source.name}: its features are {texts} wide, the images' {images}; "
-            "take a translator that is trained, such as qformer"
-        )
-    return np.concatenate([table, source.features]), np.concatenate([labels, source.labels])
+    return TextSource(name, unit, features, labels, image_ids, about["backbone"], raw=pooled)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -27,6 +27,7 @@ from pydantic import (
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_text
 from fieldguide.naming import fault_of_template
+from fieldguide.recipes.registry import NAMES, RECIPES, WITH_NAMES
 from fieldguide.records import repeated
 
 # What becomes a part of a path or of a command line.
@@ -37,6 +38,10 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 Sampling = Literal["class-wise", "global"]
 Redraw = Literal["fixed", "per-epoch"]
 Budget = Literal["steps", "epochs"]
+if TYPE_CHECKING:
+    RecipeName = str
+else:
+    RecipeName = Literal[tuple(RECIPES)]
 
 
 def refuse_repeats(value: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -44,6 +49,12 @@ def refuse_repeats(value: tuple[Any, ...]) -> tuple[Any, ...]:
     if twice := repeated(value):
         raise ValueError(f"lists {twice[0]} twice")
     return value
+
+
+def refuse_redraw(recipes: tuple[str, ...], redraw: str) -> None:
+    """Only a recipe that trains in epochs can draw its images anew in each."""
+    if redraw != "fixed" and (stiff := [name for name in recipes if not RECIPES[name].redraws]):
+        raise ValueError(f"recipe '{stiff[0]}' has no epochs: it needs redraw: fixed")
 
 
 class Section(BaseModel):
@@ -394,11 +405,17 @@ class AdapterSettings(Section):
 class Variant(Section):
     sampling: Sampling
     redraw: Redraw
+    recipes: tuple[RecipeName, ...] = Field(default=("thesis",), min_length=1)
     sources: tuple[Name, ...] = Field(min_length=1)
     budget: Budget | None = None
     amount: Count | None = None
 
-    no_repeats = field_validator("sources")(refuse_repeats)
+    no_repeats = field_validator("sources", "recipes")(refuse_repeats)
+
+    @model_validator(mode="after")
+    def recipes_redraw(self) -> Variant:
+        refuse_redraw(self.recipes, self.redraw)
+        return self
 
     @model_validator(mode="after")
     def a_budget_has_an_amount(self) -> Variant:
@@ -410,12 +427,20 @@ class Variant(Section):
 class Sweep(Section):
     ratios: tuple[Ratio, ...] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field(min_length=1)
-    recipe: Literal["thesis"]
     translator: Name
     text_only_translators: tuple[Name, ...] = ()
     variants: tuple[Variant, ...] = Field(min_length=1)
+    baselines: tuple[RecipeName, ...] = ()
 
-    no_repeats = field_validator("ratios", "seeds", "text_only_translators")(refuse_repeats)
+    no_repeats = field_validator("ratios", "seeds", "text_only_translators", "baselines")(refuse_repeats)
+
+    @model_validator(mode="after")
+    def baselines_have_a_place(self) -> Sweep:
+        first = self.variants[0]
+        refuse_redraw(self.baselines, first.redraw)
+        if twice := [name for name in self.baselines if name in first.recipes]:
+            raise ValueError(f"baselines: '{twice[0]}' is among the first variant's recipes already")
+        return self
 
 
 class SamplingStudy(Section):
@@ -473,6 +498,8 @@ class Config(Section):
                 raise ValueError(f"sweep: unknown translator '{name}'; known are {', '.join(self.translators)}")
         if "none" in self.texts:
             raise ValueError("texts.none: 'none' means image only and cannot name a text source")
+        if taken := [name for name in self.texts if name == NAMES or name.endswith(WITH_NAMES)]:
+            raise ValueError(f"texts.{taken[0]}: such a name is kept for the texts that are made of class names")
         return self
 
     @model_validator(mode="after")
@@ -496,8 +523,9 @@ class Config(Section):
     @model_validator(mode="after")
     def no_cell_twice(self) -> Config:
         cells = [
-            f"{v.sampling} {v.redraw} {self.name_budget(v.budget, v.amount)} {source}"
+            f"{v.sampling} {v.redraw} {self.name_budget(v.budget, v.amount)} {recipe} {source}"
             for v in self.sweep.variants
+            for recipe in v.recipes
             for source in v.sources
         ]
         if twice := repeated(cells):

@@ -4,7 +4,8 @@
       --plan plans/class-wise.json --tuning tuning/…/thesis.json --ratio 10 --redraw fixed --seeds 0 1 2 \\
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out adapters/…/ratio-10.json
 
-Without --source the cell is image only. Beside the JSON, `--weights` keeps the trained layers.
+Without --source the cell is image only. `--recipe` says how it is trained (listed in `fieldguide.recipes.registry`;
+default the thesis's). Beside the JSON, `--weights` keeps the trained layers.
 """
 
 from __future__ import annotations
@@ -17,22 +18,25 @@ from typing import TYPE_CHECKING
 from fieldguide.errors import FieldguideError
 from fieldguide.files import hash_ids, read_csv, read_json, write_json
 from fieldguide.naming import tell_names
+from fieldguide.recipes.registry import RECIPES
 from fieldguide.stage import log, new_parser, run_stage
 from fieldguide.tune_adapter import parse_source
 
 if TYPE_CHECKING:
-    from fieldguide.adapters import Adapter
+    from types import ModuleType
+
+    from fieldguide.adapters import Classifier
     from fieldguide.cells import ImageTable
 
 PACKAGES = ("fieldguide", "numpy", "safetensors")
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Versions of what computed the result."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -40,22 +44,44 @@ def versions() -> dict[str, str]:
     return found
 
 
-def score_on_test(adapter: Adapter, features: Sequence[Path], images: ImageTable) -> list[float]:
+def score_on_test(classifier: Classifier, features: Sequence[Path], images: ImageTable) -> list[float]:
     """Test accuracy in percent per seed; the one place that reads the test features."""
     from fieldguide.adapters import accuracy
     from fieldguide.cells import read_split
 
     test, labels, _ = read_split(features, images, images.test_rows)
-    return [round(a, 6) for a in accuracy(adapter, test, labels).tolist()]
+    return [round(a, 6) for a in accuracy(classifier, test, labels).tolist()]
+
+
+def read_setting(args: argparse.Namespace, module: ModuleType) -> dict[str, float]:
+    """The hyper-parameters that tune_adapter chose; none for a recipe that has none."""
+    if not RECIPES[args.recipe].tuned:
+        return {}
+    if args.tuning is None:
+        raise FieldguideError(f"--recipe {args.recipe} needs --tuning: the JSON of tune_adapter for it")
+    tuning = read_json(args.tuning)
+    names = module.trials(1)[0] if hasattr(module, "trials") else ("learning_rate", "weight_decay")
+    try:
+        return {name: tuning[name] for name in names}
+    except KeyError as error:
+        raise FieldguideError(f"{args.tuning}: lacks {error.args[0]}; it was not made for {args.recipe}") from error
 
 
 def train(args: argparse.Namespace) -> None:
-    from fieldguide.adapters import fit, random_start
-    from fieldguide.cells import append_texts, draw_runs, hash_plan, read_images, read_source, read_split
-    from fieldguide.features import check_same_backbone, read_about, save_tensors
-    from fieldguide.plans import Drawer, cell_size, count_steps
+    import numpy as np
 
-    plan, tuning = read_json(args.plan), read_json(args.tuning)
+    from fieldguide.cells import hash_plan, read_images, read_source, read_split
+    from fieldguide.features import check_same_backbone, read_about, save_tensors
+    from fieldguide.plans import Drawer, cell_size
+    from fieldguide.recipes.task import Task, Texts
+
+    recipe = RECIPES[args.recipe]
+    if args.redraw == "per-epoch" and not recipe.redraws:
+        raise FieldguideError(f"--redraw per-epoch: recipe {args.recipe} has no epochs; use fixed")
+    if args.source and not recipe.texts:
+        raise FieldguideError(f"--source: recipe {args.recipe} takes no text; leave it out")
+    module = recipe.load()
+    plan, setting = read_json(args.plan), read_setting(args, module)
     images = read_images(args.records)
     table, labels, backbone = read_split(args.images, images, images.train_rows)
     ids, classes = images.train_ids, len(images.class_ids)
@@ -64,25 +90,46 @@ def train(args: argparse.Namespace) -> None:
         planned = plan["seeds"].get(str(seed), {}).get("sha256")
         if planned != hash_ids([ids[i] for i in drawer.order(seed)]):
             raise FieldguideError(f"{args.plan}: its order for seed {seed} is not of these images; make the plan anew")
-    source, pool, names = None, None, "none"
+    source, pool, texts, names = None, None, None, "none"
     if args.source:
-        name, texts, translated = args.source
-        source = read_source(name, texts, translated, images)
-        check_same_backbone((args.images[0], read_about(args.images)), (translated, read_about(translated)))
-        pool, names = source.pool(ids, classes), tell_names(read_csv(texts, ("class_name", "text")))
-        table, labels = append_texts(table, labels, source)
+        files = args.source
+        source = read_source(files.name, files.table, files.translated, images, files.raw or None)
+        for path in filter(None, (files.translated, *files.raw)):
+            check_same_backbone((args.images[0], read_about(args.images)), (path, read_about(path)))
+        for kind, features in (("translated", source.features), ("raw", source.raw)):
+            if kind in recipe.texts and features is None:
+                raise FieldguideError(f"--source {files.name}: recipe {args.recipe} needs {kind} text features too")
+        pool, names = source.pool(ids, classes), tell_names(read_csv(files.table, ("class_name", "text")))
+        texts = Texts(
+            source.labels,
+            pool,
+            source.features if recipe.translates else None,
+            source.raw if "raw" in recipe.texts else None,
+        )
     elif args.ratio == 0:
         raise FieldguideError("--ratio 0 needs a text source: without images and texts there is nothing to train on")
+    elif not recipe.images_alone:
+        raise FieldguideError(f"--recipe {args.recipe} needs a text source: give one by --source")
 
     size = cell_size(args.ratio, len(ids), source is not None)
     if size == 0:
         raise FieldguideError(f"--ratio {args.ratio}: keeps none of the {len(ids)} training images")
-    steps = count_steps(args.budget, args.amount, size, args.batch)
-    runs = draw_runs(drawer, args.ratio, pool, args.redraw, args.seeds, steps, args.batch)
-    lr = [tuning["learning_rate"]] * len(args.seeds)
-    decay = [tuning["weight_decay"]] * len(args.seeds)
-    adapter = fit(table, labels, runs.rows, random_start(classes, table.shape[1], args.seeds), lr, decay)
-    accuracy = score_on_test(adapter, args.images, images)
+    task = Task(
+        table,
+        labels,
+        classes,
+        texts,
+        drawer,
+        args.ratio,
+        args.seeds,
+        redraw=args.redraw,
+        budget=args.budget,
+        amount=args.amount,
+        batch=args.batch,
+    )
+    fitted = module.fit(task, [setting])
+    draws = [task.draw(seed) for seed in args.seeds]
+    accuracy = score_on_test(fitted.classifier, args.images, images)
 
     result = {
         "image_percent": args.ratio,
@@ -93,30 +140,28 @@ def train(args: argparse.Namespace) -> None:
         "sampling": plan["sampling"],
         "redraw": args.redraw,
         "budget": args.budget,
-        "recipe": "thesis",
-        "translator": args.translator if source else "none",
+        "recipe": args.recipe,
+        "translator": args.translator if source and recipe.translates else "none",
         "backbone": backbone,
         "seeds": args.seeds,
         "accuracy": accuracy,
-        "distinct_images": runs.distinct_images,
-        "distinct_texts": runs.distinct_texts,
-        "optimiser_steps": steps,
+        "distinct_images": fitted.distinct_images or [len(kept) for kept, _ in draws],
+        "distinct_texts": fitted.distinct_texts or [len(np.unique(told)) for _, told in draws],
+        "optimiser_steps": fitted.steps,
         "examples_per_epoch": size,
         "plan_sha256": hash_plan(drawer, args.ratio, pool, args.seeds, ids),
         "config": {
-            "batch": args.batch,
-            "amount": args.amount,
-            "learning_rate": tuning["learning_rate"],
-            "weight_decay": tuning["weight_decay"],
+            **({"batch": args.batch, "amount": args.amount} if fitted.steps else {}),
+            **setting,
             "threads": args.threads,
         },
-        "versions": versions(),
+        "versions": versions((*PACKAGES, *getattr(module, "PACKAGES", ()))),
     }
     if args.weights:
         about = {"backbone": backbone, "classes": "\n".join(images.class_ids)}
-        save_tensors(args.weights, {"weight": adapter.weight, "bias": adapter.bias}, about)
+        save_tensors(args.weights, fitted.classifier.tensors(), about)
     write_json(args.out, result)
-    log.info("%d examples an epoch, %d steps, test accuracy per seed: %s", size, steps, accuracy)
+    log.info("%d examples an epoch, %d steps, test accuracy per seed: %s", size, fitted.steps, accuracy)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -124,9 +169,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
     parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
     parser.add_argument("--plan", type=Path, required=True, help="plans/<sampling>.json")
-    parser.add_argument("--tuning", type=Path, required=True, help="JSON of tune_adapter")
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="thesis", help="how it is trained")
+    parser.add_argument("--tuning", type=Path, help="JSON of tune_adapter, for a recipe that has something to choose")
     parser.add_argument(
-        "--source", type=parse_source, metavar="NAME[:reply]=TABLE=FEATURES", help="text source; none: image only"
+        "--source",
+        type=parse_source,
+        metavar="NAME[:reply]=TABLE=FEATURES[=RAW…]",
+        help="text source with its translated features, its raw ones or both; none: image only",
     )
     parser.add_argument("--translator", default="none", help="name of the translator that made the source's features")
     parser.add_argument(

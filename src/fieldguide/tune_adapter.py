@@ -1,10 +1,11 @@
-"""Choose the adapter's learning rate and weight decay on a held-out part of the training images.
+"""Choose a recipe's hyper-parameters, such as learning rate and weight decay, on held-out training images.
 
   python -m fieldguide.tune_adapter --records records/images.csv --images features/…/images/target/*.safetensors \\
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out tuning/thesis.json
 
 Every trial trains on the rest of the training images at image shares 100, 50, 10 and 0 (image only, and mixed with each
-text source), class-wise and fixed; the best mean accuracy over the ratios wins. The test set is not read.
+text source, as far as the recipe goes), class-wise and fixed; the best mean accuracy over the ratios wins. Every recipe
+has as many trials: the thesis's are learning rates x weight decays, the others' their own. The test set is not read.
 """
 
 from __future__ import annotations
@@ -14,100 +15,129 @@ import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_json
+from fieldguide.recipes.registry import RECIPES
 from fieldguide.stage import log, new_parser, run_stage
 
 RATIOS = (100, 50, 10, 0)
 
 
-def parse_source(text: str) -> tuple[str, Path, Path]:
-    """NAME=TABLE=FEATURES, or NAME:reply=… where one text is a whole reply of an LLM (`cells.read_source`)."""
-    name, _, files = text.partition("=")
-    table, _, features = files.partition("=")
-    if not features:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TABLE=FEATURES")
-    return name, Path(table), Path(features)
+class SourceFiles(NamedTuple):
+    """Where a text source lies."""
+
+    name: str
+    table: Path
+    translated: Path | None
+    raw: tuple[Path, ...] = ()
+
+
+def parse_source(text: str) -> SourceFiles:
+    """NAME=TABLE=FEATURES, or NAME=TABLE=FEATURES=RAW with as many RAW as there are shards; FEATURES may be empty then.
+
+    NAME:reply makes a whole reply of an LLM one text (`cells.read_source`).
+    """
+    name, table, translated, *raw = [*text.split("="), "", ""] if text.count("=") < 2 else text.split("=")
+    if not table or not (translated or raw):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TABLE=FEATURES, nor NAME=TABLE=FEATURES=RAW")
+    return SourceFiles(name, Path(table), Path(translated) if translated else None, tuple(map(Path, raw)))
 
 
 def tune(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from fieldguide.adapters import accuracy, fit, random_start
-    from fieldguide.cells import TextSource, append_texts, draw_runs, read_images, read_source, read_split
+    from fieldguide.adapters import accuracy
+    from fieldguide.cells import TextSource, read_images, read_source, read_split
     from fieldguide.features import check_same_backbone, read_about
-    from fieldguide.plans import Drawer, cell_size, count_steps, split_validation
+    from fieldguide.plans import Drawer, cell_size, split_validation
+    from fieldguide.recipes.task import Task, Texts
 
+    recipe = RECIPES[args.recipe]
+    if not recipe.tuned:
+        raise FieldguideError(f"--recipe {args.recipe} has nothing to choose; it needs no tuning")
+    module = recipe.load()
     images = read_images(args.records)
     features, labels, _ = read_split(args.images, images, images.train_rows)
     try:
         fit_rows, held_rows = split_validation(images.train_labels, args.validation, seed=0)
     except ValueError as error:
         raise FieldguideError(f"{args.records}: {error}") from error
-    sources = [read_source(name, table, path, images) for name, table, path in args.source]
-    for _, _, path in args.source:
-        check_same_backbone((args.images[0], read_about(args.images)), (path, read_about(path)))
+    sources = [read_source(s.name, s.table, s.translated, images, s.raw or None) for s in args.source]
+    for files in args.source:
+        for path in filter(None, (files.translated, *files.raw)):
+            check_same_backbone((args.images[0], read_about(args.images)), (path, read_about(path)))
     fit_ids = [images.train_ids[i] for i in fit_rows]
     drawer = Drawer(images.train_labels[fit_rows], "class-wise")
     classes = len(images.class_ids)
-    trials = list(itertools.product(args.learning_rates, args.weight_decays))
+    trials: list[dict[str, float]] = [
+        {"learning_rate": lr, "weight_decay": decay}
+        for lr, decay in itertools.product(args.learning_rates, args.weight_decays)
+    ]
+    if hasattr(module, "trials"):
+        trials = module.trials(len(trials))
     seeds = list(range(args.seeds))
-    # Every trial sees the same seeds: one batched training of trials x seeds.
-    lr = [t[0] for t in trials for _ in seeds]
-    decay = [t[1] for t in trials for _ in seeds]
     by_ratio: dict[int, list[np.ndarray]] = defaultdict(list)
     for ratio in RATIOS:
-        columns: list[TextSource | None] = [None] if ratio else []
-        columns += sources if ratio < 100 else []
+        columns: list[TextSource | None] = [None] if recipe.does(ratio, has_text=False) else []
+        columns += sources if recipe.does(ratio, has_text=True) else []
         for source in columns:
-            table, targets = features[fit_rows], labels[fit_rows]
-            pool = None
-            if source is not None:
-                pool = source.pool(fit_ids, classes)
-                table, targets = append_texts(table, targets, source)
-            size = cell_size(ratio, len(fit_rows), source is not None)
-            if size == 0:
+            if cell_size(ratio, len(fit_rows), source is not None) == 0:
                 raise FieldguideError(
                     f"{args.records}: {ratio}% of the {len(fit_rows)} training images that are not held out for "
                     "validation are none; tuning needs more images"
                 )
-            steps = count_steps(args.budget, args.amount, size, args.batch)
-            runs = draw_runs(drawer, ratio, pool, "fixed", seeds, steps, args.batch)
-            start = random_start(classes, table.shape[1], seeds * len(trials))
-            adapter = fit(table, targets, np.tile(runs.rows, (len(trials), 1, 1)), start, lr, decay)
-            scores = accuracy(adapter, features[held_rows], labels[held_rows]).reshape(len(trials), len(seeds)).mean(1)
+            texts = source and Texts(source.labels, source.pool(fit_ids, classes), source.features, source.raw)
+            task = Task(
+                features[fit_rows],
+                labels[fit_rows],
+                classes,
+                texts,
+                drawer,
+                ratio,
+                seeds,
+                budget=args.budget,
+                amount=args.amount,
+                batch=args.batch,
+            )
+            # Every trial sees the same seeds: one batched training of trials x seeds.
+            classifier = module.fit(task, trials).classifier
+            held = accuracy(classifier, features[held_rows], labels[held_rows])
+            scores = held.reshape(len(trials), len(seeds)).mean(1)
             by_ratio[ratio].append(scores)
             log.info("ratio %d, %s: best trial %.1f%%", ratio, source.name if source else "image only", scores.max())
+    if not by_ratio:
+        raise FieldguideError(f"--recipe {args.recipe} needs a text source: give one by --source")
     mean = np.mean([np.mean(scores, axis=0) for scores in by_ratio.values()], axis=0)
     best = int(mean.argmax())
     write_json(
         args.out,
         {
-            "learning_rate": trials[best][0],
-            "weight_decay": trials[best][1],
+            **trials[best],
             "validation_images": len(held_rows),
             "trials": [
                 {
-                    "learning_rate": t[0],
-                    "weight_decay": t[1],
+                    **trial,
                     "accuracy": round(float(mean[i]), 3),
                     "by_ratio": {str(r): round(float(np.mean(s, axis=0)[i]), 3) for r, s in by_ratio.items()},
                 }
-                for i, t in enumerate(trials)
+                for i, trial in enumerate(trials)
             ],
         },
     )
-    log.info(
-        "learning rate %g, weight decay %g: %.2f%% on %d validation images", *trials[best], mean[best], len(held_rows)
-    )
+    chosen = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in trials[best].items())
+    log.info("%s: %.2f%% on %d validation images", chosen, mean[best], len(held_rows))
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("tune_adapter", __doc__)
     parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
     parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
-    parser.add_argument("--source", type=parse_source, action="append", default=[], metavar="NAME=TABLE=FEATURES")
+    parser.add_argument(
+        "--source", type=parse_source, action="append", default=[], metavar="NAME=TABLE=FEATURES[=RAW…]"
+    )
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="thesis")
     parser.add_argument("--learning-rates", type=float, nargs="+", required=True)
     parser.add_argument("--weight-decays", type=float, nargs="+", required=True)
     parser.add_argument("--budget", choices=("steps", "epochs"), default="steps")

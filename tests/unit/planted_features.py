@@ -13,6 +13,7 @@ from fieldguide import plan_images
 from fieldguide.adapters import Floats
 from fieldguide.features import save_features
 from fieldguide.files import read_csv, write_csv, write_json
+from fieldguide.recipes.registry import RECIPES
 from fieldguide.records import IMAGE_COLUMNS, TEXT_COLUMNS
 
 BACKBONE = "tiny_0123abcd"
@@ -51,9 +52,14 @@ class World:
     def translated(self, source: str) -> Path:
         return self.folder / f"{source}.safetensors"
 
-    def source(self, name: str) -> str:
+    def raw(self, source: str) -> Path:
+        return self.folder / f"{source}.raw.safetensors"
+
+    def source(self, name: str, recipe: str = "thesis") -> str:
         """The option that names a text source."""
-        return f"{name}={self.table(name)}={self.translated(name)}"
+        texts = RECIPES[recipe].texts
+        translated = self.translated(name) if "translated" in texts else ""
+        return f"{name}={self.table(name)}={translated}" + (f"={self.raw(name)}" if "raw" in texts else "")
 
     def rows(self) -> list[dict[str, str]]:
         return read_csv(self.records, IMAGE_COLUMNS)
@@ -106,12 +112,23 @@ def write_source(
     known = len(world.directions)
     features = features_of(world.directions, [(int(row[0]) - 1) % known for row in rows], spread, 3)
     save_texts(world, name, features, backbone)
+    save_raw(world, name, features, backbone)
 
 
 def save_texts(world: World, name: str, features: torch.Tensor, backbone: str = BACKBONE) -> None:
     """Write a source's translated features."""
     texts = [row["text"] for row in read_csv(world.table(name), TEXT_COLUMNS)]
     save_features(world.translated(name), {"features": features}, texts, backbone, {"kind": "translated text"})
+
+
+def save_raw(world: World, name: str, features: torch.Tensor, backbone: str = BACKBONE) -> None:
+    """Write a source's raw features, as encode_texts does: distinct texts once, here last to first, and their rows."""
+    texts = [row["text"] for row in read_csv(world.table(name), TEXT_COLUMNS)]
+    # Texts lie beside the images, all on the same side: the modality gap.
+    gap = torch.full_like(features[:1], 0.3)
+    pooled = torch.nn.functional.normalize(features + gap, dim=1).flip(0)
+    tensors = {"pooled": pooled, "tokens": torch.zeros(3, 2), "rows": torch.arange(len(texts)).flip(0)}
+    save_features(world.raw(name), tensors, texts, backbone, {"kind": "text"})
 
 
 def plan(world: World, out: Path, sampling: str, seeds: Sequence[int] = (0, 1, 2)) -> None:

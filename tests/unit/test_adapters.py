@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldguide.adapters import Adapter, Floats, Ints, accuracy, cross_entropy_gradient, fit, predict, random_start
+from fieldguide.adapters import Adapter, Floats, Ints, accuracy, cross_entropy_gradient, fit, random_start
 
 
 def planted(seed: int, size: int, width: int, classes: int, spread: float) -> tuple[Floats, Ints]:
@@ -149,5 +149,5 @@ def test_accuracy_by_hand() -> None:
     features = np.array([[1, 0], [0, 1], [0.1, 0.2], [0.9, 0.8]], np.float32)
     labels = np.array([0, 1, 2, 1])
     adapter = Adapter(weight, bias)
-    assert predict(adapter, features).tolist() == [[0, 1, 2, 0], [1, 0, 0, 1]]
+    assert adapter.predict(features).tolist() == [[0, 1, 2, 0], [1, 0, 0, 1]]
     assert accuracy(adapter, features, labels).tolist() == [75, 25]

@@ -139,7 +139,9 @@ def test_too_few_images_for_ten_percent_are_refused(tmp_path: Path) -> None:
 
 
 def test_parse_source() -> None:
-    assert parse_source("reed=a/b.csv=c.safetensors") == ("reed", Path("a/b.csv"), Path("c.safetensors"))
-    for wrong in ("reed", "reed=a.csv", "reed=a.csv="):
+    assert parse_source("reed=a/b.csv=c.safetensors") == ("reed", Path("a/b.csv"), Path("c.safetensors"), None)
+    assert parse_source("reed=a.csv==r.safetensors") == ("reed", Path("a.csv"), None, Path("r.safetensors"))
+    assert parse_source("reed=a.csv=c.st=r.st") == ("reed", Path("a.csv"), Path("c.st"), Path("r.st"))
+    for wrong in ("reed", "reed=a.csv", "reed=a.csv=", "reed==c.st", "reed=a.csv=="):
         with pytest.raises(argparse.ArgumentTypeError, match="is not NAME=TABLE=FEATURES"):
             parse_source(wrong)

@@ -31,16 +31,12 @@ rule plan_images:
 
 
 rule tune_adapter:
-    """Choose learning rate and weight decay on held-out training images, once for all cells of a recipe."""
+    """Choose a recipe's hyper-parameters on held-out training images, once for all of its cells."""
     input:
         records=f"{RESULTS}/records/images.csv",
         images=get_image_features("target"),
-        tables=expand(f"{RESULTS}/texts/{{source}}.csv", source=get_sources()),
-        translated=expand(
-            f"{RESULTS}/translated/{BACKBONE}/{{{{translator}}}}/{{source}}.safetensors",
-            source=get_sources(),
-        ),
-        code=get_code("tune_adapter"),
+        texts=get_tuning_texts,
+        code=get_recipe_code("tune_adapter"),
     output:
         f"{RESULTS}/tuning/{BACKBONE}/{{translator}}/{{recipe}}/{{budget}}.json",
     log:
@@ -64,6 +60,7 @@ rule tune_adapter:
             --records {input.records:q} \
             --images {input.images:q} \
             {params.sources} \
+            --recipe {wildcards.recipe} \
             --learning-rates {params.adapter[learning_rates]} \
             --weight-decays {params.adapter[weight_decays]} \
             {params.budget} \
@@ -81,9 +78,9 @@ rule train_adapter:
         records=f"{RESULTS}/records/images.csv",
         images=get_image_features("target"),
         plan=f"{RESULTS}/plans/{{sampling}}.json",
-        tuning=f"{RESULTS}/tuning/{BACKBONE}/{checked.sweep.translator}/{{recipe}}/{{budget}}.json",
+        tuning=get_tuning,
         texts=get_cell_texts,
-        code=get_code("train_adapter"),
+        code=get_recipe_code("train_adapter"),
     output:
         result=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.json",
         weights=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.safetensors",
@@ -93,7 +90,7 @@ rule train_adapter:
         f"{RESULTS}/benchmarks/train_adapter/{CELL}.tsv"
     wildcard_constraints:
         translator="|".join(["none", *checked.translators]),
-        source="|".join(["none", *checked.texts]),
+        source="|".join(["none", NAMES, *checked.texts]),
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/adapter", within=config)
@@ -105,6 +102,7 @@ rule train_adapter:
         budget=get_budget,
         seeds=lookup(dpath="sweep/seeds", within=config),
         source=get_cell_source,
+        tuning=get_tuning_option,
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
         """
@@ -112,7 +110,8 @@ rule train_adapter:
             --records {input.records:q} \
             --images {input.images:q} \
             --plan {input.plan:q} \
-            --tuning {input.tuning:q} \
+            --recipe {wildcards.recipe} \
+            {params.tuning} \
             {params.source} \
             --translator {wildcards.translator} \
             --ratio {wildcards.ratio} \

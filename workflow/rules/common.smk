@@ -15,6 +15,7 @@ from fieldguide.backbone import LOCAL, backbone_key, given_key, is_downloaded, m
 from fieldguide.config import check_config
 from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
+from fieldguide.recipes.registry import NAMES, RECIPES, WITH_NAMES
 from fieldguide.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
 
 
@@ -64,7 +65,7 @@ wildcard_constraints:
     archive="cub|reed|coco_images|coco_annotations",
     source="|".join(checked.texts),
     translator="|".join(checked.translators),
-    recipe="thesis",
+    recipe="|".join(map(re.escape, RECIPES)),
     budget=r"(steps|epochs)(-\d+)?",
     sampling="class-wise|global",
     redraw="fixed|per-epoch",
@@ -104,12 +105,18 @@ def get_name_options(source):
     return " ".join(f"--name {shlex.quote(theirs)} {shlex.quote(ours)}" for theirs, ours in names.items())
 
 
-def get_cell(translator, source, sampling, redraw, ratio, budget=None, amount=None):
-    """The result file of one cell; image-only cells have no translator, and the adapter's own budget needs no number."""
-    translator = "none" if source == "none" else translator
+def get_recipe_code(module):
+    """A function for `input: code=`: the same with the file of the job's recipe."""
+    return lambda wildcards: [*get_code(module), *get_code(f"recipes.{RECIPES[wildcards.recipe].module}")]
+
+
+def get_cell(translator, source, sampling, redraw, ratio, recipe="thesis", budget=None, amount=None):
+    """The result file of one cell; without text, or with texts as they are, there is no translator. The adapter's own
+    budget needs no number.
+    """
     cell = CELL.format(
-        translator=translator,
-        recipe=checked.sweep.recipe,
+        translator=translator if source != "none" and RECIPES[recipe].translates else "none",
+        recipe=recipe,
         budget=checked.name_budget(budget, amount),
         source=source,
         sampling=sampling,
@@ -119,19 +126,39 @@ def get_cell(translator, source, sampling, redraw, ratio, budget=None, amount=No
     return f"{RESULTS}/adapters/{BACKBONE}/{cell}.json"
 
 
+def get_recipe_cells(recipe, variant):
+    """The cells of a recipe in a variant: image only needs images, a text source needs a share of text."""
+    prompts = {
+        "": variant.sources,
+        "names": [NAMES],
+        "attributes": [source for source in get_sources() if checked.texts[source].kind == "llm"],
+    }
+    return [
+        get_cell(
+            checked.sweep.translator,
+            source,
+            variant.sampling,
+            variant.redraw,
+            ratio,
+            recipe,
+            variant.budget,
+            variant.amount,
+        )
+        for source in prompts[RECIPES[recipe].prompts]
+        for ratio in checked.sweep.ratios
+        if RECIPES[recipe].does(ratio, source != "none")
+    ]
+
+
 def get_cells():
-    """The cells of the table: image only needs images, a text source needs a share of text."""
+    """The cells of the table."""
     sweep = checked.sweep
     cells = [
-        get_cell(sweep.translator, source, variant.sampling, variant.redraw, ratio, variant.budget, variant.amount)
-        for variant in sweep.variants
-        for source in variant.sources
-        for ratio in sweep.ratios
-        if (ratio > 0 if source == "none" else ratio < 100)
+        cell for variant in sweep.variants for recipe in variant.recipes for cell in get_recipe_cells(recipe, variant)
     ]
     first = sweep.variants[0]
     cells += [
-        get_cell(translator, source, first.sampling, first.redraw, 0, first.budget, first.amount)
+        get_cell(translator, source, first.sampling, first.redraw, 0, "thesis", first.budget, first.amount)
         for translator in sweep.text_only_translators
         for source in first.sources
         if source != "none"
@@ -149,7 +176,7 @@ def get_study_cells():
     """The cells of the sampling study: every combination, image only and with each text source of the table."""
     study = checked.sampling_study
     return [
-        get_cell(checked.sweep.translator, source, sampling, redraw, ratio, budget, amount)
+        get_cell(checked.sweep.translator, source, sampling, redraw, ratio, "thesis", budget, amount)
         for sampling in study.samplings
         for redraw in study.redraws
         for budget, amount in study.budgets
@@ -157,6 +184,12 @@ def get_study_cells():
         for ratio in study.ratios
         if (ratio > 0 if source == "none" else ratio < 100)
     ]
+
+
+def get_compared_cells():
+    """The first variant's cells of every recipe and baseline, to stand side by side."""
+    first = checked.sweep.variants[0]
+    return [cell for recipe in [*first.recipes, *checked.sweep.baselines] for cell in get_recipe_cells(recipe, first)]
 
 
 def get_sources():
@@ -214,7 +247,7 @@ def get_tables():
 
 def get_extras():
     """What `everything` adds to the comparison table."""
-    extras = [f"{RESULTS}/tables/probe.csv"]
+    extras = [f"{RESULTS}/tables/probe.csv", f"{RESULTS}/tables/recipes.csv"]
     extras += [f"{RESULTS}/tables/sampling.{ending}" for ending in ("csv", "md")]
     # Features computed elsewhere come without token features, which a Q-Former reads.
     trained = get_translators("qformer") if checked.dataset.kind != "features" else []
@@ -356,30 +389,71 @@ def get_check_options(wildcards):
     return shlex.join([*options, *(["--visible-only"] if source.visible_only else [])])
 
 
-def get_source_files(translator, source):
-    """A source's text table and its translated features."""
-    return [f"{RESULTS}/texts/{source}.csv", f"{RESULTS}/translated/{BACKBONE}/{translator}/{source}.safetensors"]
+def get_source_files(translator, source, recipe):
+    """A source's text table, its translated features and its raw ones, as far as the recipe reads them."""
+    texts = source + WITH_NAMES if RECIPES[recipe].prompts == "attributes" else source
+    translated = f"{RESULTS}/translated/{BACKBONE}/{translator}/{texts}.safetensors"
+    files = [f"{RESULTS}/texts/{texts}.csv", translated if RECIPES[recipe].translates else ""]
+    return files + (get_text_features(texts) if "raw" in RECIPES[recipe].texts else [])
 
 
-def get_source_option(translator, source):
-    """NAME=TABLE=FEATURES, as the adapter stages take a text source; a unit that its table does not tell is named."""
-    name = f"{source}:reply" if getattr(checked.texts[source], "unit", "") == "reply" else source
-    return "--source " + "=".join([name, *get_source_files(translator, source)])
+def get_source_option(translator, source, recipe):
+    """NAME=TABLE=TRANSLATED=RAW…, as the adapter stages take a text source; a unit that its table does not tell is named."""
+    name = f"{source}:reply" if getattr(checked.texts.get(source), "unit", "") == "reply" else source
+    return "--source " + "=".join([name, *get_source_files(translator, source, recipe)])
+
+
+def get_tuning_sources(wildcards):
+    """The text sources that tuning a recipe looks at: all of the table, or none."""
+    return get_sources() if RECIPES[wildcards.recipe].texts else []
+
+
+def get_tuning_texts(wildcards):
+    """Their files."""
+    files = [get_source_files(wildcards.translator, s, wildcards.recipe) for s in get_tuning_sources(wildcards)]
+    return [file for of_source in files for file in of_source if file]
 
 
 def get_source_options(wildcards):
-    """All sources of the table, for tuning."""
-    return " ".join(get_source_option(wildcards.translator, source) for source in get_sources())
+    """The options that name them."""
+    options = [get_source_option(wildcards.translator, s, wildcards.recipe) for s in get_tuning_sources(wildcards)]
+    return " ".join(options)
+
+
+def get_tuning(wildcards):
+    """The file of a cell's hyper-parameters; none for a recipe that has none."""
+    recipe = RECIPES[wildcards.recipe].tuned_as or wildcards.recipe
+    path = f"{RESULTS}/tuning/{BACKBONE}/{checked.sweep.translator}/{recipe}/{wildcards.budget}.json"
+    return [path] if RECIPES[recipe].tuned else []
+
+
+def get_tuning_option(wildcards):
+    """The option that names it."""
+    return " ".join(f"--tuning {path}" for path in get_tuning(wildcards))
 
 
 def get_cell_texts(wildcards):
     """The files of a cell's text source; none for image only."""
-    return [] if wildcards.source == "none" else get_source_files(wildcards.translator, wildcards.source)
+    if wildcards.source == "none":
+        return []
+    return [file for file in get_source_files(wildcards.translator, wildcards.source, wildcards.recipe) if file]
 
 
 def get_cell_source(wildcards):
     """The option that names a cell's text source; none for image only."""
-    return "" if wildcards.source == "none" else get_source_option(wildcards.translator, wildcards.source)
+    if wildcards.source == "none":
+        return ""
+    return get_source_option(wildcards.translator, wildcards.source, wildcards.recipe)
+
+
+def get_named_texts(wildcards):
+    """The text table that gets class names put before its texts; none for the names alone."""
+    return [] if wildcards.prompts == NAMES else [f"{RESULTS}/texts/{wildcards.prompts.removesuffix(WITH_NAMES)}.csv"]
+
+
+def get_named_texts_option(wildcards):
+    """The option that names it."""
+    return " ".join(f"--texts {path}" for path in get_named_texts(wildcards))
 
 
 def get_import_options(wildcards):

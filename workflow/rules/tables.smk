@@ -6,6 +6,7 @@ localrules:
     tabulate_image_worth,
     plot_accuracy,
     score_sampling,
+    compare_recipes,
 
 
 rule tabulate_accuracy:
@@ -149,6 +150,38 @@ rule plot_accuracy:
             {params.published} \
             {params.note} \
             --svg {output:q} &>{log:q}
+        """
+
+
+rule compare_recipes:
+    """Recipes and baselines side by side, and what text is worth to the anchored recipe, paired by seed."""
+    input:
+        cells=get_compared_cells(),
+        code=get_code("compare_recipes"),
+    output:
+        csv=report(f"{RESULTS}/tables/recipes.csv", category="Accuracy"),
+        md=f"{RESULTS}/tables/recipes.md",
+    log:
+        f"{RESULTS}/logs/compare_recipes/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_recipes/all.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dataset=lookup(dpath="dataset/name", within=config),
+        notes=get_notes(),
+    shell:
+        """
+        python -m fieldguide.compare_recipes \
+            --cells {input.cells:q} \
+            --dataset {params.dataset:q} \
+            {params.notes} \
+            --csv {output.csv:q} \
+            --md {output.md:q} &>{log:q}
         """
 
 

@@ -206,3 +206,38 @@ rule check_texts:
             --out {output.table:q} \
             --page {output.page:q} &>{log:q}
         """
+
+
+localrules:
+    write_prompts,
+
+
+rule write_prompts:
+    """Texts made of class names, for zero-shot: the names alone, or before each text of a source."""
+    input:
+        classes=f"{RESULTS}/records/classes.csv",
+        texts=get_named_texts,
+        code=get_code("write_prompts"),
+    output:
+        f"{RESULTS}/texts/{{prompts}}.csv",
+    log:
+        f"{RESULTS}/logs/write_prompts/{{prompts}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_prompts/{{prompts}}.tsv"
+    wildcard_constraints:
+        prompts="|".join([NAMES, *(f"{source}{WITH_NAMES}" for source in checked.texts)]),
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        texts=get_named_texts_option,
+    shell:
+        """
+        python -m fieldguide.write_prompts \
+            --classes {input.classes:q} \
+            {params.texts} \
+            --out {output:q} &>{log:q}
+        """

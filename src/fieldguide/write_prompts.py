@@ -1,0 +1,65 @@
+"""Write texts that are made of class names, for zero-shot: the names alone, or before each text of a source.
+
+  python -m fieldguide.write_prompts --classes records/classes.csv --out texts/class-names.csv
+  python -m fieldguide.write_prompts --classes records/classes.csv --texts texts/gpt-3.5-turbo.csv \\
+      --out texts/gpt-3.5-turbo-with-names.csv
+
+Alone: `a photo of a Laysan Albatross.`, as CLIP was evaluated. With texts: `a photo of a Laysan Albatross, ` and the
+text, so that the visual attributes that an LLM gives follow the name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fieldguide.errors import FieldguideError
+from fieldguide.files import read_csv, write_csv
+from fieldguide.records import CLASS_COLUMNS, TEXT_COLUMNS
+from fieldguide.stage import log, new_parser, run_stage
+
+
+def name_photo(class_name: str) -> str:
+    """`a photo of a Laysan Albatross`, with `an` before a vowel's sound."""
+    name = " ".join(class_name.replace("_", " ").split())
+    vowel = re.match(r"(?!eu|uni|use|one)[aeiou]", name, re.IGNORECASE)
+    return f"a photo of {'an' if vowel else 'a'} {name}"
+
+
+def write(args: argparse.Namespace) -> None:
+    """One row per class, or one per text of the source."""
+    classes = read_csv(args.classes, CLASS_COLUMNS)
+    empty = dict.fromkeys(TEXT_COLUMNS, "")
+    if args.texts is None:
+        rows = [
+            {
+                **empty,
+                "class_id": c["class_id"],
+                "class_name": c["class_name"],
+                "field": "name",
+                "text": f"{name_photo(c['class_name'])}.",
+            }
+            for c in classes
+        ]
+    else:
+        told = read_csv(args.texts, TEXT_COLUMNS)
+        names = {c["class_id"]: c["class_name"] for c in classes}
+        if unknown := sorted({row["class_id"] for row in told} - names.keys()):
+            raise FieldguideError(f"{args.texts}: class_id {unknown[0]} is not in {args.classes}; make both anew")
+        rows = [{**empty, **row, "text": f"{name_photo(names[row['class_id']])}, {row['text']}"} for row in told]
+    write_csv(args.out, TEXT_COLUMNS, rows)
+    log.info("%d texts with the names of %d classes, to %s", len(rows), len(classes), args.out)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = new_parser("write_prompts", __doc__)
+    parser.add_argument("--classes", type=Path, required=True, help="records/classes.csv")
+    parser.add_argument("--texts", type=Path, help="text table to put names into; none: the names alone")
+    parser.add_argument("--out", type=Path, required=True, help="text table to write")
+    run_stage("write_prompts", write, parser, argv)
+
+
+if __name__ == "__main__":
+    main()
