@@ -5,6 +5,7 @@ A store may be shared by threads, survives a fork, and can be pickled.
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import struct
@@ -187,6 +188,14 @@ def _fault(store: ImageStore, name: str) -> str | None:
         reason = str(error).removeprefix(f"{store.path}: ").removesuffix(f"; {AGAIN}")
         return reason.removeprefix("the image ").removeprefix("the file ").removeprefix(f"{name} ")
     return None
+
+
+def add_damage_options(parser: argparse.ArgumentParser) -> None:
+    """The options by which a user goes on without some images, as every stage that lists images has them."""
+    parser.add_argument(
+        "--leave-out", nargs="*", default=[], metavar="PATH", help="images to leave out, damaged or not"
+    )
+    parser.add_argument("--skip-damaged", action="store_true", help="leave out what does not open, and list it")
 
 
 def settle_faults(store: ImageStore, faults: Mapping[str, str], listing: Path, skip: bool, section: str) -> None:

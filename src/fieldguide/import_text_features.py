@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fieldguide.class_names import match_names, report
+from fieldguide.class_names import add_name_option, match_names, report
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv, write_csv
 from fieldguide.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS, refuse_if_any
@@ -114,14 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--texts", default="", help="a file of its own for the texts")
     parser.add_argument("--fields", default="", help="a file of its own for the fields")
     parser.add_argument("--image-ids", default="", help="a file of its own for the image ids")
-    parser.add_argument(
-        "--name",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("THEIRS", "OURS"),
-        help="the class that a name means, where the rule finds none",
-    )
+    add_name_option(parser)
     parser.add_argument("--images", type=Path, required=True, help="table of images, from import_features")
     parser.add_argument("--classes", type=Path, required=True, help="table of classes, from import_features")
     parser.add_argument("--image-features", type=Path, required=True, help="the images' feature file")

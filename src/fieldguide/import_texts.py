@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from fieldguide.class_names import NO_CLASS, match_names, report
+from fieldguide.class_names import NO_CLASS, add_name_option, match_names, report
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv, write_csv
 from fieldguide.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS, name_some, refuse_if_any
@@ -334,14 +334,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=[],
         help="the fields to take, in this order; columns of texts where there is no text",
     )
-    parser.add_argument(
-        "--name",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("THEIRS", "OURS"),
-        help="the class that a name means, where the rule finds none",
-    )
+    add_name_option(parser)
     parser.add_argument(
         "--others", choices=("refuse", "leave-out"), default="refuse", help="texts of what the data set does not have"
     )

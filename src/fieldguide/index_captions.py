@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from fieldguide.class_names import ClassRule
+from fieldguide.class_names import ClassRule, add_name_option
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv, write_csv
 from fieldguide.image_store import AGAIN
@@ -180,14 +180,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, required=True, help="the unpacked folder text_c10")
     parser.add_argument("--images", type=Path, required=True, help="table of images, from index_images")
     parser.add_argument("--classes", type=Path, required=True, help="table of classes, from index_images")
-    parser.add_argument(
-        "--name",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("THEIRS", "OURS"),
-        help="the class that a folder means, where the rule finds none",
-    )
+    add_name_option(parser)
     parser.add_argument("--out", type=Path, required=True, help="table of texts to write")
     run_stage("index_captions", run, parser, argv)
 

@@ -23,7 +23,15 @@ from tqdm import tqdm
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_csv
-from fieldguide.image_store import FolderStore, ImageStore, find_faults, is_image_name, is_inside, settle_faults
+from fieldguide.image_store import (
+    FolderStore,
+    ImageStore,
+    add_damage_options,
+    find_faults,
+    is_image_name,
+    is_inside,
+    settle_faults,
+)
 from fieldguide.index_images import class_name
 from fieldguide.records import CLASS_COLUMNS, IMAGE_COLUMNS, name_some, refuse_if_any, repeated
 from fieldguide.stage import log, new_parser, run_stage
@@ -274,10 +282,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--images-out", type=Path, required=True, help="table of images to write")
     parser.add_argument("--classes-out", type=Path, required=True, help="table of classes to write")
-    parser.add_argument(
-        "--leave-out", nargs="*", default=[], metavar="PATH", help="images to leave out, damaged or not"
-    )
-    parser.add_argument("--skip-damaged", action="store_true", help="leave out what does not open, and list it")
+    add_damage_options(parser)
     parser.add_argument("--workers", type=int, default=1, help="threads that decode; the result is the same")
     run_stage("index_folder", run, parser, argv)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_csv
-from fieldguide.image_store import AGAIN, find_faults, open_image_store, settle_faults
+from fieldguide.image_store import AGAIN, add_damage_options, find_faults, open_image_store, settle_faults
 from fieldguide.records import CLASS_COLUMNS, IMAGE_COLUMNS, name_some, refuse_if_any
 from fieldguide.stage import log, new_parser, run_stage
 
@@ -182,10 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images-out", type=Path, required=True, help="table of images to write")
     parser.add_argument("--classes-out", type=Path, required=True, help="table of classes to write")
     parser.add_argument("--workers", type=int, default=1, help="threads that decode; the result is the same")
-    parser.add_argument(
-        "--leave-out", nargs="*", default=[], metavar="PATH", help="images to leave out, damaged or not"
-    )
-    parser.add_argument("--skip-damaged", action="store_true", help="leave out what does not open, and list it")
+    add_damage_options(parser)
     run_stage("index_images", run, parser, argv)
 
 

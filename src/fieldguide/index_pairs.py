@@ -29,7 +29,7 @@ from fieldguide.archives import (
 )
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_csv
-from fieldguide.image_store import AGAIN, ImageStore, find_faults, open_image_store, settle_faults
+from fieldguide.image_store import AGAIN, ImageStore, add_damage_options, find_faults, open_image_store, settle_faults
 from fieldguide.records import PAIR_COLUMNS, name_some, refuse_if_any, repeated
 from fieldguide.stage import log, new_parser, run_stage
 from fieldguide.user_files import DELIMITERS, Row, read_rows
@@ -251,10 +251,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="decode every image taken, or only look whether it is there",
     )
     parser.add_argument("--workers", type=int, default=1, help="threads that decode; the result is the same")
-    parser.add_argument(
-        "--leave-out", nargs="*", default=[], metavar="PATH", help="images to leave out, damaged or not"
-    )
-    parser.add_argument("--skip-damaged", action="store_true", help="leave out what does not open, and list it")
+    add_damage_options(parser)
     add_limit_options(parser, "", "an archive of images", 40, 1_000_000)
     add_limit_options(parser, "annotations-", "an archive of captions", 5, 1_000)
     parser.add_argument("--out", type=Path, required=True, help="table of pairs to write")

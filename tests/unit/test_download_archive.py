@@ -431,8 +431,10 @@ def test_a_part_that_was_whole_when_the_process_died_is_not_fetched_again(server
             assert left_in(out) == []
 
 
+# A process that was started in the background of a shell ignores SIGINT, and so do its children unless told otherwise.
 KILLED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from fieldguide.download_archive import main
 main(sys.argv[1:])
 """
