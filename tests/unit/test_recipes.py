@@ -376,7 +376,7 @@ def test_the_solver_finds_scipys_minimum(size: int) -> None:
     found = fit_softmax(x, labels, anchor, strength, tolerance=1e-4)
     for run in range(3):
         problem = (x.astype(float), labels, anchor[run].astype(float), float(strength[run]))
-        judge = minimize(lambda w, p=problem: direct_loss(w.reshape(4, 10), *p), anchor[run].ravel(), method="BFGS")
+        judge = minimize(lambda w, p=problem: direct_loss(w.reshape(4, 10), *p), problem[2].ravel(), method="BFGS")
         ours = direct_loss(found[run], *problem)
         assert ours == pytest.approx(judge.fun, rel=1e-5)
         np.testing.assert_allclose(found[run].ravel(), judge.x, atol=0.02)
