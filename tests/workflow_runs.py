@@ -34,6 +34,7 @@ DATA = {
     "index_pairs": 1,
     "index_captions": 1,
     "generate_texts": 1,
+    "check_texts": 2,
     "plan_images": 2,
 }
 WHOLE = {**DATA, **FEATURES, **TRANSLATOR, **ADAPTERS, **TABLES}

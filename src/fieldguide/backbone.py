@@ -8,16 +8,17 @@ import hashlib
 import json
 import pickle
 import re
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldguide.errors import FieldguideError
-from fieldguide.files import sha256_of
+from fieldguide.files import read_json, sha256_of
 from fieldguide.records import name_some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import torch
 
@@ -25,13 +26,22 @@ LOCAL = "local-dir:"  # open_clip's own prefix for a folder with open_clip_confi
 # What open_clip may read from such a folder: configuration, weights, tokenizer.
 LOCAL_FILES = (".json", ".safetensors", ".bin", ".pt", ".pth", ".txt", ".model")
 
+# What a tag of open_clip says of the preprocessing.
+PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+
 
 def add_backbone_options(parser: argparse.ArgumentParser) -> None:
     """The options by which every encoding stage names the backbone."""
     parser.add_argument("--model", required=True, help="open_clip model name, or local-dir:<folder>")
     parser.add_argument("--pretrained", default="", help="open_clip tag or a weights file; empty for local-dir")
-    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="of the forward pass")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16", "auto"),
+        default="fp32",
+        help="of the forward pass; auto: bf16 on a GPU that has it, fp32 elsewhere",
+    )
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
+    parser.add_argument("--cache", default="", help="folder that download_backbone filled; empty: open_clip's own")
 
 
 def backbone_key(model: str, pretrained: str = "", precision: str = "fp32") -> str:
@@ -56,6 +66,78 @@ def backbone_key(model: str, pretrained: str = "", precision: str = "fp32") -> s
     return f"{re.sub(r'[^A-Za-z0-9.-]+', '-', label).strip('-')}_{digest[:8]}"
 
 
+def given_key(settings: Mapping[str, Any]) -> str:
+    """The name of an unknown backbone whose features were computed elsewhere; other settings give another name."""
+    return f"given_{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
+def is_downloaded(model: str, pretrained: str) -> bool:
+    """Whether the weights come over the network: they do unless they are a local folder or a file."""
+    return not model.startswith(LOCAL) and not Path(pretrained).is_file()
+
+
+def manifest_path(cache: Path | str, key: str) -> Path:
+    """Where `download_backbone` says what it brought into the folder for a backbone of that key."""
+    return Path(cache) / f"{key}.json"
+
+
+def is_of(manifest: Any, model: str, pretrained: str) -> bool:
+    """Whether a manifest is one of this backbone."""
+    return isinstance(manifest, dict) and (manifest.get("model"), manifest.get("pretrained")) == (model, pretrained)
+
+
+def find_weights(model: str, pretrained: str, precision: str, cache: str) -> tuple[Path, str] | None:
+    """The weights file that `download_backbone` brought, and its sha256; None when nothing says that it did.
+
+    Raises FieldguideError when a file is missing, was changed, or is not the one that open_clip would take, and when
+    there is no manifest and no network may be used.
+    """
+    from huggingface_hub import constants
+
+    if not cache or not is_downloaded(model, pretrained):
+        return None
+    manifest = manifest_path(cache, backbone_key(model, pretrained, precision))
+    if not manifest.is_file():
+        # The files of a backbone are the same for every precision.
+        others = (path for path in sorted(Path(cache).glob("*.json")) if is_of(read_json(path), model, pretrained))
+        manifest = next(others, manifest)
+    if not manifest.is_file():
+        if not constants.HF_HUB_OFFLINE:
+            return None
+        raise FieldguideError(
+            f"{manifest} is missing, so the weights of {describe(model, pretrained)} are not in {cache}, and "
+            f"HF_HUB_OFFLINE forbids to fetch them; run `snakemake download_backbone` where there is a network"
+        )
+    kept = read_json(manifest)
+    anew = f"delete {manifest} and run `snakemake download_backbone` where there is a network"
+    for file in kept["files"]:
+        path = Path(cache) / file["path"]
+        if not path.is_file():
+            raise FieldguideError(f"{path} is missing; {anew}")
+        if sha256_of(path) != file["sha256"]:
+            raise FieldguideError(f"{path} is not the file that was downloaded; remove it, {anew}")
+        # open_clip reads what the hub's branch names, which another download may have moved on.
+        repository, _, rest = file["path"].partition("/snapshots/")
+        branch = Path(cache) / repository / "refs" / "main"
+        if rest and branch.is_file() and branch.read_text().strip() != rest.split("/")[0]:
+            raise FieldguideError(f"{path} is no longer what {branch} names; {anew}")
+    sums = {file["path"]: file["sha256"] for file in kept["files"]}
+    return Path(cache) / kept["weights"], sums[kept["weights"]]
+
+
+def describe(model: str, pretrained: str) -> str:
+    """A backbone as it is named in messages."""
+    return f"{model!r} with weights {pretrained!r}" if pretrained else repr(model)
+
+
+def is_torchscript(path: Path | str | None) -> bool:
+    """Whether a weights file is a TorchScript archive, as OpenAI publishes its weights."""
+    if not path or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.partition("/")[2] == "constants.pkl" for name in archive.namelist())
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A loaded CLIP in evaluation mode, its preprocessing (PIL image to (3, h, w) float32) and its tokenizer."""
@@ -66,6 +148,8 @@ class Backbone:
     context_length: int
     device: torch.device
     dtype: torch.dtype
+    weights: str = ""
+    """sha256 of the weights file, where `download_backbone` took it down."""
 
 
 def pick_device(device: str) -> torch.device:
@@ -77,6 +161,62 @@ def pick_device(device: str) -> torch.device:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise FieldguideError(f"--device {device}: torch sees no GPU here; use --device cpu")
     return torch.device(device)
+
+
+def pick_precision(precision: str, device: torch.device) -> str:
+    """The precision asked for; `auto` is bf16 on a GPU that computes in it, fp32 elsewhere."""
+    import torch
+
+    if precision != "auto":
+        return precision
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
+def keep_tower(backbone: Backbone, tower: str, device: torch.device) -> Backbone:
+    """The backbone on a device with only its "image" or its "text" tower; on a CPU its large layers packed.
+
+    The other tower's memory is freed.
+    """
+    import torch
+
+    from fieldguide.packing import pack
+
+    model = backbone.model
+    for name, _ in list(model.named_children()):
+        if (name == "visual") != (tower == "image"):
+            setattr(model, name, None)
+    if device.type == "cpu" and backbone.dtype == torch.float32:
+        pack(model)
+    return replace(backbone, model=model.to(device), device=device)
+
+
+def fitting_batch(device: torch.device, run: Callable[[int], object], most: int, on_cpu: int) -> int:
+    """The batch size of `auto`: on a CPU what keeps its caches warm, on a GPU a power of two that fits its free memory.
+
+    `run(n)` runs a batch of n items; the memory that eight of them take says what a larger batch would.
+    """
+    import torch
+
+    if device.type != "cuda":
+        return on_cpu
+    few = 8
+    run(few)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    run(few)
+    each = max(1, (torch.cuda.max_memory_allocated(device) - before) // few)
+    # Half of what is free: the allocator needs room beside what is in use.
+    fits = int(torch.cuda.mem_get_info(device)[0]) // 2 // each
+    return max(few, min(most, 1 << max(0, fits.bit_length() - 1)))
+
+
+def parse_batch(text: str) -> int | None:
+    """A batch size; None for `auto`."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1")
+    return int(text)
 
 
 def refuse_unknown(model: str, pretrained: str) -> None:
@@ -98,35 +238,55 @@ def refuse_unknown(model: str, pretrained: str) -> None:
         raise FieldguideError(f"backbone.pretrained: {what}; {hint}")
 
 
-def load_backbone(model: str, pretrained: str, precision: str, device: str) -> Backbone:
-    """Load a backbone through open_clip; raises FieldguideError when the name, tag or folder is not known to it."""
+def load_backbone(
+    model: str, pretrained: str, precision: str, device: str, cache: str = "", computed_in: str = ""
+) -> Backbone:
+    """Load a backbone through open_clip, from the folder `cache` where `download_backbone` brought it there.
+
+    `computed_in`: what a precision of `auto` is on the device that the backbone will move to.
+
+    Raises FieldguideError when the name, tag or folder is not known to open_clip, or the weights are not to be had.
+    """
     import open_clip
     import torch
     from safetensors import SafetensorError
 
     target = pick_device(device)
     refuse_unknown(model, pretrained)
-    what = f"{model!r} with weights {pretrained!r}" if pretrained else repr(model)
+    found = find_weights(model, pretrained, precision, cache)
+    weights = str(found[0]) if found and ":" not in model else pretrained or None
     # OpenAI's weights need QuickGELU; open_clip builds ViT-L-14 with GELU all the same, and only warns.
-    quick = bool(open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained).get("quick_gelu"))
+    tag = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained)
+    # What open_clip takes from the tag when it is given one.
+    preprocessing = {f"image_{name}": tag[name] for name in PREPROCESSING if weights != pretrained and name in tag}
     try:
         network, preprocess = open_clip.create_model_from_pretrained(
-            model, pretrained or None, device=target, force_quick_gelu=quick
+            model,
+            weights,
+            device=target,
+            force_quick_gelu=bool(tag.get("quick_gelu")),
+            cache_dir=cache or None,
+            # open_clip and torch load a TorchScript archive only so; it holds no pickle that could run anything.
+            weights_only=not is_torchscript(weights),
+            **preprocessing,
         )
-        tokenizer = open_clip.get_tokenizer(model)
+        tokenizer = open_clip.get_tokenizer(model, cache_dir=cache or None)
     except (RuntimeError, ValueError, OSError) as error:
         first = str(error).splitlines()[0].strip() if str(error) else type(error).__name__
-        raise FieldguideError(f"backbone {what} does not load: {first}") from error
+        raise FieldguideError(f"backbone {describe(model, pretrained)} does not load: {first}") from error
     except (SafetensorError, pickle.UnpicklingError, EOFError) as error:
-        raise FieldguideError(f"backbone {what} does not load: its weights file is damaged, or is none") from error
+        raise FieldguideError(
+            f"backbone {describe(model, pretrained)} does not load: its weights file is damaged, or is none"
+        ) from error
     if not hasattr(getattr(network, "text", network), "forward_intermediates"):
         raise FieldguideError(
             f"backbone {model!r}: open_clip gives no token features of its text encoder; take another"
         )
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    dtype = dtypes[computed_in or pick_precision(precision, target)]
     network = network.eval().requires_grad_(False).to(dtype)
     context = getattr(network, "context_length", None) or tokenizer.context_length
-    return Backbone(network, preprocess, tokenizer, int(context), target, dtype)
+    return Backbone(network, preprocess, tokenizer, int(context), target, dtype, found[1] if found else "")
 
 
 def text_lengths(model: Any, ids: torch.Tensor) -> torch.Tensor:

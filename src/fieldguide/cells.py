@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fieldguide.errors import FieldguideError
-from fieldguide.features import check_same_backbone, read_features
+from fieldguide.features import Paths, check_same_backbone, read_features
 from fieldguide.files import hash_ids, read_csv
 from fieldguide.plans import Drawer, Ints, TextPool, draw_stream
 
@@ -58,9 +58,9 @@ def read_images(records: Path) -> ImageTable:
     )
 
 
-def read_split(path: Path, images: ImageTable, rows: Ints) -> tuple[Floats, Ints, str]:
+def read_split(paths: Paths, images: ImageTable, rows: Ints) -> tuple[Floats, Ints, str]:
     """Features (m, d) float32 and labels (m,) of some rows, and the backbone's key."""
-    tensors, about = read_features(path, images.ids, "np")
+    tensors, about = read_features(paths, images.ids, "np")
     return tensors["features"][rows], images.labels[rows], about["backbone"]
 
 
@@ -68,7 +68,7 @@ def read_split(path: Path, images: ImageTable, rows: Ints) -> tuple[Floats, Ints
 class TextSource:
     """The texts of one source, with how they may replace the training images.
 
-    `features` (t, d) float32: translated, where a translator was given; `raw` (t, d): the backbone's, where asked for.
+    `features` (t, d) float32: translated, where a translator was given; `raw` (t, d): as they are, where asked for.
     """
 
     name: str
@@ -104,17 +104,8 @@ def read_source(
     """Read a text table and its features, translated or raw or both; captions of test images are refused by name."""
     rows = read_csv(table, ("class_id", "image_id", "text"))
     texts = [row["text"] for row in rows]
-    features, pooled, about = None, None, {"backbone": ""}
-    if raw is not None:
-        # Distinct texts are encoded once; the tokens in the same file are many times as large and not read.
-        tensors, about = read_features(raw, texts, "np", only=("pooled", "rows"))
-        pooled = tensors["pooled"][tensors["rows"]]
-    if translated is not None:
-        tensors, told = read_features(translated, texts, "np")
-        features = tensors["features"]
-        if raw is not None:
-            check_same_backbone((raw, about), (translated, told))
-        about = told
+    read = {path: read_features(path, texts, "np") for path in (translated, raw) if path is not None}
+    backbone = check_same_backbone(*((path, about) for path, (_, about) in read.items()))
     number = {class_id: i for i, class_id in enumerate(images.class_ids)}
     unknown = {row["class_id"] for row in rows} - number.keys()
     if unknown:
@@ -125,7 +116,18 @@ def read_source(
         raise FieldguideError(f"{table}: holds a caption of test image {leaked}; only training captions may be used")
     unit = "caption" if any(row["image_id"] for row in rows) else "field"
     labels = np.array([number[row["class_id"]] for row in rows])
-    return TextSource(name, unit, features, labels, [row["image_id"] for row in rows], about["backbone"], raw=pooled)
+    features, as_they_are = (None if path is None else read[path][0]["features"] for path in (translated, raw))
+    return TextSource(name, unit, features, labels, [row["image_id"] for row in rows], backbone, as_they_are)
+
+
+def check_width(images: Floats, source: TextSource) -> None:
+    """Raise FieldguideError unless texts are as wide as images."""
+    for features in (source.features, source.raw):
+        if features is not None and features.shape[1] != images.shape[1]:
+            raise FieldguideError(
+                f"text source {source.name}: its features are {features.shape[1]} wide, the images' "
+                f"{images.shape[1]}; take a translator that is trained, such as qformer"
+            )
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,27 @@ python -m fieldguide.config config.yaml config/aviary.yaml                   che
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_text
-from fieldguide.recipes.registry import NAMES, RECIPES, WITH_NAMES
+from fieldguide.naming import fault_of_template
+from fieldguide.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
 from fieldguide.records import repeated
 
 # What becomes a part of a path or of a command line.
@@ -50,10 +62,73 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Dataset(Section):
+class DatasetSection(Section):
     name: Name
-    kind: Literal["cub", "aviary"]
     note: str = ""
+    leave_out: tuple[str, ...] = ()
+    skip_damaged: Annotated[bool, Field(strict=True)] = False
+    thing: Annotated[str, StringConstraints(pattern=r"^\w[\w -]*$")] = "bird"
+    not_visible: str = "workflow/resources/not_visible.txt"
+
+    no_repeats = field_validator("leave_out")(refuse_repeats)
+
+
+class ArchiveDataset(DatasetSection):
+    kind: Literal["cub", "aviary"]
+
+
+class Splits(Section):
+    train: str = "train"
+    test: str = "test"
+
+
+class FolderDataset(DatasetSection):
+    kind: Literal["folder"]
+    root: str
+    table: str = ""
+    splits: Splits = Splits()
+
+
+class FeatureFile(Section):
+    path: str
+    labels: str = ""
+    splits: str = ""
+    ids: str = ""
+
+
+class FeaturesDataset(DatasetSection):
+    kind: Literal["features"]
+    images: FeatureFile | None = None
+    train: FeatureFile | None = None
+    test: FeatureFile | None = None
+    class_names: str = ""
+
+    @model_validator(mode="after")
+    def has_both_splits(self) -> FeaturesDataset:
+        given = {part for part in ("images", "train", "test") if getattr(self, part)}
+        if given not in ({"images"}, {"train", "test"}):
+            raise ValueError("give either images, or train and test")
+        if any(part.splits for part in (self.train, self.test) if part):
+            raise ValueError("splits belong to images; train and test are splits themselves")
+        return self
+
+
+Dataset = Annotated[ArchiveDataset | FolderDataset | FeaturesDataset, Field(discriminator="kind")]
+
+
+def check_digits(value: str, count: int) -> str:
+    """A checksum of so many hexadecimal digits, or an empty one."""
+    if value and not re.fullmatch(rf"[0-9a-fA-F]{{{count}}}", value):
+        raise ValueError(f"should be {count} hexadecimal digits or empty, not {value!r}")
+    return value
+
+
+def check_md5(value: str) -> str:
+    return check_digits(value, 32)
+
+
+def check_sha256(value: str) -> str:
+    return check_digits(value, 64)
 
 
 class Archive(Section):
@@ -62,6 +137,20 @@ class Archive(Section):
     sha256: str = ""
     md5: str = ""
     by_hand: str = ""
+    max_gb: Annotated[float, Field(gt=0)] = 10.0
+    max_files: Count = 1_000_000
+
+    good_md5 = field_validator("md5")(check_md5)
+    good_sha256 = field_validator("sha256")(check_sha256)
+
+    @field_validator("urls")
+    @classmethod
+    def urls_are_of_the_web(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not re.match(r"https?://[^/]", url):
+                # Cut short, since an address may hold a password.
+                raise ValueError(f"should begin with http:// or https://, not {url[:8]!r}")
+        return urls
 
 
 class Data(Section):
@@ -75,6 +164,11 @@ class World(Section):
     split: Name
     images: Annotated[int, Field(ge=0, strict=True)]
     seed: Seed
+    check: Literal["decode", "names"] = "decode"
+    leave_out: tuple[str, ...] = ()
+    skip_damaged: Annotated[bool, Field(strict=True)] = False
+
+    no_repeats = field_validator("leave_out")(refuse_repeats)
 
 
 class Aviary(Section):
@@ -87,28 +181,182 @@ class Aviary(Section):
     bird_share: Annotated[float, Field(ge=0, le=1)]
 
 
+class Shards(Section):
+    """Into how many files features are split."""
+
+    target: Count
+    world: Count
+    texts: Count
+
+
+def refuse_no_batch(value: Any) -> Any:
+    """The value, where it is a batch size; one sentence in place of pydantic's two on a union."""
+    if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValueError(f"should be auto or a whole number from 1, not {value!r}")
+    return value
+
+
+Batch = Annotated[Count | Literal["auto"], BeforeValidator(refuse_no_batch)]
+
+
 class BackboneSettings(Section):
     model: str
     pretrained: str
-    precision: Literal["fp32", "bf16", "fp16"]
-    image_batch: Count
-    text_batch: Count
+    precision: Literal["fp32", "bf16", "fp16", "auto"]
+    image_batch: Batch
+    text_batch: Batch
+    shards: Shards
+    cache: str = "data/backbones"
+    sha256: str = ""
+
+    good_sha256 = field_validator("sha256")(check_sha256)
 
 
-class CaptionSource(Section):
+class TextChecks(Section):
+    """What every text source has: how check_texts treats its texts."""
+
+    at_least: Count = 1
+    naming: Literal["as-is", "removed", "added"] = "as-is"
+    template: str = "a photo of a {class_name}, {text}"
+    visible_only: Annotated[bool, Field(strict=True)] = False
+
+    @field_validator("template")
+    @classmethod
+    def template_is_whole(cls, template: str) -> str:
+        if fault := fault_of_template(template):
+            raise ValueError(fault)
+        return template
+
+
+class CaptionSource(TextChecks):
     kind: Literal["captions"]
+    class_names: dict[str, str] = {}
 
 
-class LLMSource(Section):
+class Prices(Section):
+    """USD per million tokens."""
+
+    input: Annotated[float, Field(ge=0)] = 0
+    output: Annotated[float, Field(ge=0)] = 0
+
+
+class LLMSource(TextChecks):
     kind: Literal["llm"]
-    model: Name
+    model: str
     ledger: str
     prompt: str
-    fields: tuple[Name, ...] = Field(min_length=1)
+    fields: tuple[str, ...] = Field(min_length=1)
     replies_per_class: Count
+    structured: Literal["auto", "json_schema", "off"] = "off"
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    max_tokens: Count | None = None
+    seed: Seed | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    base_url: str = ""
+    key_variable: str = "OPENAI_API_KEY"
+    prices: Prices = Field(default_factory=Prices)
+    budget_usd: Annotated[float, Field(ge=0)] | None = None
+    max_concurrency: Count = 8
+    requests_per_minute: Annotated[float, Field(ge=0)] = 0
+    tokens_per_minute: Annotated[float, Field(ge=0)] = 0
+    other_classes: Literal["refuse", "allow"] = "refuse"
+    attempts: Count = 4
+    retries: Annotated[int, Field(ge=0, strict=True)] = 8
+    backoff: Annotated[float, Field(gt=0)] = 1
+    timeout: Annotated[float, Field(gt=0)] = 120
+
+    @field_validator("structured", mode="before")
+    @classmethod
+    def off_is_a_word(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML reads a bare off as false
+
+    @field_validator("model")
+    @classmethod
+    def is_a_model(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*", value):
+            raise ValueError(f"should be a model as its endpoint spells it, without spaces, not {value!r}")
+        return value
+
+    @field_validator("fields")
+    @classmethod
+    def are_labels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            # What `replies.read_label` finds in Markdown.
+            if not re.fullmatch(r"[A-Za-z]([A-Za-z /&-]{0,38}[A-Za-z])?", name):
+                raise ValueError(f"should be words of letters, 40 characters at most, not {name!r}")
+        return refuse_repeats(tuple(name.casefold() for name in value)) and value
+
+    @field_validator("key_variable")
+    @classmethod
+    def is_a_variable(cls, value: str) -> str:
+        # The value is not repeated: somebody may have put the key itself here.
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]*", value):
+            raise ValueError("should be the name of an environment variable, in capitals; never the key itself")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def is_an_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("should be an address that begins with http:// or https:// and ends, as a rule, in /v1")
+        if "@" in parts.netloc or parts.query:
+            raise ValueError("should hold no password and no key; keys stand in the environment")
+        return value
+
+    @field_validator("parameters")
+    @classmethod
+    def are_named_once(cls, value: dict[str, Any]) -> dict[str, Any]:
+        taken = ("model", "messages", "temperature", "max_tokens", "seed", "n", "stream", "response_format")
+        if doubled := [name for name in taken if name in value]:
+            raise ValueError(f"{doubled[0]} cannot be given here; see the source's other keys")
+        return value
+
+    @model_validator(mode="after")
+    def budget_has_a_bound(self) -> LLMSource:
+        bound = self.max_tokens or self.parameters.get("max_completion_tokens")
+        if self.budget_usd is not None and self.prices.output and not bound:
+            raise ValueError("budget_usd needs max_tokens, or nobody could say what the requests under way may cost")
+        return self
+
+    def request_parameters(self) -> dict[str, Any]:
+        """The parameters of a request, which are part of its key; what is not set is not sent."""
+        named = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
+        return {**self.parameters, **{name: value for name, value in named.items() if value is not None}}
 
 
-Source = Annotated[CaptionSource | LLMSource, Field(discriminator="kind")]
+class FileSource(TextChecks):
+    kind: Literal["file"]
+    path: str
+    per: Literal["class", "image"] = "class"
+    fields: tuple[str, ...] = ()
+    class_column: str = "class"
+    image_column: str = "image"
+    field_column: str = "field"
+    text_column: str = "text"
+    class_names: dict[str, str] = {}
+    others: Literal["refuse", "leave-out"] = "refuse"
+
+    no_repeats = field_validator("fields")(refuse_repeats)
+
+
+class FeatureSource(Section):
+    kind: Literal["features"]
+    path: str
+    classes: str = ""
+    texts: str = ""
+    fields: str = ""
+    image_ids: str = ""
+    class_names: dict[str, str] = {}
+
+
+Source = Annotated[CaptionSource | LLMSource | FileSource | FeatureSource, Field(discriminator="kind")]
+
+
+class IdentitySettings(Section):
+    """The pooled text feature as it is: nothing to set and nothing to train."""
+
+    kind: Literal["identity"]
 
 
 class QFormerSettings(Section):
@@ -136,6 +384,9 @@ class QFormerSettings(Section):
         if self.hidden % self.heads:
             raise ValueError(f"hidden is {self.hidden}, which {self.heads} heads cannot share equally")
         return self
+
+
+Translator = Annotated[QFormerSettings | IdentitySettings, Field(discriminator="kind")]
 
 
 class AdapterSettings(Section):
@@ -203,7 +454,7 @@ class Config(Section):
     aviary: Aviary
     backbone: BackboneSettings
     texts: dict[Name, Source]
-    translators: dict[Name, QFormerSettings]
+    translators: dict[Name, Translator]
     adapter: AdapterSettings
     sweep: Sweep
     threads: Threads
@@ -221,8 +472,28 @@ class Config(Section):
                 raise ValueError(f"sweep: unknown translator '{name}'; known are {', '.join(self.translators)}")
         if "none" in self.texts:
             raise ValueError("texts.none: 'none' means image only and cannot name a text source")
+        if RAW in self.translators and self.translators[RAW].kind != "identity":
+            raise ValueError(f"translators.{RAW}: that name is kept for kind identity")
         if taken := [name for name in self.texts if name == NAMES or name.endswith(WITH_NAMES)]:
             raise ValueError(f"texts.{taken[0]}: such a name is kept for the texts that are made of class names")
+        return self
+
+    @model_validator(mode="after")
+    def features_go_with_features(self) -> Config:
+        given = self.dataset.kind == "features"
+        for source in dict.fromkeys(source for variant in self.sweep.variants for source in variant.sources):
+            if source != "none" and (self.texts[source].kind == "features") != given:
+                wanted = "kind features" if given else "another kind than features"
+                raise ValueError(
+                    f"sweep.variants: text source '{source}' is of kind {self.texts[source].kind}, but with "
+                    f"dataset.kind {self.dataset.kind} sources are of {wanted}"
+                )
+        for name in (self.sweep.translator, *self.sweep.text_only_translators):
+            if given and self.translators[name].kind != "identity":
+                raise ValueError(
+                    f"sweep: translator '{name}' is trained on encoded pairs; with dataset.kind features "
+                    "add `translators: {identity: {kind: identity}}` and name that"
+                )
         return self
 
 
@@ -250,8 +521,11 @@ def check_config(config: Mapping[str, Any]) -> Config:
     except ValidationError as failure:
         error, *others = failure.errors()
         path = [str(part) for part in error["loc"] if part != "[key]"]
-        if path[:1] == ["texts"] and len(path) > 2:
-            del path[2]  # pydantic names the kind of a source as if it were a key
+        # pydantic names the kind of an entry as if it were a key.
+        if path[:1] in (["texts"], ["translators"]) and len(path) > 2:
+            del path[2]
+        if path[:1] == ["dataset"] and len(path) > 1:
+            del path[1]
         where = ".".join(path) + ": " if path else ""
         message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if error["type"] in MESSAGES:

@@ -52,6 +52,7 @@ PLACES = (
     ("translators", "each translator, and how its training went"),
     ("report.html", "the report"),
     ("adapters", "one JSON per cell: accuracy per seed, configuration, versions"),
+    ("texts", "every text that was used, and a page of each source to read them on"),
     ("plans", "which images and texts each cell used, by id"),
     ("logs", "what every job said"),
 )

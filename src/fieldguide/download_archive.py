@@ -1,78 +1,75 @@
-"""Bring a raw archive to its place: the first address that answers, its checksum, nothing half-written.
+"""Bring a raw archive to its place: from the first address that serves it, resumed where it stopped, verified.
 
-python -m fieldguide.download_archive --urls https://… --md5 97ec… --out data/CUB_200_2011.tgz
+  python -m fieldguide.download_archive --urls https://… --md5 97ec… --out data/CUB_200_2011.tgz
+
+What has come is kept beside it as `<archive>.part` until it is whole, and the same command goes on with it.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import http.client
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from fieldguide.errors import FieldguideError
-from fieldguide.files import atomic_path
 from fieldguide.stage import log, new_parser, run_stage
-
-CHUNK = 1 << 20
-
-
-def fetch(url: str, path: Path, checksums: dict[str, str]) -> None:
-    """Download `url` to `path`; raises FieldguideError when the connection fails or a checksum differs."""
-    digests = {name: hashlib.new(name, usedforsecurity=False) for name in checksums}
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer, path.open("wb") as stream:
-            total = int(answer.headers.get("Content-Length") or 0)
-            have = 0
-            with tqdm(total=total or None, unit="B", unit_scale=True, desc=path.name, disable=None) as bar:
-                while chunk := answer.read(CHUNK):
-                    stream.write(chunk)
-                    for digest in digests.values():
-                        digest.update(chunk)
-                    have += len(chunk)
-                    bar.update(len(chunk))
-    except urllib.error.HTTPError as error:
-        raise FieldguideError(f"{url}: {error.code} {error.reason}") from error
-    # ValueError is what an address raises that is none.
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-        reason = " ".join(str(getattr(error, "reason", error)).split())
-        raise FieldguideError(f"{url}: {reason}") from error
-    if total and have < total:
-        raise FieldguideError(f"{url}: the connection ended after {have} of {total} bytes")
-    for name, digest in digests.items():
-        if digest.hexdigest() != checksums[name]:
-            raise FieldguideError(f"{url}: its {name} is {digest.hexdigest()}, not {checksums[name]}")
+from fieldguide.transfer import (
+    Part,
+    Patience,
+    UnfetchedError,
+    check_url,
+    fault_of_archive,
+    fault_of_checksums,
+    fetch,
+    shown,
+    told,
+)
 
 
 def download(args: argparse.Namespace) -> None:
     if not args.urls:
         hint = args.by_hand or "no address is configured for it"
         raise FieldguideError(f"{args.out} cannot be fetched by machine: {hint}; then put it at {args.out}")
-    checksums = {name: value.lower() for name, value in (("md5", args.md5), ("sha256", args.sha256)) if value}
-    failures = []
     for url in args.urls:
-        try:
-            with atomic_path(args.out) as beside:
-                fetch(url, beside, checksums)
-        except FieldguideError as error:
-            failures.append(str(error))
-            continue
-        log.info("%s, %.1f MB, from %s", args.out, args.out.stat().st_size / 1e6, url)
-        return
-    raise FieldguideError(f"{args.out} could not be fetched ({'; '.join(failures)}); put it there by hand or try again")
+        check_url(url)
+    checksums = {name: value for name, value in (("md5", args.md5), ("sha256", args.sha256)) if value}
+    patience = Patience(args.retries, args.timeout, args.backoff)
+    failures = []
+    with Part(args.out) as part:
+        begun = part.origin.url if part.origin else ""
+        # The address that a part came from goes first: it alone can go on with it.
+        for url in sorted(args.urls, key=lambda url: shown(url) != begun):
+            try:
+                fetch(url, part, patience, fault_of_archive)
+                if fault := fault_of_checksums(part.path, checksums):
+                    part.discard()
+                    raise UnfetchedError(f"{shown(url)}: {fault}; what came was dropped")
+            except UnfetchedError as failure:
+                failures.append(str(failure))
+                log.info("%s", failure)
+                continue
+            part.finish()
+            how = " and ".join(checksums) or "nobody published a checksum to compare"
+            log.info("%s, %s, from %s (%s)", args.out, told(args.out.stat().st_size), shown(url), how)
+            return
+        kept = f"{told(part.size)} are kept in {part.path}, " if part.size else ""
+    hint = args.by_hand or f"download it from {shown(args.urls[0])}"
+    raise FieldguideError(
+        f"{args.out} could not be fetched ({'; '.join(failures)}); {kept}run the same command again to go on, "
+        f"or get it by hand: {hint}; then put it at {args.out}"
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:
+    usual = Patience()
     parser = new_parser("download_archive", __doc__)
-    parser.add_argument("--urls", nargs="*", default=[], help="addresses, tried in order")
+    parser.add_argument("--urls", nargs="*", default=[], help="addresses, http or https, tried in order")
     parser.add_argument("--md5", default="", help="published checksum")
     parser.add_argument("--sha256", default="", help="published checksum")
-    parser.add_argument("--by-hand", default="", help="what to say when no address is known")
+    parser.add_argument("--by-hand", default="", help="how to come by it where no address serves it")
+    parser.add_argument("--retries", type=int, default=usual.retries, help="failures in a row, per address")
+    parser.add_argument("--timeout", type=float, default=usual.timeout, help="seconds without a byte: broken")
+    parser.add_argument("--backoff", type=float, default=usual.backoff, help="seconds; each wait is twice the last")
     parser.add_argument("--out", type=Path, required=True, help="where the archive goes")
     return parser
 

@@ -1,148 +1,35 @@
-"""Make an LLM's texts by replaying its ledger: for every class the first replies to the question, field by field.
+"""Make an LLM's texts: ask for the replies that its ledger lacks, then replay it, field by field, for every class.
 
-Replies are Markdown with a label per field; `**Size**: …`, `- **Size:** …`, `1. Size: …` and `### Size` are all read.
+A complete ledger is replayed without network and key. Where replies are missing and the source has an endpoint
+(`--base-url`), they are asked for, and each is in the ledger before anything else is done with it; `snakemake
+price_texts` says beforehand what they cost.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv, write_csv
-from fieldguide.ledger import LedgerRecord, read_ledger, replies_by_key, request_for, request_key
+from fieldguide.ledger import LedgerRecord, only_asker, read_ledger, replies_by_key
+from fieldguide.questions import Question, missing_slots, replies_to
+from fieldguide.records import name_some
+from fieldguide.replies import fields_not_asked_for, reply_texts, words
 from fieldguide.stage import log, new_parser, run_stage
 
 COLUMNS = ("class_id", "class_name", "image_id", "field", "text")
 
-_LABEL = re.compile(
-    r"""(?P<indent>\s*)
-    (?P<heading>\#{1,6}\s+)?
-    (?P<item>[-*+•]\s+|\d+[.)]\s+)?
-    (?P<bold>\*\*|__)?(?:\d+[.)]\s+)?
-    (?P<name>[A-Za-z][A-Za-z /&-]{0,39}?)\s*
-    (?P<colon>:)?
-    (?(bold)(?P=bold))
-    \s*(?P<late_colon>:|[–—-](?=\s))?
-    (?P<text>(?:(?<=:)|\s).*|$)""",
-    re.VERBOSE,
-)
-_BULLET = re.compile(r"^\s*(?:[-*+•]|\d+[.)])\s+")
-_EMPHASIS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w))")
 
-
-class Style(NamedTuple):
-    """How a label is set; a reply's labels all look alike, which tells them from bold words in the text."""
-
-    indent: int
-    heading: bool
-    item: str  # "", "-", "1." and so on; all numbers are "1"
-    bold: bool
-
-
-class Label(NamedTuple):
-    """A line that opens a field: its name, how it is set and the text that follows on the line."""
-
-    name: str
-    style: Style
-    text: str
-
-
-def read_label(line: str) -> Label | None:
-    """The label that a line begins with, if any: a heading, a bold word or a word with a colon."""
-    found = _LABEL.fullmatch(line)
-    if found is None or not (found["heading"] or found["bold"] or found["colon"] or found["late_colon"] == ":"):
-        return None
-    item = re.sub(r"\d+", "1", (found["item"] or "").strip())
-    style = Style(len(found["indent"]), bool(found["heading"]), item, bool(found["bold"]))
-    return Label(found["name"].strip(), style, found["text"])
-
-
-def plain(lines: Iterable[str]) -> str:
-    """Lines of Markdown as one line of plain text."""
-    text = " ".join(_EMPHASIS.sub("", _BULLET.sub("", line, count=1)) for line in lines)
-    return " ".join(text.split())
-
-
-def without_closing_remark(lines: Sequence[str], label: Label) -> list[str]:
-    """The last field's lines without a paragraph that stands after it and belongs to no field.
-
-    Under a heading every paragraph belongs to the field; after a label in the line only the first does.
-    """
-    kept: list[str] = []
-    for line in lines:
-        after_blank = bool(kept) and not kept[-1].strip() and any(one.strip() for one in kept)
-        goes_on = label.style.heading or line[:1].isspace() or _BULLET.match(line)
-        if line.strip() and after_blank and not goes_on:
-            break
-        kept.append(line)
-    return kept
-
-
-class Section(NamedTuple):
-    """A label and its lines; `field` is None for one that nobody asked for."""
-
-    field: str | None
-    label: Label
-    lines: list[str]
-
-
-def split_reply(reply: str, fields: Sequence[str]) -> list[Section]:
-    """The reply cut at its labels; what stands before the first is left out."""
-    wanted = {field.casefold(): field for field in fields}
-    sections: list[Section] = []
-    for line in reply.splitlines():
-        if line.lstrip().startswith("```"):
-            continue
-        label = read_label(line)
-        field = wanted.get(label.name.casefold()) if label else None
-        if label and (field or (sections and label.style == sections[-1].label.style)):
-            sections.append(Section(field, label, [label.text]))
-        elif sections:
-            sections[-1].lines.append(line)
-    if sections:
-        last = sections[-1]
-        sections[-1] = last._replace(lines=without_closing_remark(last.lines, last.label))
-    return sections
-
-
-def parse_reply(reply: str, fields: Sequence[str]) -> dict[str, str]:
-    """The text of each field that the reply has, as plain text; a field that it lacks is absent, an empty one empty."""
-    texts: dict[str, str] = {}
-    for field, _, lines in split_reply(reply, fields):
-        if field is not None:
-            texts[field] = " ".join(filter(None, (texts.get(field), plain(lines))))
-    return texts
-
-
-def reply_texts(reply: str, fields: Sequence[str], where: str) -> list[str]:
-    """The reply's texts in the order of `fields`; raises FieldguideError naming the first field it fails."""
-    found = parse_reply(reply, fields)
-    for field in fields:
-        if field not in found:
-            raise FieldguideError(
-                f"{where}: lacks the field {field!r} (it has {', '.join(found) or 'none of those asked for'});"
-                " remove that line from the ledger, or name other fields"
-            )
-        if not any(character.isalnum() for character in found[field]):
-            raise FieldguideError(f"{where}: its field {field!r} is empty; remove that line from the ledger")
-    return [found[field] for field in fields]
-
-
-# ---------------------------------------------------------------- the stage
-
-
-def refuse_missing(missing: Mapping[str, int], ledger: Path, source: str, records: Sequence[LedgerRecord]) -> None:
-    """Refuse to go on without replies: which classes, how many, and where replies can come from."""
-    if not missing:
-        return
-    named = [f"{name} ({count})" for name, count in list(missing.items())[:8]]
-    more = f" and {len(missing) - len(named)} more" if len(missing) > len(named) else ""
+def refuse_missing(
+    missing: Mapping[str, int], ledger: Path, source: str, records: Sequence[LedgerRecord], why: str
+) -> NoReturn:
+    """Refuse to go on without replies: which classes, how many, why they cannot be asked for, and the way out."""
+    named = [f"{name} ({count})" for name, count in missing.items()]
     if not ledger.exists():
         state = "there is no such file"
     elif any(record.class_name in missing for record in records):
@@ -150,8 +37,9 @@ def refuse_missing(missing: Mapping[str, int], ledger: Path, source: str, record
     else:
         state = f"it holds {len(records)} replies"
     raise FieldguideError(
-        f"{ledger}: {sum(missing.values())} replies are missing, for {len(missing)} classes: {', '.join(named)}{more};"
-        f" {state}. The live client is not part of this version; bring a ledger along by `texts.{source}.ledger`"
+        f"{ledger}: {sum(missing.values())} replies are missing, for {len(missing)} classes: {name_some(named)};"
+        f" {state}. {why}; `snakemake price_texts` says what they cost, OPENAI_API_KEY in the environment lets"
+        f" them be asked for, and `texts.{source}.ledger` takes a ledger of yours"
     )
 
 
@@ -167,11 +55,6 @@ def text_rows(
             fields, reply_texts(reply, fields, f"{ledger}: class {one['class_name']!r}, reply {number}"), strict=True
         )
     ]
-
-
-def words(text: str) -> str:
-    """The text's words alone, so that `Black_footed` is found in `a black-footed bird`."""
-    return f" {re.sub(r'[^a-z0-9]+', ' ', text.casefold()).strip()} "
 
 
 def read_parameters(text: str) -> dict[str, Any]:
@@ -190,26 +73,67 @@ def read_parameters(text: str) -> dict[str, Any]:
     return parameters
 
 
+def read_if_any(ledger: Path) -> list[LedgerRecord]:
+    """The ledger's records; none where there is no ledger yet."""
+    return read_ledger(ledger) if ledger.exists() else []
+
+
+def ask_for_missing(
+    args: argparse.Namespace, question: Question, class_names: Sequence[str], records: Sequence[LedgerRecord]
+) -> None:
+    """Buy what the ledger lacks, as the only process that does. Raises FieldguideError when that cannot be done."""
+    ledger, count = Path(args.ledger), args.replies_per_class
+    missing = Counter(slot.class_name for slot in missing_slots(question, class_names, records, count))
+    if not args.base_url:
+        refuse_missing(missing, ledger, args.source, records, f"texts.{args.source} has no `base_url` to ask")
+    from fieldguide.llm_client import Limits, buy_replies, find_endpoint
+
+    try:
+        endpoint = find_endpoint(args.base_url, args.key_variable)
+    except FieldguideError as error:
+        refuse_missing(missing, ledger, args.source, records, str(error))
+    limits = Limits(
+        max_concurrency=args.max_concurrency,
+        requests_per_minute=args.requests_per_minute,
+        tokens_per_minute=args.tokens_per_minute,
+        budget_usd=args.budget_usd,
+        input_price=args.input_price,
+        output_price=args.output_price,
+        attempts=args.attempts,
+        retries=args.retries,
+        backoff=args.backoff,
+        timeout=args.timeout,
+        refuse_other_classes=args.other_classes == "refuse",
+    )
+    with only_asker(ledger):
+        # Another process may have bought some while this one waited.
+        records = read_if_any(ledger)
+        if slots := missing_slots(question, class_names, records, count):
+            buy_replies(args.source, question, ledger, endpoint, limits, class_names, records, slots)
+
+
 def generate_texts(args: argparse.Namespace) -> None:
-    """Replay the ledger and write the table of texts."""
+    """Fill the ledger where it is incomplete, replay it and write the table of texts."""
     if args.replies_per_class < 1:
         raise FieldguideError(f"--replies-per-class is {args.replies_per_class}; give at least 1")
     ledger = Path(args.ledger)
     classes = read_csv(args.classes, COLUMNS[:2])
     if not classes:
         raise FieldguideError(f"{args.classes}: holds no class; make it again with the stage that writes it")
-    prompt = Path(args.prompt).read_text(encoding="utf-8")
-    parameters = read_parameters(args.parameters)
-    records = read_ledger(ledger) if ledger.exists() else []
-    by_key = replies_by_key(records)
-    replies = {
-        name: by_key.get(request_key(request_for(name, prompt, args.model, args.fields, parameters)), [])[
-            : args.replies_per_class
-        ]
-        for name in (one["class_name"] for one in classes)
-    }
-    short = {name: args.replies_per_class - len(found) for name, found in replies.items()}
-    refuse_missing({name: count for name, count in short.items() if count}, ledger, args.source, records)
+    question = Question(
+        prompt=Path(args.prompt).read_text(encoding="utf-8"),
+        model=args.model,
+        fields=tuple(args.fields),
+        parameters=read_parameters(args.parameters),
+        thing=args.thing,
+        structured=args.structured,
+    )
+    names = list(dict.fromkeys(one["class_name"] for one in classes))
+    records = read_if_any(ledger)
+    if missing_slots(question, names, records, args.replies_per_class):
+        ask_for_missing(args, question, names, records)
+        records = read_if_any(ledger)
+    replies = replies_to(question, names, replies_by_key(records), args.replies_per_class)
 
     rows = text_rows(classes, replies, args.fields, ledger)
     write_csv(args.out, COLUMNS, rows)
@@ -224,10 +148,41 @@ def generate_texts(args: argparse.Namespace) -> None:
         naming,
     )
     kept = (reply for name in replies for reply in replies[name])
-    others = Counter(one.label.name for reply in kept for one in split_reply(reply, args.fields) if one.field is None)
+    others = Counter(name for reply in kept for name in fields_not_asked_for(reply, args.fields))
+    if paid := sum(record.price_usd or 0 for record in records):
+        log.info("%s: its replies have cost $%.4f", ledger, paid)
     if others:
         named = ", ".join(f"{name} ({count})" for name, count in others.most_common(8))
         log.warning("left out, being no fields asked for: %s", named)
+
+
+def add_asking_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say how missing replies are asked for; none of them changes a reply."""
+    asking = parser.add_argument_group("asking for missing replies")
+    add = asking.add_argument
+    add("--base-url", default="", help="an OpenAI-compatible endpoint; none: nothing is asked")
+    add("--key-variable", default="OPENAI_API_KEY", help="the environment variable that holds the key")
+    add("--max-concurrency", type=int, default=8, help="requests under way at a time, at most")
+    add("--requests-per-minute", type=float, default=0, help="requests a minute, at most; 0: no limit")
+    add("--tokens-per-minute", type=float, default=0, help="tokens a minute, at most; 0: no limit")
+    add("--budget-usd", type=read_budget, default=None, help="what the ledger may cost in all, USD; empty: no limit")
+    add("--input-price", type=float, default=0, help="USD per million tokens of a request")
+    add("--output-price", type=float, default=0, help="USD per million tokens of a reply")
+    add("--attempts", type=int, default=4, help="replies to ask for until one can be used")
+    add("--retries", type=int, default=8, help="times to repeat a request that is not answered")
+    add("--backoff", type=float, default=1, help="seconds before the first repetition; they double")
+    add("--timeout", type=float, default=120, help="seconds to wait for a reply")
+    add(
+        "--other-classes",
+        choices=("refuse", "allow"),
+        default="refuse",
+        help="whether a reply may name another class",
+    )
+
+
+def read_budget(text: str) -> float | None:
+    """Dollars; None for an empty text."""
+    return float(text) if text else None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -239,8 +194,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--parameters", default="{}", help="the request's parameters (JSON object), part of the key")
     parser.add_argument("--fields", nargs="+", required=True, help="the fields of a reply, in order")
     parser.add_argument("--replies-per-class", type=int, default=6, help="how many replies of each class to take")
+    parser.add_argument("--thing", default="", help="what the classes are, for a prompt with {thing}")
+    parser.add_argument(
+        "--structured",
+        choices=("auto", "json_schema", "off"),
+        default="off",
+        help="how a reply is asked for: by a JSON schema, in Markdown (off), or whichever the endpoint takes",
+    )
     parser.add_argument("--classes", required=True, help="the table of classes, class_id and class_name")
     parser.add_argument("--out", required=True, help="the table of texts to write")
+    add_asking_options(parser)
     run_stage("generate_texts", generate_texts, parser, argv)
 
 

@@ -11,22 +11,32 @@ import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, cast
 
 from tqdm import tqdm
 
+from fieldguide.archives import AGAIN as AGAIN
+from fieldguide.archives import DAMAGE, NO_LIMITS, Limits, zip_content, zip_entries, zip_member
 from fieldguide.errors import FieldguideError
+from fieldguide.files import write_csv
+from fieldguide.records import refuse_if_any
+from fieldguide.stage import log
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
-ENCRYPTED = -1
-AGAIN = "get it again from its source"
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
+"""What a file may be, whatever it is called; Pillow would hand some other kinds to programs outside."""
+LARGEST_FILE = 1 << 29
+"""Bytes of one image file, which are held in memory."""
+THINNEST = 100
+"""Longer side by shorter side; resized to a backbone's square, a thinner image would be of many millions of pixels."""
+FAULT_COLUMNS = ("path", "reason")
 
 
 class ImageStore(ABC):
@@ -60,11 +70,12 @@ class ImageStore(ABC):
 
         data = self.read(name)
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                check_shape(image)
                 return use(image)
         # A damaged file makes Pillow's plugins raise nearly anything: OSError, SyntaxError, struct.error, ValueError…
         except Exception as error:
-            reason = "is empty" if not data else f"does not decode ({_without_address(error)})"
+            reason = f"does not decode ({_without_address(error)})" if data else "is empty"
             raise FieldguideError(f"{self.path}: the image {name} {reason}; {AGAIN}") from error
 
 
@@ -81,39 +92,24 @@ class FolderStore(ImageStore):
     def read(self, name: str) -> bytes:
         if name not in self:
             raise FieldguideError(f"{self.path}: has no file {name}; {AGAIN}")
-        return (self.path / name).read_bytes()
-
-
-class _Member(NamedTuple):
-    """Where a zip keeps a file."""
-
-    offset: int
-    method: int
-    packed: int
-    size: int
-    crc: int
+        path = self.path / name
+        try:
+            refuse_large(self.path, name, path.stat().st_size)
+            return path.read_bytes()
+        except OSError as error:
+            raise FieldguideError(f"{self.path}: the file {name} cannot be read ({error.strerror}); {AGAIN}") from error
 
 
 class ZipStore(ImageStore):
     """Images in a zip. Reads with `pread`, which has no position to share, so threads and forks need no lock."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits = NO_LIMITS) -> None:
         super().__init__(path)
         try:
-            with zipfile.ZipFile(path) as archive:
-                self._members = {
-                    info.filename: _Member(
-                        info.header_offset,
-                        ENCRYPTED if info.flag_bits & 0x1 else info.compress_type,
-                        info.compress_size,
-                        info.file_size,
-                        info.CRC,
-                    )
-                    for info in archive.infolist()
-                    if not info.is_dir()
-                }
-        except (zipfile.BadZipFile, EOFError, struct.error, UnicodeDecodeError) as error:
+            entries = zip_entries(path, limits)
+        except DAMAGE as error:
             raise FieldguideError(f"{path}: is damaged or not a zip ({error}); {AGAIN}") from error
+        self._members = {entry.orig_filename: zip_member(entry) for entry in entries if not entry.is_dir()}
         self._file = os.open(path, os.O_RDONLY)
 
     def __del__(self) -> None:
@@ -133,42 +129,55 @@ class ZipStore(ImageStore):
         member = self._members.get(name)
         if member is None:
             raise FieldguideError(f"{self.path}: has no file {name}; {AGAIN}")
+        refuse_large(self.path, name, member.size)
         try:
-            data = self._unpack(member)
-        except (OSError, struct.error, zlib.error) as error:
-            raise FieldguideError(f"{self.path}: the file {name} does not unpack ({error}); {AGAIN}") from error
-        if len(data) != member.size or zlib.crc32(data) != member.crc:
-            raise FieldguideError(f"{self.path}: the file {name} is damaged (its checksum differs); {AGAIN}")
-        return data
-
-    def _unpack(self, member: _Member) -> bytes:
-        # The local header repeats the name and may hold more extra fields than the directory at the zip's end.
-        name_length, extra_length = struct.unpack("<26x2H", os.pread(self._file, 30, member.offset))
-        packed = os.pread(self._file, member.packed, member.offset + 30 + name_length + extra_length)
-        if member.method == zipfile.ZIP_STORED:
-            return packed
-        if member.method == zipfile.ZIP_DEFLATED:
-            return zlib.decompress(packed, -zlib.MAX_WBITS)
-        raise zlib.error("encrypted, or not compressed as plain zip does; pack it again")
+            return b"".join(zip_content(self._file, member))
+        except (zipfile.BadZipFile, OSError, EOFError, struct.error, zlib.error) as error:
+            raise FieldguideError(f"{self.path}: the file {name} is damaged ({error}); {AGAIN}") from error
 
 
-def open_image_store(path: Path | str) -> ImageStore:
-    """The images in a folder or in a .zip."""
+def open_image_store(path: Path | str, limits: Limits = NO_LIMITS) -> ImageStore:
+    """The images in a folder or in a .zip; raises FieldguideError for a zip that is damaged or beyond the limits."""
     path = Path(path)
     if path.is_dir():
         return FolderStore(path)
     if not path.exists():
         raise FieldguideError(f"{path}: does not exist; give a folder of images or a .zip")
-    return ZipStore(path)
+    return ZipStore(path, limits)
 
 
-def unreadable(store: ImageStore, names: Iterable[str], workers: int, doing: str = "decoding") -> list[str]:
-    """Those of `names` that do not open, each with its reason, in the given order; decodes in threads."""
+def refuse_large(path: Path, name: str, size: int) -> None:
+    """Refuse a file that is no photograph by its size, before it is read."""
+    if size > LARGEST_FILE:
+        raise FieldguideError(f"{path}: the file {name} is of {size:,} bytes, too large for an image; {AGAIN}")
+
+
+def check_shape(image: Image) -> None:
+    """Raise ValueError for a size in pixels that would cost more memory than any photograph's, before it is decoded."""
+    from PIL import Image
+
+    width, height = image.size
+    if min(width, height) < 1:
+        raise ValueError(f"it is of {width} x {height} pixels")
+    if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
+        raise ValueError(f"it is of {width} x {height} pixels, too many for a photograph")
+    if max(width, height) > THINNEST * min(width, height):
+        raise ValueError(f"it is of {width} x {height} pixels, too thin for a photograph")
+
+
+def find_faults(store: ImageStore, names: Iterable[str], workers: int, doing: str = "decoding") -> dict[str, str]:
+    """Why those of `names` that do not open do not, by name, in the given order; decodes in threads."""
     names = list(names)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         found = pool.map(partial(_fault, store), names)
         # `disable=None`: no bar where stderr is not a terminal.
-        return [fault for fault in tqdm(found, doing, len(names), unit=" images", disable=None) if fault is not None]
+        told = tqdm(zip(names, found, strict=True), doing, len(names), unit=" images", disable=None)
+        return {name: fault for name, fault in told if fault is not None}
+
+
+def unreadable(store: ImageStore, names: Iterable[str], workers: int, doing: str = "decoding") -> list[str]:
+    """Those of `names` that do not open, each with its reason, as `find_faults`."""
+    return [f"{name} {fault}" for name, fault in find_faults(store, names, workers, doing).items()]
 
 
 def _fault(store: ImageStore, name: str) -> str | None:
@@ -176,17 +185,50 @@ def _fault(store: ImageStore, name: str) -> str | None:
         store.check(name)
     except FieldguideError as error:
         reason = str(error).removeprefix(f"{store.path}: ").removesuffix(f"; {AGAIN}")
-        return reason.removeprefix("the image ").removeprefix("the file ")
+        return reason.removeprefix("the image ").removeprefix("the file ").removeprefix(f"{name} ")
     return None
+
+
+def settle_faults(store: ImageStore, faults: Mapping[str, str], listing: Path, skip: bool, section: str) -> None:
+    """Tell of every image that does not open: a line of the log each, and a row of the table `listing`.
+
+    Raises FieldguideError naming the first few, their number and the table, unless they are to be left out (`skip`).
+    `section` of the configuration holds the keys that say so. Without faults an older table is removed.
+    """
+    if not faults:
+        listing.unlink(missing_ok=True)
+        return
+    for name, reason in faults.items():
+        log.info("%s %s", name, reason)
+    write_csv(listing, FAULT_COLUMNS, ({"path": name, "reason": reason} for name, reason in faults.items()))
+    if skip:
+        log.info("%s: left out %d images that do not open, listed in %s", store.path, len(faults), listing)
+        return
+    refuse_if_any(
+        [f"{name} {reason}" for name, reason in faults.items()],
+        f"{store.path}: images that do not open",
+        f"all of them, with the reason, are in {listing}; {AGAIN}, or leave them out by {section}.leave_out "
+        f"or {section}.skip_damaged",
+    )
 
 
 def to_rgb(image: Image) -> Image:
     """The image upright (EXIF), in RGB; what is transparent shows white, and 16-bit greys are scaled, not clipped."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageChops, ImageOps
 
+    # Adobe writes ink as its opposite and says so by its marker; Pillow takes every CMYK JPEG for Adobe's.
+    is_opposite = image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info
     image = ImageOps.exif_transpose(image)
+    if is_opposite:
+        image = ImageChops.invert(image)
+    if image.mode == "F":
+        raise ValueError("its pixels are fractions, for which no file says what is white")
     if image.mode.startswith("I"):
-        image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+        image = image.convert("I")
+        lowest, highest = cast(tuple[int, int], image.getextrema())
+        if lowest < 0 or highest > 0xFFFF:
+            raise ValueError(f"its pixels go from {lowest} to {highest}, beyond the 16 bits of an image")
+        image = image.point(lambda value: value * (1 / 257)).convert("L")
         # Given in 16 bits too, and so rare that nobody misses it.
         image.info.pop("transparency", None)
     if image.has_transparency_data:
@@ -198,7 +240,7 @@ def to_rgb(image: Image) -> Image:
 def _load_small(image: Image) -> None:
     # A JPEG decoded at an eighth of its size is read to its end all the same, in a third of the time.
     image.draft("RGB", (image.width // 8, image.height // 8))
-    image.load()
+    to_rgb(image)
 
 
 def is_image_name(name: str) -> bool:
@@ -216,4 +258,6 @@ def _without_address(error: Exception) -> str:
     """An error's text; Pillow's "cannot identify" shows a memory address, which would differ on every run."""
     from PIL import UnidentifiedImageError
 
-    return "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        return f"not an image in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,6 +1,7 @@
 """Read Reed et al.'s captions: ten for each image, of which only those of training images are taken.
 
-An image's captions are found by its file name, as some class folders are spelled otherwise than CUB's.
+An image's captions are found by its file name, as some class folders are spelled otherwise than CUB's; the folder has
+to agree with the image's class by the rule of `class_names`, or by the table of --name.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from fieldguide.class_names import ClassRule
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv, write_csv
 from fieldguide.image_store import AGAIN
@@ -87,6 +89,37 @@ def match_files(
     return {row["image_id"]: files[stem][0] for row, stem in zip(images, stems, strict=True)}
 
 
+def check_folders(
+    images: Sequence[Mapping[str, str]],
+    paths: Mapping[str, Path],
+    classes: Sequence[Mapping[str, str]],
+    names: Mapping[str, str],
+    root: Path,
+) -> dict[str, str]:
+    """The folders that are spelled otherwise than their images' class folder, with that one; others are refused.
+
+    `names` gives classes, by name, folder or id, for folders that the rule of `class_names` does not match.
+    """
+    rule = ClassRule(classes)
+    otherwise: dict[str, str] = {}
+    wrong = []
+    for row in images:
+        path, class_id = paths[row["image_id"]], row["class_id"]
+        folder, ours = path.parent.name, rule.rows[class_id]["folder"]
+        if folder == ours or otherwise.get(folder) == ours:
+            continue
+        if rule.is_called(names.get(folder, folder), class_id) or names.get(folder) == class_id:
+            otherwise[folder] = ours
+        else:
+            wrong.append(f"{folder}/{path.name} (the image is of {ours})")
+    refuse_if_any(
+        wrong,
+        f"{root}: captions in the folder of another class than their image's",
+        "move them, or write `their folder: our class` under `class_names` of the text source",
+    )
+    return otherwise
+
+
 def stem_of(image: Mapping[str, str]) -> str:
     """An image's file name without its ending."""
     return PurePosixPath(image["path"]).stem
@@ -96,10 +129,12 @@ def run(args: argparse.Namespace) -> None:
     """Read, check and write."""
     root: Path = args.root
     images = [row for row in read_csv(args.images, IMAGE_COLUMNS) if row["split"] == "train"]
-    names = {row["class_id"]: row["class_name"] for row in read_csv(args.classes, CLASS_COLUMNS)}
+    classes = read_csv(args.classes, CLASS_COLUMNS)
+    names = {row["class_id"]: row["class_name"] for row in classes}
     unknown = sorted({row["class_id"] for row in images} - names.keys())
     refuse_if_any(unknown, f"{args.classes}: lacks classes of {args.images}", "make both again with index_images")
     paths = match_files(images, caption_files(root), root)
+    otherwise = check_folders(images, paths, classes, dict(args.name), root)
     # `disable=None`: no bar where stderr is not a terminal.
     read = {
         image_id: parse_captions(path.read_bytes())
@@ -122,12 +157,13 @@ def run(args: argparse.Namespace) -> None:
             for text in read[row["image_id"]].texts
         ),
     )
-    _log_counts(root, images, paths, list(read.values()))
+    _log_counts(root, images, list(read.values()))
+    if otherwise:
+        named = ", ".join(f"{theirs} ({ours})" for theirs, ours in sorted(otherwise.items()))
+        log.info("%d class folders are spelled otherwise than the images': %s", len(otherwise), named)
 
 
-def _log_counts(
-    root: Path, images: Sequence[Mapping[str, str]], paths: Mapping[str, Path], read: Sequence[Captions]
-) -> None:
+def _log_counts(root: Path, images: Sequence[Mapping[str, str]], read: Sequence[Captions]) -> None:
     texts = [text for captions in read for text in captions.texts]
     log.info("%s: %d captions of %d training images, %d distinct", root, len(texts), len(images), len(set(texts)))
     per_image = Counter(len(captions.texts) for captions in read)
@@ -137,9 +173,6 @@ def _log_counts(
     dropped, cleaned = sum(c.dropped for c in read), sum(c.cleaned for c in read)
     if dropped or cleaned:
         log.info("dropped %d lines without a word, put %d right (spaces, lost characters)", dropped, cleaned)
-    moved = sum(PurePosixPath(row["path"]).parent.name != paths[row["image_id"]].parent.name for row in images)
-    if moved:
-        log.info("%d images have their captions in a folder of another name than their class's", moved)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -147,6 +180,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, required=True, help="the unpacked folder text_c10")
     parser.add_argument("--images", type=Path, required=True, help="table of images, from index_images")
     parser.add_argument("--classes", type=Path, required=True, help="table of classes, from index_images")
+    parser.add_argument(
+        "--name",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("THEIRS", "OURS"),
+        help="the class that a folder means, where the rule finds none",
+    )
     parser.add_argument("--out", type=Path, required=True, help="table of texts to write")
     run_stage("index_captions", run, parser, argv)
 

@@ -1,6 +1,7 @@
 """Read a data set in CUB-200-2011's layout: which image is of which class, and in which split.
 
-Every listed image is decoded here, once, so that no later stage meets a damaged one.
+Every listed image is decoded here, once, so that no later stage meets a damaged one. Those that do not open are listed
+with the reason in <images-out>.damaged.csv.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_csv
-from fieldguide.image_store import AGAIN, open_image_store, unreadable
+from fieldguide.image_store import AGAIN, find_faults, open_image_store, settle_faults
 from fieldguide.records import CLASS_COLUMNS, IMAGE_COLUMNS, name_some, refuse_if_any
 from fieldguide.stage import log, new_parser, run_stage
 
@@ -114,6 +115,14 @@ def image_rows(root: Path, classes: Mapping[int, Entry]) -> list[dict[str, str]]
     ]
 
 
+def without(rows: Sequence[dict[str, str]], left_out: Sequence[str], path: Path) -> list[dict[str, str]]:
+    """The rows without images that the user leaves out, named as in images.txt or as in images.csv."""
+    named = {name.removeprefix("images/") for name in left_out}
+    unknown = sorted(named - {row["path"].removeprefix("images/") for row in rows})
+    refuse_if_any(unknown, f"{path}: does not list images that dataset.leave_out names", "correct their names there")
+    return [row for row in rows if row["path"].removeprefix("images/") not in named]
+
+
 def class_rows(classes: Mapping[int, Entry], rows: Sequence[Mapping[str, str]], path: Path) -> list[dict[str, str]]:
     """The rows of classes.csv, in the order of their ids.
 
@@ -144,14 +153,20 @@ def run(args: argparse.Namespace) -> None:
     root: Path = args.root
     classes = read_list(root / "classes.txt")
     check_unique(classes, root / "classes.txt", "class")
-    images = image_rows(root, classes)
+    listed = image_rows(root, classes)
+    images = without(listed, args.leave_out, root / "images.txt")
+    if len(images) < len(listed):
+        log.info("%s: left out %d images that dataset.leave_out names", root, len(listed) - len(images))
     named = class_rows(classes, images, root / "classes.txt")
     store = open_image_store(root)
     paths = [row["path"] for row in images]
     missing = [path for path in paths if path not in store]
     refuse_if_any(missing, f"{root}: lacks images that images.txt lists", AGAIN)
-    damaged = unreadable(store, paths, args.workers)
-    refuse_if_any(damaged, f"{root}: images that do not open", AGAIN)
+    faults = find_faults(store, paths, args.workers)
+    settle_faults(store, faults, args.images_out.with_suffix(".damaged.csv"), args.skip_damaged, "dataset")
+    if faults:
+        images = [row for row in images if row["path"] not in faults]
+        named = class_rows(classes, images, root / "classes.txt")
     write_csv(args.classes_out, CLASS_COLUMNS, named)
     write_csv(args.images_out, IMAGE_COLUMNS, images)
     split = Counter(row["split"] for row in images)
@@ -167,6 +182,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images-out", type=Path, required=True, help="table of images to write")
     parser.add_argument("--classes-out", type=Path, required=True, help="table of classes to write")
     parser.add_argument("--workers", type=int, default=1, help="threads that decode; the result is the same")
+    parser.add_argument(
+        "--leave-out", nargs="*", default=[], metavar="PATH", help="images to leave out, damaged or not"
+    )
+    parser.add_argument("--skip-damaged", action="store_true", help="leave out what does not open, and list it")
     run_stage("index_images", run, parser, argv)
 
 

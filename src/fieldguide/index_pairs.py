@@ -1,6 +1,9 @@
 """Read COCO's captions: pairs of an image and a caption, on which translators are trained. Both zips are read in place.
 
---limit takes the first images of one seeded order, so a larger limit keeps all images of a smaller one.
+Pairs of one's own are a CSV or TSV with the columns path and caption, paths relative to the folder or zip of images.
+
+--limit takes the first images of one seeded order, so a larger limit keeps all images of a smaller one. Images that do
+not open are listed with the reason in <out>.damaged.csv.
 """
 
 from __future__ import annotations
@@ -9,17 +12,27 @@ import argparse
 import hashlib
 import json
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fieldguide.archives import (
+    DAMAGE,
+    NO_LIMITS,
+    Limits,
+    add_limit_options,
+    limits_of,
+    too_large,
+    zip_content,
+    zip_entries,
+    zip_member,
+)
 from fieldguide.errors import FieldguideError
-from fieldguide.files import read_json, write_csv
-from fieldguide.image_store import AGAIN, ImageStore, open_image_store, unreadable
+from fieldguide.files import write_csv
+from fieldguide.image_store import AGAIN, ImageStore, find_faults, open_image_store, settle_faults
 from fieldguide.records import PAIR_COLUMNS, name_some, refuse_if_any, repeated
 from fieldguide.stage import log, new_parser, run_stage
+from fieldguide.user_files import DELIMITERS, Row, read_rows
 
 
 class Caption(NamedTuple):
@@ -30,7 +43,7 @@ class Caption(NamedTuple):
     text: str
 
 
-def read_annotations(path: Path, split: str) -> Any:
+def read_annotations(path: Path, split: str, limits: Limits = NO_LIMITS) -> Any:
     """`captions_<split>.json`, from the annotations' zip or from a file of its own."""
     if not path.exists():
         raise FieldguideError(f"{path}: does not exist; put COCO's annotations there, or name their place")
@@ -39,21 +52,48 @@ def read_annotations(path: Path, split: str) -> Any:
         if found is None:
             raise FieldguideError(f"{path}: has no captions_{split}.json; check the split and the folder")
         path = found
-    if path.suffix.lower() != ".zip":
-        try:
-            return read_json(path)
-        except FieldguideError as error:
-            raise FieldguideError(f"{path}: is not JSON ({error.__cause__}); {AGAIN}") from error
+    if path.suffix.lower() in DELIMITERS:
+        return annotations_of(read_rows(path, ("path", "caption")))
+    is_zip = path.suffix.lower() == ".zip"
+    if is_zip:
+        text = read_from_zip(path, f"captions_{split}.json", limits)
+    elif path.stat().st_size > limits.size:
+        raise too_large(path, limits)
+    else:
+        text = path.read_bytes()
     try:
-        with zipfile.ZipFile(path) as archive:
-            file_name = f"captions_{split}.json"
-            member = next((name for name in archive.namelist() if name.rpartition("/")[2] == file_name), None)
-            if member is None:
-                has = name_some(archive.namelist())
-                raise FieldguideError(f"{path}: has no {file_name} (it has {has}); check the split and the archive")
-            return json.loads(archive.read(member))
-    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        what = "is damaged, or no zip of JSON" if is_zip else "is not JSON"
+        raise FieldguideError(f"{path}: {what} ({error}); {AGAIN}") from error
+
+
+def read_from_zip(path: Path, file_name: str, limits: Limits) -> bytes:
+    """The one file of that name in a zip, in whatever folder."""
+    try:
+        entries = zip_entries(path, limits)
+        found = [entry for entry in entries if entry.orig_filename.rpartition("/")[2] == file_name]
+        if not found:
+            has = name_some([entry.orig_filename for entry in entries])
+            raise FieldguideError(f"{path}: has no {file_name} (it has {has}); check the split and the archive")
+        if len(found) > 1:
+            names = name_some([entry.orig_filename for entry in found])
+            raise FieldguideError(f"{path}: has {file_name} more than once ({names}); pack one of them alone")
+        with path.open("rb") as stream:
+            return b"".join(zip_content(stream.fileno(), zip_member(found[0])))
+    except DAMAGE as error:
         raise FieldguideError(f"{path}: is damaged, or no zip of JSON ({error}); {AGAIN}") from error
+
+
+def annotations_of(rows: Sequence[Row]) -> dict[str, Any]:
+    """Rows of path and caption as COCO has them: images numbered in the order of their paths, captions by line."""
+    number = {path: i for i, path in enumerate(sorted({row.values["path"] for row in rows}), 1)}
+    return {
+        "images": [{"id": image_id, "file_name": path} for path, image_id in number.items()],
+        "annotations": [
+            {"id": row.line, "image_id": number[row.values["path"]], "caption": row.values["caption"]} for row in rows
+        ],
+    }
 
 
 def parse_images(annotations: Any, path: Path) -> dict[int, str]:
@@ -71,6 +111,8 @@ def parse_captions(annotations: Any, images: Mapping[int, str], path: Path) -> l
         for item in _items(annotations, "annotations", path)
     ]
     refuse_if_any([str(i) for i in repeated(c.pair_id for c in found)], f"{path}: two captions of one id", AGAIN)
+    unwritable = [f"caption {c.pair_id}" for c in found if not is_writable(c.text)]
+    refuse_if_any(unwritable, f"{path}: captions with half a character (a lone surrogate)", AGAIN)
     unknown = [f"caption {c.pair_id} of image {c.image_id}" for c in found if c.image_id not in images]
     refuse_if_any(unknown, f"{path}: captions of images that it does not list", AGAIN)
     clean = [caption._replace(text=" ".join(caption.text.split())) for caption in found]
@@ -81,6 +123,11 @@ def parse_captions(annotations: Any, images: Mapping[int, str], path: Path) -> l
         *(path, len(images), len(found), len(found) - len(kept), changed),
     )
     return kept
+
+
+def is_writable(text: str) -> bool:
+    """Whether a text can be written as UTF-8; JSON can hold one that cannot."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _items(annotations: Any, key: str, path: Path) -> list[Any]:
@@ -101,6 +148,14 @@ def without(captions: Sequence[Caption], pattern: re.Pattern[str]) -> list[Capti
     """The captions of images of which no caption matches."""
     excluded = {caption.image_id for caption in captions if pattern.search(caption.text)}
     return [caption for caption in captions if caption.image_id not in excluded]
+
+
+def left_out_ids(names: Sequence[str], file_names: Mapping[int, str], split: str, path: Path) -> set[int]:
+    """The images that the user leaves out, named as in the annotations or as in the image archive."""
+    named = {name.removeprefix(f"{split}/") for name in names}
+    unknown = sorted(named - set(file_names.values()))
+    refuse_if_any(unknown, f"{path}: does not list images that world.leave_out names", "correct their names there")
+    return {image_id for image_id, file_name in file_names.items() if file_name in named}
 
 
 def chosen_images(image_ids: Sequence[int], limit: int, seed: int) -> set[int]:
@@ -138,9 +193,17 @@ def run(args: argparse.Namespace) -> None:
     if args.limit < 0:
         raise FieldguideError(f"--limit {args.limit}: is not a number of images; 0 takes all")
     pattern = compiled(args.exclude)
-    annotations = read_annotations(args.annotations, args.split)
+    limits = limits_of(args.max_gb, args.max_files)
+    annotations = read_annotations(
+        args.annotations, args.split, limits_of(args.annotations_max_gb, args.annotations_max_files)
+    )
     file_names = parse_images(annotations, args.annotations)
     captions = parse_captions(annotations, file_names, args.annotations)
+    del annotations  # the largest thing in memory
+    if left_out := left_out_ids(args.leave_out, file_names, args.split, args.annotations):
+        log.info("left out %d images that world.leave_out names", len(left_out))
+        file_names = {i: name for i, name in file_names.items() if i not in left_out}
+        captions = [caption for caption in captions if caption.image_id not in left_out]
     described = {caption.image_id for caption in captions}
     if len(described) < len(file_names):
         log.info("left out %d images without any caption", len(file_names) - len(described))
@@ -152,11 +215,14 @@ def run(args: argparse.Namespace) -> None:
     if not described:
         raise FieldguideError(f"{args.annotations}: no image is left; check --exclude and the captions")
     chosen = chosen_images(sorted(described), args.limit, args.seed)
-    store = open_image_store(args.images)
+    store = open_image_store(args.images, limits)
     paths = image_paths(store, {i: file_names[i] for i in sorted(chosen)}, args.split)
     if args.check == "decode":
-        damaged = unreadable(store, paths.values(), args.workers)
-        refuse_if_any(damaged, f"{args.images}: images that do not open", AGAIN)
+        faults = find_faults(store, paths.values(), args.workers)
+        settle_faults(store, faults, args.out.with_suffix(".damaged.csv"), args.skip_damaged, "world")
+        chosen = {image_id for image_id in chosen if paths[image_id] not in faults}
+        if not chosen:
+            raise FieldguideError(f"{args.images}: no image that opens is left; {AGAIN}")
     rows = [
         {"pair_id": c.pair_id, "image_id": c.image_id, "path": paths[c.image_id], "caption": c.text}
         for c in captions
@@ -171,7 +237,7 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("index_pairs", __doc__)
     parser.add_argument("--images", type=Path, required=True, help="train2017.zip, or a folder")
-    parser.add_argument("--annotations", type=Path, required=True, help="annotations_trainval2017.zip, or a .json")
+    parser.add_argument("--annotations", type=Path, required=True, help="annotations_trainval2017.zip, .json or .csv")
     parser.add_argument("--split", default="train2017", help="names the folder of images and the list of captions")
     parser.add_argument("--limit", type=int, default=0, help="how many images to take; 0 is all")
     parser.add_argument("--seed", type=int, default=0, help="orders the images of which --limit takes the first")
@@ -185,6 +251,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="decode every image taken, or only look whether it is there",
     )
     parser.add_argument("--workers", type=int, default=1, help="threads that decode; the result is the same")
+    parser.add_argument(
+        "--leave-out", nargs="*", default=[], metavar="PATH", help="images to leave out, damaged or not"
+    )
+    parser.add_argument("--skip-damaged", action="store_true", help="leave out what does not open, and list it")
+    add_limit_options(parser, "", "an archive of images", 40, 1_000_000)
+    add_limit_options(parser, "annotations-", "an archive of captions", 5, 1_000)
     parser.add_argument("--out", type=Path, required=True, help="table of pairs to write")
     run_stage("index_pairs", run, parser, argv)
 

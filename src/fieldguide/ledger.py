@@ -1,17 +1,20 @@
 """The ledger of LLM replies: append-only JSON lines, one reply each, found again by what was asked.
 
 Replies cost money, so a ledger lives outside every declared output and no stage rewrites it. Texts are made by
-replaying it; whoever fetches replies (a live client, `aviary.write_ledger`) appends to it.
+replaying it; whoever fetches replies (`llm_client`, `aviary.write_ledger`) appends to it. A reply that was paid for and
+cannot be used is kept too, marked as rejected with the reason.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
@@ -48,7 +51,10 @@ class Usage(Strict):
 
 
 class LedgerRecord(Strict):
-    """One reply as it came, with what was asked for it."""
+    """One reply as it came, with what was asked for it.
+
+    A request that names a `seed` was sent with one of its own for each reply (`questions.wire_seed`).
+    """
 
     key: str
     request: Request
@@ -60,6 +66,11 @@ class LedgerRecord(Strict):
     price_usd: float | None = None
     created: AwareDatetime | None = None
     response_id: str | None = None
+    served_model: str | None = None  # the model that the endpoint says has answered
+    follow_up: tuple[
+        Message, ...
+    ] = ()  # turns sent after the request's own: a rejected reply and what was wrong with it
+    rejected: str | None = None  # why it is not used as a text
 
     @model_validator(mode="after")
     def key_is_the_requests(self) -> LedgerRecord:
@@ -95,26 +106,50 @@ def synthetic_record(request: Request, reply_index: int, class_name: str, reply:
     )
 
 
-def request_for(
-    class_name: str, prompt_template: str, model: str, fields: Sequence[str], parameters: Mapping[str, JsonValue]
-) -> Request:
-    """The question about one class: the template with its `{class_name}` and `{fields}` filled in.
+MARKDOWN = (
+    "Answer in Markdown, one line per field, each line beginning with the name of the field in bold followed by a"
+    " colon, and nothing before the first or after the last."
+)
+"""What stands for a prompt's `{format}` unless the endpoint is given a JSON schema."""
 
-    Raises FieldguideError when the template does not name the class.
+
+def request_for(
+    class_name: str,
+    prompt_template: str,
+    model: str,
+    fields: Sequence[str],
+    parameters: Mapping[str, JsonValue],
+    thing: str = "",
+    answer_format: str = MARKDOWN,
+) -> Request:
+    """The question about one class: the template with `{class_name}`, `{fields}`, `{thing}` and `{format}` filled in.
+
+    Raises FieldguideError when the template does not name the class, or asks for a thing that is not said.
     """
     if "{class_name}" not in prompt_template:
         raise FieldguideError("the prompt lacks {class_name}, so every class would be asked the same; put it in")
-    # Not str.format: a prompt may hold braces of its own.
-    prompt = prompt_template.strip().replace("{fields}", ", ".join(fields)).replace("{class_name}", class_name)
+    if "{thing}" in prompt_template and not thing:
+        raise FieldguideError("the prompt has {thing}, and `thing` does not say what the classes are (bird, car, …)")
+    # Not str.format: a prompt may hold braces of its own. The class comes last, since a name may hold braces too.
+    filling = {"{format}": answer_format, "{thing}": thing, "{fields}": ", ".join(fields), "{class_name}": class_name}
+    prompt = prompt_template.strip()
+    for place, text in filling.items():
+        prompt = prompt.replace(place, text)
     return Request(model=model, messages=(Message(role="user", content=prompt),), parameters=dict(parameters))
 
 
 # ---------------------------------------------------------------- lines and files
 
 
+# Left out of a line where they say nothing.
+OPTIONAL = ("served_model", "follow_up", "rejected")
+
+
 def record_line(record: LedgerRecord) -> bytes:
     """The record as one line of the ledger."""
-    return json.dumps(record.model_dump(mode="json"), ensure_ascii=False).encode() + b"\n"
+    content = record.model_dump(mode="json")
+    kept = {name: value for name, value in content.items() if value or name not in OPTIONAL}
+    return json.dumps(kept, ensure_ascii=False).encode() + b"\n"
 
 
 def parse_line(line: bytes, where: str) -> LedgerRecord:
@@ -141,7 +176,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Line numbers and lines that are not blank, without a torn last one, which is reported."""
     *whole, last = path.read_bytes().split(b"\n")
     if is_torn(last):
-        log.warning("%s:%d: the last line is torn (its writer was stopped); it is left out", path, len(whole) + 1)
+        log.warning(
+            "%s:%d: the last line is torn (its writer was stopped, or is at it); it is left out", path, len(whole) + 1
+        )
         last = b""
     for number, line in enumerate((*whole, last), 1):
         if line.strip():
@@ -157,42 +194,84 @@ def read_ledger(path: Path | str) -> list[LedgerRecord]:
     return [parse_line(line, f"{path}:{number}") for number, line in numbered_lines(path)]
 
 
-def set_torn_line_aside(path: Path) -> None:
+def set_torn_line_aside(stream: BinaryIO, path: Path) -> None:
     """Make the file end with a line end; a torn last line moves to `<ledger>.torn`, since it may have been paid for."""
-    content = path.read_bytes() if path.exists() else b""
-    last = content.rpartition(b"\n")[2]
-    if not last:
+    size = stream.seek(0, os.SEEK_END)
+    if not size or os.pread(stream.fileno(), 1, size - 1) == b"\n":
         return
+    last = os.pread(stream.fileno(), size, 0).rpartition(b"\n")[2]
     if is_torn(last):
         beside = path.with_name(path.name + ".torn")
-        with beside.open("ab") as stream:
-            stream.write(last + b"\n")
-            os.fsync(stream.fileno())
-        os.truncate(path, len(content) - len(last))
+        with beside.open("ab") as torn:
+            torn.write(last + b"\n")
+            torn.flush()
+            os.fsync(torn.fileno())
+        stream.truncate(size - len(last))
         log.warning("%s: its last line was torn (its writer was stopped); moved to %s", path, beside)
     else:
-        with path.open("ab") as stream:
-            stream.write(b"\n")
+        stream.write(b"\n")
 
 
 def append_record(path: Path | str, record: LedgerRecord) -> None:
-    """Append one record and return only when it is on the disk."""
+    """Append one record and return only when it is on the disk; writers in other processes wait for one another.
+
+    An OSError (a full disk) leaves the ledger as it was.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    set_torn_line_aside(path)
-    with path.open("ab") as stream:
-        stream.write(record_line(record))
+    is_new = not path.exists()
+    with path.open("ab+", buffering=0) as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        set_torn_line_aside(stream, path)
+        size = stream.seek(0, os.SEEK_END)
+        line = memoryview(record_line(record))
+        try:
+            while line:
+                line = line[stream.write(line) :]
+            os.fsync(stream.fileno())
+        except OSError:
+            stream.truncate(size)
+            raise
+    if is_new:  # or a power cut could take the file's name
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+
+@contextmanager
+def only_asker(path: Path | str) -> Iterator[None]:
+    """Be the one process that asks on behalf of a ledger; another waits, and then finds what this one bought.
+
+    The lock is `<ledger>.lock`; the system frees it when its holder ends, however it ends.
+    """
+    path = Path(path).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".lock").open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            log.warning(
+                "%s: process %s is asking for replies to it; waiting for its end, so that nothing is bought twice",
+                path,
+                stream.read().strip() or "another",
+            )
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
         stream.flush()
-        os.fsync(stream.fileno())
+        yield
 
 
 def replies_by_key(records: Sequence[LedgerRecord]) -> dict[str, list[str]]:
-    """The replies to each question, by reply index.
+    """The replies to each question that can be used, by reply index; rejected ones are left out.
 
     Raises FieldguideError when two different replies claim one index.
     """
     found: dict[str, dict[int, str]] = {}
     for record in records:
+        if record.rejected is not None:
+            continue
         kept = found.setdefault(record.key, {}).setdefault(record.reply_index, record.reply)
         if kept != record.reply:
             raise FieldguideError(

@@ -1,6 +1,6 @@
 """A reference for the adapters: scikit-learn's logistic regression on the same images of the same plans.
 
-  python -m fieldguide.probe_features --records records/images.csv --images features/…/images/target.safetensors \\
+  python -m fieldguide.probe_features --records records/images.csv --images features/…/images/target/*.safetensors \\
       --cells adapters/…/none/class-wise/fixed/ratio-100.json … --seeds 0 1 2 --out tables/probe.csv
 
 C is chosen per ratio on a held-out part of the training images, then the probe is fitted on all of the cell's images.
@@ -62,7 +62,7 @@ def probe(args: argparse.Namespace) -> None:
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("probe_features", __doc__)
     parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
-    parser.add_argument("--images", type=Path, required=True, help="image features")
+    parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
     parser.add_argument("--cells", type=Path, nargs="+", required=True, help="image-only cells to stand beside")
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--c", type=float, nargs="+", default=[1, 3, 10, 30, 100, 300, 1000], help="values of C to try")

@@ -113,14 +113,15 @@ class QFormer(nn.Module):
         return cls(QFormerSize(**fields, dropout=float(metadata["dropout"])))
 
 
-def pad_tokens(tokens: Tensor, offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+def pad_tokens(tokens: Tensor, offsets: Tensor, rows: Tensor, longest: int | None = None) -> tuple[Tensor, Tensor]:
     """Texts `rows` (b,) of a ragged table as (b, longest, width) float32 and their mask (b, longest) int64.
 
-    tokens (total, width), offsets (u + 1,): text i is tokens[offsets[i] : offsets[i + 1]].
+    tokens (total, width), offsets (u + 1,): text i is tokens[offsets[i] : offsets[i + 1]]. `longest` is the longest of
+    these texts unless it is given.
     """
     starts = offsets[rows]
     lengths = offsets[rows + 1] - starts
-    steps = torch.arange(int(lengths.max()))
+    steps = torch.arange(int(lengths.max()) if longest is None else longest)
     mask = steps < lengths[:, None]
     where = (starts[:, None] + steps).clamp(max=len(tokens) - 1)
     return tokens[where].float().masked_fill(~mask[..., None], 0), mask.long()

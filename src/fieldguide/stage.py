@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import importlib
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from fieldguide.errors import FieldguideError
 
@@ -32,6 +35,16 @@ def use_threads(count: int) -> None:
     os.environ["OMP_DYNAMIC"] = os.environ["MKL_DYNAMIC"] = "FALSE"
 
 
+def return_large_blocks() -> None:
+    """Have the C library give large blocks back to the system when they are freed, where it is glibc.
+
+    Otherwise it keeps them in a heap, which the blocks of a training step fragment: memory doubles over a few steps.
+    """
+    largest_in_heap = -3  # M_MMAP_THRESHOLD
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(largest_in_heap, 1 << 20)
+
+
 def run_stage(
     name: str,
     run: Callable[[argparse.Namespace], None],
@@ -50,6 +63,9 @@ def run_stage(
     log.setLevel(logging.INFO)  # our own lines, and of the libraries only their warnings
     threads = getattr(args, "threads", 1)
     use_threads(threads)
+    if getattr(args, "cache", ""):
+        # huggingface_hub reads it when it is imported; parts of open_clip take no folder of their own.
+        os.environ["HF_HUB_CACHE"] = str(Path(args.cache).resolve())
     try:
         for module in imports:
             importlib.import_module(module)

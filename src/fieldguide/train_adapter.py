@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldguide.errors import FieldguideError
-from fieldguide.files import hash_ids, read_json, write_json
+from fieldguide.files import hash_ids, read_csv, read_json, write_json
+from fieldguide.naming import tell_names
 from fieldguide.recipes.registry import RECIPES
 from fieldguide.stage import log, new_parser, run_stage
 from fieldguide.tune_adapter import parse_source
@@ -43,7 +44,7 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     return found
 
 
-def score_on_test(classifier: Classifier, features: Path, images: ImageTable) -> list[float]:
+def score_on_test(classifier: Classifier, features: Sequence[Path], images: ImageTable) -> list[float]:
     """Test accuracy in percent per seed; the one place that reads the test features."""
     from fieldguide.adapters import accuracy
     from fieldguide.cells import read_split
@@ -69,8 +70,8 @@ def read_setting(args: argparse.Namespace, module: ModuleType) -> dict[str, floa
 def train(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from fieldguide.cells import hash_plan, read_images, read_source, read_split
-    from fieldguide.features import save_tensors
+    from fieldguide.cells import check_width, hash_plan, read_images, read_source, read_split
+    from fieldguide.features import check_same_backbone, read_about, save_tensors
     from fieldguide.plans import Drawer, cell_size
     from fieldguide.recipes.task import Task, Texts
 
@@ -89,17 +90,17 @@ def train(args: argparse.Namespace) -> None:
         planned = plan["seeds"].get(str(seed), {}).get("sha256")
         if planned != hash_ids([ids[i] for i in drawer.order(seed)]):
             raise FieldguideError(f"{args.plan}: its order for seed {seed} is not of these images; make the plan anew")
-    source, pool, texts = None, None, None
+    source, pool, texts, names = None, None, None, "none"
     if args.source:
         files = args.source
         source = read_source(files.name, files.table, files.translated, images, files.raw)
-        if source.backbone != backbone:
-            path = files.translated or files.raw
-            raise FieldguideError(f"{path} is of backbone {source.backbone}, the images of {backbone}")
+        path = files.translated or files.raw
+        check_same_backbone((args.images[0], read_about(args.images)), (path, {"backbone": source.backbone}))
+        check_width(table, source)
         for kind, features in (("translated", source.features), ("raw", source.raw)):
             if kind in recipe.texts and features is None:
                 raise FieldguideError(f"--source {files.name}: recipe {args.recipe} needs {kind} text features too")
-        pool = source.pool(ids, classes)
+        pool, names = source.pool(ids, classes), tell_names(read_csv(files.table, ("class_name", "text")))
         texts = Texts(
             source.labels,
             pool,
@@ -135,7 +136,7 @@ def train(args: argparse.Namespace) -> None:
         "image_percent": args.ratio,
         "text_percent": 100 - args.ratio if source else 0,
         "text_source": source.name if source else "none",
-        "text_names": ("named" if recipe.prompts else "unnamed") if source else "none",
+        "text_names": names,
         "text_unit": source.unit if source else "none",
         "sampling": plan["sampling"],
         "redraw": args.redraw,
@@ -167,7 +168,7 @@ def train(args: argparse.Namespace) -> None:
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("train_adapter", __doc__)
     parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
-    parser.add_argument("--images", type=Path, required=True, help="image features")
+    parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
     parser.add_argument("--plan", type=Path, required=True, help="plans/<sampling>.json")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="thesis", help="how it is trained")
     parser.add_argument("--tuning", type=Path, help="JSON of tune_adapter, for a recipe that has something to choose")

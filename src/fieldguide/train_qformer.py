@@ -1,7 +1,7 @@
 """Train the Q-Former on image/caption pairs (COCO): caption tokens to image feature. Stage 1 of the thesis.
 
-  python -m fieldguide.train_qformer --pairs records/pairs.csv --images features/…/images/world.safetensors \\
-      --texts features/…/texts/world.safetensors --out translators/…/qformer
+  python -m fieldguide.train_qformer --pairs records/pairs.csv --images features/…/images/world/*.safetensors \\
+      --texts features/…/texts/world/*.safetensors --out translators/…/qformer
 
 Writes translator.safetensors (the checkpoint with the best retrieval on held-out images), curve.csv and curve.svg.
 `--exclude REGEX` leaves out every image one of whose captions matches: a translator that never saw a bird.
@@ -13,6 +13,7 @@ import argparse
 import math
 import re
 import time
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +22,10 @@ from tqdm import trange
 
 from fieldguide.backbone import pick_device
 from fieldguide.errors import FieldguideError
-from fieldguide.features import check_same_backbone, read_features, save_tensors
-from fieldguide.files import read_csv, write_csv
+from fieldguide.features import TokenTable, check_same_backbone, kept_dtype, read_features, save_tensors
+from fieldguide.files import read_columns, write_csv
 from fieldguide.plans import generator
-from fieldguide.stage import log, new_parser, run_stage
+from fieldguide.stage import log, new_parser, return_large_blocks, run_stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,13 +49,18 @@ def split_images(image_of: NDArray[np.int64], share: float, seed: int) -> tuple[
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)[first]
 
 
-def excluded_images(rows: Sequence[dict[str, str]], pattern: str) -> set[str]:
-    """Ids of the images one of whose captions matches; raises FieldguideError on a broken expression."""
+def excluded_images(image_of: NDArray[np.int64], captions: Sequence[str], pattern: str) -> NDArray[np.int64]:
+    """The images one of whose captions matches, sorted; raises FieldguideError on a broken expression.
+
+    image_of (n,): the image of each caption.
+    """
+    import numpy as np
+
     try:
         wanted = re.compile(pattern, re.IGNORECASE)
     except re.error as error:
         raise FieldguideError(f"--exclude {pattern!r}: is not a regular expression: {error}") from error
-    return {row["image_id"] for row in rows if wanted.search(row["caption"])}
+    return np.unique(image_of[[wanted.search(caption) is not None for caption in captions]])
 
 
 def train(args: argparse.Namespace) -> None:
@@ -63,18 +69,24 @@ def train(args: argparse.Namespace) -> None:
 
     from fieldguide.qformer import QFormer, QFormerSize, conversion_loss, pad_tokens, retrieval_at
 
-    pairs = read_csv(args.pairs, ("image_id", "caption"))
-    image_ids = list(dict.fromkeys(row["image_id"] for row in pairs))
-    images, about_images = read_features(args.images, image_ids)
-    texts, about_texts = read_features(args.texts, [row["caption"] for row in pairs])
-    backbone = check_same_backbone((args.images, about_images), (args.texts, about_texts))
-    number = {image_id: i for i, image_id in enumerate(image_ids)}
-    image_of = np.array([number[row["image_id"]] for row in pairs])
-    usable = np.arange(len(pairs))
+    return_large_blocks()
+    captions: list[str] = []
+    number: dict[str, int] = {}
+    image_rows = array("q")
+    for image_id, caption in read_columns(args.pairs, ("image_id", "caption")):
+        image_rows.append(number.setdefault(image_id, len(number)))
+        captions.append(caption)
+    image_of = np.array(image_rows)
+    images, about_images = read_features(args.images, list(number))
+    texts, about_texts = read_features(args.texts, captions, "np", ("rows",))
+    backbone = check_same_backbone((args.images[0], about_images), (args.texts[0], about_texts))
+    tokens = TokenTable(args.texts)
+    usable = np.arange(len(captions))
     if args.exclude:
-        unseen = excluded_images(pairs, args.exclude)
-        usable = np.array([i for i, row in enumerate(pairs) if row["image_id"] not in unseen], np.int64)
-        log.info("left out %d of %d images whose captions match %s", len(unseen), len(image_ids), args.exclude)
+        unseen = excluded_images(image_of, captions, args.exclude)
+        usable = np.flatnonzero(~np.isin(image_of, unseen))
+        log.info("left out %d of %d images whose captions match %s", len(unseen), len(number), args.exclude)
+    del captions
     if len(np.unique(image_of[usable])) < 2:
         raise FieldguideError(f"{args.pairs}: fewer than two images to train on and hold out")
     fit_rows, held_rows = (usable[rows] for rows in split_images(image_of[usable], args.held_out, args.seed))
@@ -82,7 +94,7 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     device = pick_device(args.device)
     size = QFormerSize(
-        token_width=texts["tokens"].shape[1],
+        token_width=tokens.width,
         image_width=images["features"].shape[1],
         queries=args.queries,
         layers=args.layers,
@@ -99,15 +111,22 @@ def train(args: argparse.Namespace) -> None:
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
     held_images = images["features"][torch.from_numpy(image_of[held_rows])].to(device)
-    held_texts, held_mask = pad_tokens(texts["tokens"], texts["offsets"], texts["rows"][torch.from_numpy(held_rows)])
+    held_longest = int(tokens.lengths[texts["rows"][held_rows]].max())
     truth = torch.arange(len(held_rows), device=device)
+
+    def caption_tokens(rows: NDArray[np.int64], longest: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token features of these captions and their mask, padded, on the device."""
+        some, offsets = (torch.from_numpy(part) for part in tokens.take(texts["rows"][rows]))
+        padded, mask = pad_tokens(some, offsets, torch.arange(len(rows)), longest)
+        return padded.to(device), mask.to(device)
 
     def measure() -> tuple[float, float, float]:
         """Loss, mean cosine and R@1 on the held-out pairs."""
         model.eval()
-        parts = zip(held_texts.split(args.batch), held_mask.split(args.batch), strict=True)
+        parts = (held_rows[start : start + args.batch] for start in range(0, len(held_rows), args.batch))
         with torch.inference_mode():
-            out = torch.cat([model(t.to(device), m.to(device)).float() for t, m in parts])
+            # One length for all: a caption's result depends on its padding in the last bits.
+            out = torch.cat([model(*caption_tokens(part, held_longest)).float() for part in parts])
             loss = conversion_loss(out, held_images, truth, args.info_nce, args.temperature)
         model.train()
         return loss.item(), float((out * held_images).sum(1).mean()), retrieval_at(out, held_images, truth, 1)
@@ -121,15 +140,14 @@ def train(args: argparse.Namespace) -> None:
             if len(order) < args.batch:
                 order = np.concatenate([order, generator(args.seed, "pairs", epoch).permutation(fit_rows)])
                 epoch += 1
-            rows, order = torch.from_numpy(order[: args.batch]), order[args.batch :]
+            rows, order = order[: args.batch], order[args.batch :]
             warm = min(1.0, step / max(1, args.warmup))
             for group in optimiser.param_groups:
                 group["lr"] = args.lr * warm * 0.5 * (1 + math.cos(math.pi * (step - 1) / args.steps))
-            padded, mask = pad_tokens(texts["tokens"], texts["offsets"], texts["rows"][rows])
-            target = torch.from_numpy(image_of)[rows]
+            target = torch.from_numpy(image_of[rows])
             true = images["features"][target].to(device)
             with autocast:
-                out = model(padded.to(device), mask.to(device)).float()
+                out = model(*caption_tokens(rows)).float()
             loss = conversion_loss(out, true, target.to(device), args.info_nce, args.temperature)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -153,7 +171,7 @@ def train(args: argparse.Namespace) -> None:
         "%d steps over %d pairs, %.0f pairs a second", args.steps, len(fit_rows), args.steps * args.batch / seconds
     )
 
-    about = {"translator": "qformer", "backbone": backbone, **model.metadata()}
+    about = {"translator": "qformer", "backbone": backbone, **kept_dtype(about_texts), **model.metadata()}
     save_tensors(args.out / "translator.safetensors", best_state, about)
     write_csv(args.out / "curve.csv", CURVE_COLUMNS, ({k: f"{v:.6g}" for k, v in row.items()} for row in curve))
     plot_curve(curve, args.out / "curve.svg")
@@ -184,8 +202,12 @@ def plot_curve(curve: Sequence[dict[str, float]], path: Path) -> None:
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("train_qformer", __doc__)
     parser.add_argument("--pairs", type=Path, required=True, help="CSV with image_id and caption")
-    parser.add_argument("--images", type=Path, required=True, help="image features of those pairs")
-    parser.add_argument("--texts", type=Path, required=True, help="text features of those captions")
+    parser.add_argument(
+        "--images", type=Path, nargs="+", required=True, help="image features of those pairs, in shards"
+    )
+    parser.add_argument(
+        "--texts", type=Path, nargs="+", required=True, help="text features of those captions, in shards"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--exclude", default="", help="leave out images with a caption that matches this expression")
     parser.add_argument("--queries", type=int, default=16)

@@ -46,8 +46,8 @@ def tune(args: argparse.Namespace) -> None:
     import numpy as np
 
     from fieldguide.adapters import accuracy
-    from fieldguide.cells import TextSource, read_images, read_source, read_split
-    from fieldguide.features import check_same_backbone
+    from fieldguide.cells import TextSource, check_width, read_images, read_source, read_split
+    from fieldguide.features import check_same_backbone, read_about
     from fieldguide.plans import Drawer, cell_size, split_validation
     from fieldguide.recipes.task import Task, Texts
 
@@ -56,7 +56,7 @@ def tune(args: argparse.Namespace) -> None:
         raise FieldguideError(f"--recipe {args.recipe} has nothing to choose; it needs no tuning")
     module = recipe.load()
     images = read_images(args.records)
-    features, labels, backbone = read_split(args.images, images, images.train_rows)
+    features, labels, _ = read_split(args.images, images, images.train_rows)
     try:
         fit_rows, held_rows = split_validation(images.train_labels, args.validation, seed=0)
     except ValueError as error:
@@ -64,7 +64,8 @@ def tune(args: argparse.Namespace) -> None:
     sources = [read_source(s.name, s.table, s.translated, images, s.raw) for s in args.source]
     for files, read in zip(args.source, sources, strict=True):
         path = files.translated or files.raw
-        check_same_backbone((args.images, {"backbone": backbone}), (path, {"backbone": read.backbone}))
+        check_same_backbone((args.images[0], read_about(args.images)), (path, {"backbone": read.backbone}))
+        check_width(features, read)
     fit_ids = [images.train_ids[i] for i in fit_rows]
     drawer = Drawer(images.train_labels[fit_rows], "class-wise")
     classes = len(images.class_ids)
@@ -85,7 +86,9 @@ def tune(args: argparse.Namespace) -> None:
                     f"{args.records}: {ratio}% of the {len(fit_rows)} training images that are not held out for "
                     "validation are none; tuning needs more images"
                 )
-            texts = source and Texts(source.labels, source.pool(fit_ids, classes), source.features, source.raw)
+            texts = None
+            if source is not None:
+                texts = Texts(source.labels, source.pool(fit_ids, classes), source.features, source.raw)
             task = Task(
                 features[fit_rows],
                 labels[fit_rows],
@@ -130,7 +133,7 @@ def tune(args: argparse.Namespace) -> None:
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("tune_adapter", __doc__)
     parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
-    parser.add_argument("--images", type=Path, required=True, help="image features")
+    parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
     parser.add_argument("--source", type=parse_source, action="append", default=[], metavar="NAME=TABLE=FEATURES[=RAW]")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="thesis")
     parser.add_argument("--learning-rates", type=float, nargs="+", required=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tarfile
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -198,3 +199,53 @@ def test_two_images_of_one_id(cub: Path, tmp_path: Path) -> None:
     sentence = refusal(index_images.main, *image_argv(cub, tmp_path))
     assert "images.txt, line 2: the id 3 is given twice, first on line 1" in sentence
     assert not (tmp_path / "images.csv").exists()
+
+
+@pytest.mark.parametrize(("archive", "folder"), [(CUB, "CUB_200_2011"), (REED, "text_c10")])
+@pytest.mark.parametrize("share", [0.001, 0.2, 0.5, 0.8, 0.9999])
+def test_a_flipped_byte_in_an_archive(tmp_path: Path, archive: Path, folder: str, share: float) -> None:
+    data = bytearray(archive.read_bytes())
+    data[int(len(data) * share)] ^= 0x55
+    (tmp_path / archive.name).write_bytes(data)
+    out = tmp_path / "out" / folder
+    sentence = refusal(unpack_archive.main, "--archive", tmp_path / archive.name, "--folder", folder, "--out", out)
+    assert str(tmp_path / archive.name) in sentence and not any((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize(("limit", "told"), [(("--max-gb", 0.01), "max_gb"), (("--max-files", 100), "max_files")])
+def test_archives_are_held_to_their_limits(tmp_path: Path, limit: tuple[str, float], told: str) -> None:
+    where = ("--archive", CUB, "--folder", "CUB_200_2011", "--out", tmp_path / "out" / "CUB_200_2011")
+    assert told in refusal(unpack_archive.main, *where, *limit)
+    assert not any((tmp_path / "out").glob("*"))
+    if limit[0] == "--max-gb":
+        assert told in refusal(index_pairs.main, *pair_argv(tmp_path, "--max-gb", "0.005"))
+        assert told in refusal(index_pairs.main, *pair_argv(tmp_path, "--annotations-max-gb", "0.00001"))
+
+
+def test_a_repacked_archive_with_a_link_or_a_way_out(tmp_path: Path) -> None:
+    with tarfile.open(CUB) as source:
+        members = [(info, source.extractfile(info) if info.isfile() else None) for info in source.getmembers()[:30]]
+        for name, kind in (("CUB_200_2011/images/link", tarfile.SYMTYPE), ("../evil.txt", tarfile.REGTYPE)):
+            extra = tarfile.TarInfo(name)
+            extra.type, extra.linkname = kind, "/etc"
+            with tarfile.open(tmp_path / "a.tgz", "w:gz") as sink:
+                for info, stream in members:
+                    if stream is not None:
+                        stream.seek(0)
+                    sink.addfile(info, stream)
+                sink.addfile(extra)
+            where = ("--archive", tmp_path / "a.tgz", "--folder", "CUB_200_2011", "--out", tmp_path / "out" / "x")
+            assert repr(name) in refusal(unpack_archive.main, *where)
+            assert not any((tmp_path / "out").glob("*")) and not (tmp_path / "evil.txt").exists()
+
+
+def test_several_damaged_images_are_told_and_can_be_left_out(cub: Path, tmp_path: Path) -> None:
+    paths = sorted(cub.rglob("*.jpg"))[::20]
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:2000])
+    sentence = refusal(index_images.main, *image_argv(cub, tmp_path))
+    assert f"do not open ({len(paths)})" in sentence and "images.damaged.csv" in sentence
+    listed = read_csv(tmp_path / "images.damaged.csv", ("path", "reason"))
+    assert [row["path"] for row in listed] == [path.relative_to(cub).as_posix() for path in paths]
+    index_images.main([*image_argv(cub, tmp_path), "--skip-damaged"])
+    assert len(read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)) == 239 - len(paths)

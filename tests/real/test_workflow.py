@@ -57,6 +57,7 @@ JOBS = {
     "index_captions": 1,
     "index_pairs": 1,
     "generate_texts": 1,
+    "check_texts": 2,
     "plan_images": 1,
     "encode_images": 2,
     "encode_texts": 3,
@@ -161,4 +162,4 @@ def test_a_missing_caption_file_is_named(ten: Path, tmp_path: Path):
     assert answer.ran == {"unpack_archive": 1}
 
     again = run(folder, f"{RESULTS}/texts/reed.csv", **how(folder)).ran
-    assert again == {"unpack_archive": 1, "index_captions": 1}
+    assert again == {"unpack_archive": 1, "index_captions": 1, "check_texts": 1}

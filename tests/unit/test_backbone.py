@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ from fieldguide.backbone import (
     Backbone,
     backbone_key,
     encode_text,
+    fitting_batch,
     is_causal_clip,
+    keep_tower,
     load_backbone,
+    parse_batch,
     pick_device,
+    pick_precision,
     text_lengths,
 )
 from fieldguide.errors import FieldguideError
@@ -27,6 +32,42 @@ from tests.unit.tiny_backbone import CONTEXT, KINDS, TEXTS, change_config, copy_
 @pytest.fixture(scope="module")
 def backbones(folders: dict[str, Path]) -> dict[str, Backbone]:
     return {kind: load(folder) for kind, folder in folders.items()}
+
+
+# ---------------------------------------------------------------- device and towers
+
+
+def test_automatic_precision_is_full_on_a_cpu(folders: dict[str, Path]) -> None:
+    assert pick_precision("auto", torch.device("cpu")) == "fp32"
+    assert pick_precision("bf16", torch.device("cpu")) == "bf16"
+    assert load(folders["eos"], "auto").dtype == torch.float32
+    keys = {backbone_key("ViT-B-32", "openai", precision) for precision in ("fp32", "bf16", "fp16", "auto")}
+    assert len(keys) == 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_tower_is_kept(folders: dict[str, Path], kind: str) -> None:
+    whole = load(folders[kind])
+    ids, images = whole.tokenizer(TEXTS), torch.randn(2, 3, 32, 32)
+    image = keep_tower(load(folders[kind]), "image", torch.device("cpu"))
+    text = keep_tower(load(folders[kind]), "text", torch.device("cpu"))
+    with torch.inference_mode():
+        for features, wanted in (
+            (image.model.encode_image(images, normalize=True), whole.model.encode_image(images, normalize=True)),
+            (encode_text(text.model, ids)[0], encode_text(whole.model, ids)[0]),
+        ):
+            torch.testing.assert_close(features, wanted, atol=1e-6, rtol=0)
+    sizes = [sum(p.numel() for p in part.model.parameters()) for part in (image, text, whole)]
+    assert max(sizes[:2]) < sizes[2]
+    assert text.model.visual is None and is_causal_clip(text.model) == is_causal_clip(whole.model)
+
+
+def test_the_automatic_batch() -> None:
+    assert fitting_batch(torch.device("cpu"), lambda n: pytest.fail("a CPU needs no trial"), 512, 32) == 32
+    assert parse_batch("auto") is None and parse_batch("7") == 7
+    for text in ("0", "-1", "many", "1.5", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="is neither auto nor a number from 1"):
+            parse_batch(text)
 
 
 # ---------------------------------------------------------------- encoding

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fieldguide.cells import ImageTable, draw_runs, hash_plan, read_images, read_source, read_split
+from fieldguide.cells import ImageTable, check_width, draw_runs, hash_plan, read_images, read_source, read_split
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv, write_csv
 from fieldguide.plans import Drawer
@@ -105,6 +105,22 @@ def test_a_class_without_text_is_refused(world: World, images: ImageTable) -> No
 def test_features_of_other_texts_are_refused(world: World, images: ImageTable) -> None:
     with pytest.raises(FieldguideError, match=r"llm\.safetensors: was made for other rows"):
         read_source("reed", world.table("reed"), world.translated("llm"), images)
+
+
+def test_texts_of_another_width_are_refused(world: World, images: ImageTable) -> None:
+    features, _, _ = read_split(world.images, images, images.train_rows)
+    source = read_source("llm", world.table("llm"), world.translated("llm"), images)
+    check_width(features, source)
+    with pytest.raises(FieldguideError, match="text source llm: its features are 12 wide, the images' 11"):
+        check_width(features[:, :11], source)
+
+
+def test_raw_and_translated_features_are_of_the_same_rows(world: World, images: ImageTable) -> None:
+    both = read_source("llm", world.table("llm"), world.translated("llm"), images, world.raw("llm"))
+    assert both.features is not None and both.raw is not None and both.features.shape == both.raw.shape
+    alone = read_source("llm", world.table("llm"), None, images, world.raw("llm"))
+    assert alone.features is None and alone.backbone == BACKBONE
+    np.testing.assert_array_equal(alone.raw, both.raw)
 
 
 def test_runs_stack_the_seeds_streams(images: ImageTable) -> None:

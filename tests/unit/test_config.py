@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from fieldguide.config import Config, check_config, main, merge, schema_text
+from fieldguide.config import Config, LLMSource, check_config, main, merge, schema_text
 from fieldguide.errors import FieldguideError
 from tests.tiny_data import refusal
 
@@ -118,10 +118,22 @@ def strings_of(value: object) -> Iterator[str]:
         ("adapter", None, "adapter: missing"),
         ("adapter/batch", None, "adapter.batch: missing"),
         ("sweep", [1], "sweep: should be a section of keys and values, not [1]"),
-        ("dataset/kind", "cube", "dataset.kind: should be 'cub' or 'aviary', not 'cube'"),
+        ("dataset/kind", "cube", "dataset: kind should be one of 'cub', 'aviary', 'folder', 'features', not 'cube'"),
+        ("dataset/kind", "folder", "dataset.root: missing"),
+        ("dataset/kind", "features", "dataset: give either images, or train and test"),
+        ("dataset/root", "x", "dataset.root: unknown key"),
         ("dataset/name", "../x", "dataset.name: should be letters, digits, dots, underscores and hyphens"),
-        ("backbone/precision", "fp8", "backbone.precision: should be 'fp32', 'bf16' or 'fp16', not 'fp8'"),
+        ("backbone/precision", "fp8", "backbone.precision: should be 'fp32', 'bf16', 'fp16' or 'auto', not 'fp8'"),
+        ("backbone/image_batch", 0, "backbone.image_batch: should be auto or a whole number from 1, not 0"),
+        ("backbone/text_batch", "many", "backbone.text_batch: should be auto or a whole number from 1, not 'many'"),
+        ("backbone/shards", {"target": 1, "world": 0, "texts": 1}, "backbone.shards.world: should be greater than"),
         ("data/cub/path", 3, "data.cub.path: should be a valid string, not 3"),
+        ("data/cub/max_gb", 0, "data.cub.max_gb: should be greater than 0, not 0"),
+        ("data/reed/max_files", 0.5, "data.reed.max_files: should be a valid integer, not 0.5"),
+        ("dataset/skip_damaged", "yes", "dataset.skip_damaged: should be a valid boolean, not 'yes'"),
+        ("dataset/leave_out", ["x.jpg", "x.jpg"], "dataset.leave_out: lists x.jpg twice"),
+        ("dataset/leave_out", "x.jpg", "dataset.leave_out: should be a list, not 'x.jpg'"),
+        ("world/check", "look", "world.check: should be 'decode' or 'names', not 'look'"),
         ("adapter/amount", 1.5, "adapter.amount: should be a valid integer, not 1.5"),
         ("adapter/amount", True, "adapter.amount: should be a valid integer, not True"),
         ("adapter/amount", "400", "adapter.amount: should be a valid integer, not '400'"),
@@ -130,11 +142,45 @@ def strings_of(value: object) -> Iterator[str]:
         ("adapter/learning_rates", [], "adapter.learning_rates: is empty"),
         ("adapter/learning_rates", [0.1, "fast"], "adapter.learning_rates.1: should be a valid number"),
         ("translators/qformer/heads", 7, "translators.qformer: hidden is 512, which 7 heads cannot share equally"),
+        ("translators/x", {"kind": "identity", "hidden": 8}, "translators.x.hidden: unknown key"),
+        ("translators/x", {"kind": "babel"}, "translators.x: kind should be one of 'qformer', 'identity', not 'babel'"),
         ("aviary/species", 57, "aviary.species: should be less than or equal to 56, not 57"),
-        ("texts/x", {"kind": "captoins"}, "texts.x: kind should be one of 'captions', 'llm', not 'captoins'"),
+        (
+            "texts/x",
+            {"kind": "captoins"},
+            "texts.x: kind should be one of 'captions', 'llm', 'file', 'features', not 'captoins'",
+        ),
         ("texts/x", {}, "texts.x: kind is missing"),
         ("texts/x", 3, "texts.x: should be a section of keys and values, not 3"),
+        ("texts/reed/at_least", 0, "texts.reed.at_least: should be greater than or equal to 1, not 0"),
+        ("texts/reed/naming", "drop", "texts.reed.naming: should be 'as-is', 'removed' or 'added', not 'drop'"),
+        ("texts/reed/visible_only", "yes", "texts.reed.visible_only: should be a valid boolean, not 'yes'"),
+        ("texts/reed/template", "{text}", "texts.reed.template: should hold {class_name} and {text} once each"),
+        ("dataset/thing", "", "dataset.thing: should be letters"),
         ("texts/a b", {"kind": "captions"}, "texts.a b: should be letters, digits, dots"),
+        ("texts/x", {"kind": "file"}, "texts.x.path: missing"),
+        (
+            "texts/x",
+            {"kind": "file", "path": "x", "per": "bird"},
+            "texts.x.per: should be 'class' or 'image', not 'bird'",
+        ),
+        ("texts/x", {"kind": "file", "path": "x", "fields": ["a", "a"]}, "texts.x.fields: lists a twice"),
+        ("texts/gpt-3.5-turbo/model", "a b", "texts.gpt-3.5-turbo.model: should be a model as its endpoint spells it"),
+        ("texts/gpt-3.5-turbo/fields", ["Size", "2nd"], "texts.gpt-3.5-turbo.fields: should be words of letters"),
+        ("texts/gpt-3.5-turbo/fields", ["Size", "size"], "texts.gpt-3.5-turbo.fields: lists size twice"),
+        ("texts/gpt-3.5-turbo/fields", [], "texts.gpt-3.5-turbo.fields: is empty"),
+        ("texts/gpt-3.5-turbo/structured", True, "texts.gpt-3.5-turbo.structured: should be 'auto', 'json_schema' or"),
+        ("texts/gpt-3.5-turbo/base_url", "api.example.com", "texts.gpt-3.5-turbo.base_url: should be an address"),
+        ("texts/gpt-3.5-turbo/prices/in", 1, "texts.gpt-3.5-turbo.prices.in: unknown key"),
+        ("texts/gpt-3.5-turbo/budget_usd", -1, "texts.gpt-3.5-turbo.budget_usd: should be greater than or equal to 0"),
+        ("texts/gpt-3.5-turbo/max_tokens", None, "texts.gpt-3.5-turbo: budget_usd needs max_tokens"),
+        ("texts/gpt-3.5-turbo/max_concurrency", 0, "texts.gpt-3.5-turbo.max_concurrency: should be greater than or"),
+        ("texts/gpt-3.5-turbo/parameters", {"seed": 1}, "texts.gpt-3.5-turbo.parameters: seed cannot be given here"),
+        (
+            "texts/reed",
+            {"kind": "features", "path": "x"},
+            "sweep.variants: text source 'reed' is of kind features, but with dataset.kind cub sources are of another",
+        ),
         ("texts/none", {"kind": "captions"}, "texts.none: 'none' means image only"),
         ("sweep/ratios", [100, 101], "sweep.ratios.1: should be less than or equal to 100, not 101"),
         ("sweep/ratios", [-10], "sweep.ratios.0: should be greater than or equal to 0, not -10"),
@@ -167,6 +213,30 @@ def test_mistakes_in_variants() -> None:
     assert told == "sweep.variants: lists global fixed reed twice"
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("api_key", "sk-SECRET"), ("key_variable", "sk-SECRET"), ("base_url", "https://me:sk-SECRET@api.example.com/v1")],
+)
+def test_a_key_in_the_wrong_place_is_not_repeated(key: str, value: str) -> None:
+    assert "SECRET" not in refused(f"texts/gpt-3.5-turbo/{key}", value)
+
+
+def test_an_llm_is_described_as_short_as_a_ledger_or_in_full() -> None:
+    config = copy.deepcopy(BASE)
+    config["texts"]["x"] = {"kind": "llm", "model": "m", "ledger": "l", "prompt": "p", "fields": ["Wing bars"]}
+    config["texts"]["x"]["replies_per_class"] = 1
+    source = check_config(config).texts["x"]
+    assert isinstance(source, LLMSource)
+    # Nothing is asked and no parameter is part of its key.
+    assert (source.base_url, source.structured, source.request_parameters()) == ("", "off", {})
+    config["texts"]["x"] |= {"structured": False, "temperature": 0, "seed": 3, "parameters": {"top_p": 0.9}}
+    config["texts"]["x"]["model"] = "meta-llama/Llama-3.1-8B-Instruct:free"
+    source = check_config(config).texts["x"]
+    assert isinstance(source, LLMSource)
+    assert source.structured == "off"  # YAML's bare off
+    assert source.request_parameters() == {"top_p": 0.9, "temperature": 0, "seed": 3}
+
+
 def test_several_mistakes_are_counted() -> None:
     assert refused("texts/x", {"kind": "llm"}) == "texts.x.model: missing (and 4 more)"
 
@@ -176,6 +246,15 @@ def test_a_source_may_be_called_as_a_kind() -> None:
     config["texts"]["llm"] = config["texts"].pop("gpt-3.5-turbo") | {"model": 3}
     with pytest.raises(FieldguideError, match=r"^config: texts\.llm\.model: should be a valid string, not 3"):
         check_config(config)
+
+
+def test_two_sources_may_share_a_ledger_and_differ_in_names() -> None:
+    config = copy.deepcopy(BASE)
+    config["texts"]["named"] = config["texts"]["gpt-3.5-turbo"] | {"naming": "added"}
+    config["texts"]["bare"] = {"kind": "captions"}
+    texts = check_config(config).texts
+    assert (texts["named"].naming, texts["gpt-3.5-turbo"].naming) == ("added", "as-is")
+    assert (texts["bare"].at_least, texts["bare"].naming, texts["bare"].visible_only) == (1, "as-is", False)
 
 
 def test_checking_changes_nothing() -> None:

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from fieldguide import encode_images
 from fieldguide.backbone import LOCAL, backbone_key
-from fieldguide.encode_images import ahead, main
+from fieldguide.encode_images import ahead, by_turns, main, split_preprocess, to_input
 from fieldguide.features import read_features
 from fieldguide.files import write_csv
 from tests.tiny_data import jpeg, refusal, said, write_zip
@@ -74,6 +75,47 @@ def test_batch_and_workers_change_nothing(backbone_folder: Path, tmp_path: Path)
         torch.testing.assert_close(encoded(tmp_path, ids), first, atol=1e-5, rtol=0)
 
 
+def test_shards_hold_what_one_file_holds(backbone_folder: Path, tmp_path: Path) -> None:
+    order = [4, 0, 6, 1, 4, 5, 2, 3]  # image 4 twice: seven images
+    ids = list(dict.fromkeys(str(100 + i) for i in order))
+    main(argv(tmp_path, backbone_folder, order))
+    whole = encoded(tmp_path, ids)
+    paths = [tmp_path / f"{number}.safetensors" for number in (1, 2, 3)]
+    for number, path in enumerate(paths, 1):
+        main(argv(tmp_path, backbone_folder, order, "--shard", f"{number}/3", "--out", path))
+    parts, about = read_features(paths, ids)
+    # Other batches, so the last bits may differ.
+    torch.testing.assert_close(parts["features"], whole, atol=1e-5, rtol=0)
+    assert (about["shard"], about["shards"], about["count"], about["dtype"]) == ("1", "3", "2", "float32")
+    before = paths[1].read_bytes()
+    main(argv(tmp_path, backbone_folder, order, "--shard", "2/3", "--out", paths[1]))
+    assert paths[1].read_bytes() == before
+    given = argv(tmp_path, backbone_folder, order, "--shard", "1/8")
+    assert "lists 7 images, too few for 8 shards; see backbone.shards" in refusal(main, *given)
+
+
+@pytest.mark.parametrize("mode", ["overlapping", "by turns"])
+def test_whoever_has_the_cores(
+    mode: str, backbone_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = [4, 0, 6, 1, 5, 2, 3]
+    monkeypatch.setattr(encode_images, "has_spare_cores", lambda _: mode == "overlapping")
+    main(argv(tmp_path, backbone_folder, order))
+    features = encoded(tmp_path, [str(100 + i) for i in order])
+    torch.testing.assert_close(features, plain_loop(backbone_folder, order), atol=1e-5, rtol=0)
+
+
+def test_bytes_become_the_numbers_that_open_clip_makes(backbone_folder: Path) -> None:
+    backbone = load(backbone_folder)
+    shrink, normalise = split_preprocess(backbone.preprocess)
+    images = [Image.open(io.BytesIO(jpeg(i, 30 + 9 * i, mode))) for i, mode in enumerate(("RGB", "L", "CMYK"))]
+    batch = to_input([shrink(image) for image in images], normalise, backbone)
+    assert torch.equal(batch, torch.stack([backbone.preprocess(image) for image in images]))
+    # A chain of another kind is run as it is.
+    shrink, normalise = split_preprocess(backbone.preprocess.transforms[0])  # type: ignore[attr-defined]
+    assert normalise is None
+
+
 def test_a_folder_serves_as_a_zip_does(backbone_folder: Path, tmp_path: Path) -> None:
     given = argv(tmp_path, backbone_folder, [0, 1])
     main(given)
@@ -100,6 +142,30 @@ def test_bad_input_is_refused(backbone_folder: Path, tmp_path: Path) -> None:
     assert "the image a/1.jpg does not decode" in refusal(main, *given)
     assert "open_clip knows no 'ViT-Q'" in refusal(main, *given, "--model", "ViT-Q")
     assert not (tmp_path / "images.safetensors").exists()
+
+
+def test_an_automatic_batch_is_told(backbone_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = said(main, capsys, *argv(tmp_path, backbone_folder, [0, 1, 2], "--batch", "auto"))
+    assert f"{encode_images.CPU_BATCH} images per forward pass" in log
+    torch.testing.assert_close(
+        encoded(tmp_path, ["100", "101", "102"]), plain_loop(backbone_folder, [0, 1, 2]), atol=1e-5, rtol=0
+    )
+    with pytest.raises(SystemExit) as caught:
+        main(argv(tmp_path, backbone_folder, [0], "--batch", "0"))
+    assert caught.value.code == 2
+
+
+def test_by_turns_waits_for_the_reader() -> None:
+    started: list[int] = []
+
+    def work(item: int) -> int:
+        started.append(item)
+        return item * item
+
+    for taken, result in enumerate(by_turns(work, iter(range(10)), 2, 4)):
+        assert result == taken * taken
+        assert len(started) <= 4 * (taken // 4 + 1)
+    assert sorted(started) == list(range(10))
 
 
 def test_ahead_keeps_order_and_distance() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from fieldguide.backbone import LOCAL, backbone_key
 from fieldguide.encode_texts import encode_ids, main, tokenise
-from fieldguide.features import read_features
+from fieldguide.features import TokenTable, read_features
 from fieldguide.files import write_csv
 from tests.tiny_data import refusal, said
 from tests.unit.tiny_backbone import CONTEXT, KINDS, TEXTS, load
@@ -57,12 +58,23 @@ def test_rows_tokens_and_pooled_belong_to_their_texts(folders: dict[str, Path], 
 def test_the_batch_changes_nothing(folders: dict[str, Path], kind: str) -> None:
     backbone = load(folders[kind])
     ids, lengths, _ = tokenise(backbone, TEXTS)
-    pooled, tokens, offsets = encode_ids(backbone, ids, lengths, len(TEXTS))
-    for batch in (1, 2, 3, 100):
-        again = encode_ids(backbone, ids, lengths, batch)
-        torch.testing.assert_close(again[0], pooled, atol=1e-5, rtol=0)
-        torch.testing.assert_close(again[1], tokens, atol=2e-3, rtol=0)
-        assert torch.equal(again[2], offsets)
+
+    def encode(batch: int | None) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+        """Pooled and own tokens of each text."""
+        found = {}
+        for rows, pooled, tokens in encode_ids(backbone, ids, lengths, batch):
+            assert tokens.dtype == torch.float16
+            for row, head, sequence in zip(rows.tolist(), pooled, tokens, strict=True):
+                found[row] = head, sequence[: int(lengths[row])]
+        return found
+
+    whole = encode(len(TEXTS))
+    assert sorted(whole) == list(range(len(TEXTS)))
+    for batch in (1, 2, 3, 100, None):
+        again = encode(batch)
+        for row, (pooled, tokens) in whole.items():
+            torch.testing.assert_close(again[row][0], pooled, atol=1e-5, rtol=0)
+            torch.testing.assert_close(again[row][1], tokens, atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,6 +121,47 @@ def test_the_same_bytes_twice(folders: dict[str, Path], tmp_path: Path) -> None:
         main(argv(tmp_path, folders["eos"], ROWS))
         contents.append((tmp_path / "texts.safetensors").read_bytes())
     assert contents[0] == contents[1]
+
+
+def shards_of(folder: Path, backbone: Path, rows: list[str], count: int, *more: object) -> list[Path]:
+    """Encode the table in shards."""
+    paths = [folder / f"{number}.safetensors" for number in range(1, count + 1)]
+    for number, path in enumerate(paths, 1):
+        main([*argv(folder, backbone, rows, *more), "--shard", f"{number}/{count}", "--out", str(path)])
+    return paths
+
+
+@pytest.mark.parametrize("kind", ["eos", "last"])
+def test_shards_hold_what_one_file_holds(folders: dict[str, Path], kind: str, tmp_path: Path) -> None:
+    main(argv(tmp_path, folders[kind], ROWS, "--batch", 2))
+    whole, _ = encoded(tmp_path, ROWS)
+    paths = shards_of(tmp_path, folders[kind], ROWS, 3, "--batch", 2)
+    parts, about = read_features(paths, ROWS)
+    assert (about["shard"], about["shards"], about["count"], about["dtype"]) == ("1", "3", "2", "float32")
+    # The first text stands in two shards: a shard encodes a text once, whatever is in the others.
+    assert len(parts["pooled"]) == 6 and len(whole["pooled"]) == 4
+    table = TokenTable(paths)
+    for number in range(len(ROWS)):
+        ours, theirs = int(parts["rows"][number]), int(whole["rows"][number])
+        # Other batches, so the last bits may differ.
+        torch.testing.assert_close(parts["pooled"][ours], whole["pooled"][theirs], atol=1e-5, rtol=0)
+        begin, end = whole["offsets"][theirs : theirs + 2].tolist()
+        tokens = parts["tokens"][parts["offsets"][ours] : parts["offsets"][ours + 1]]
+        torch.testing.assert_close(tokens, whole["tokens"][begin:end], atol=2e-3, rtol=0)
+        assert np.array_equal(table.take(np.array([ours]))[0], tokens.numpy())
+
+
+def test_a_shard_that_is_lost_is_made_again_to_the_byte(folders: dict[str, Path], tmp_path: Path) -> None:
+    paths = shards_of(tmp_path, folders["eos"], ROWS, 2)
+    before = [path.read_bytes() for path in paths]
+    paths[1].unlink()
+    main([*argv(tmp_path, folders["eos"], ROWS), "--shard", "2/2", "--out", str(paths[1])])
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_more_shards_than_texts_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    given = argv(tmp_path, folders["eos"], ROWS, "--shard", "7/7")
+    assert "holds 6 texts, too few for 7 shards; see backbone.shards" in refusal(main, *given)
 
 
 def test_bad_input_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Replaying a ledger: Markdown as LLMs write it, and every refusal a sentence."""
+"""Replaying a ledger into a table of texts, and every refusal a sentence."""
 
 from __future__ import annotations
 
@@ -7,86 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv
-from fieldguide.generate_texts import COLUMNS, main, parse_reply, reply_texts, words
+from fieldguide.generate_texts import COLUMNS, main
 from fieldguide.ledger import append_record, request_for, synthetic_record
 
 FIELDS = ("Size", "Coloration", "Eyes")
-WANTED = {"Size": "Small: 12 cm.", "Coloration": "Red above, buff below.", "Eyes": "Dark."}
 PROMPT = "Describe {class_name} by {fields}."
-
-VARIANTS = {
-    "colon outside": "**Size**: Small: 12 cm.\n**Coloration**: Red above, buff below.\n**Eyes**: Dark.",
-    "colon inside": "**Size:** Small: 12 cm.\n\n**Coloration:** Red above, buff below.\n\n**Eyes:** Dark.\n",
-    "bullets": "- **Size**: Small: 12 cm.\n- **Coloration**: Red above, buff below.\n- **Eyes**: Dark.",
-    "stars": "* **Size:** Small: 12 cm.\n* **Coloration:** Red above, buff below.\n* **Eyes:** Dark.",
-    "numbered": "1. **Size**: Small: 12 cm.\n2. **Coloration**: Red above, buff below.\n3. **Eyes**: Dark.",
-    "numbered inside": "**1. Size**: Small: 12 cm.\n**2. Coloration**: Red above, buff below.\n**3. Eyes:** Dark.",
-    "headings": "### Size\n\nSmall: 12 cm.\n\n### Coloration\nRed above,\nbuff below.\n\n### Eyes\nDark.",
-    "bold headings": "## **Size:**\nSmall: 12 cm.\n## **Coloration**\nRed above, buff below.\n## 3. Eyes\nDark.",
-    "plain": "Size: Small: 12 cm.\nColoration: Red above, buff below.\nEyes: Dark.",
-    "plain numbers": "1) Size: Small: 12 cm.\n2) Coloration: Red above, buff below.\n3) Eyes: Dark.",
-    "dash": "**Size** – Small: 12 cm.\n**Coloration** - Red above, buff below.\n**Eyes** — Dark.",
-    "case and underscores": "__SIZE__: Small: 12 cm.\n__coloration__: Red above, buff below.\n__eyes__: Dark.",
-    "many lines": "**Size**:\nSmall:\n12 cm.\n**Coloration**:\n- Red above,\n- buff below.\n**Eyes**:\n\nDark.",
-    "emphasis": "**Size**: *Small*: `12 cm`.\n**Coloration**: **Red** above, _buff_ below.\n**Eyes**: Dark.",
-    "preamble": "# Calder Mirefinch\nHere you are:\n\n**Size**: Small: 12 cm.\n**Coloration**: Red above, buff below."
-    "\n**Eyes**: Dark.",
-    "closing remark": "**Size**: Small: 12 cm.\n**Coloration**: Red above, buff below.\n**Eyes**: Dark.\n\nGood luck!",
-    "fence": "```markdown\n**Size**: Small: 12 cm.\n**Coloration**: Red above, buff below.\n**Eyes**: Dark.\n```",
-    "a field too many": "**Size**: Small: 12 cm.\n**Habitat**: Reeds.\n**Coloration**: Red above, buff below."
-    "\n**Eyes**: Dark.\n**Song**: A trill.",
-    "windows": "**Size**: Small: 12 cm.\r\n**Coloration**: Red above, buff below.\r\n**Eyes**: Dark.\r\n",
-    "other order": "**Eyes**: Dark.\n**Coloration**: Red above, buff below.\n**Size**: Small: 12 cm.",
-}
-
-
-@pytest.mark.parametrize("reply", VARIANTS.values(), ids=VARIANTS.keys())
-def test_markdown_is_read_as_llms_write_it(reply: str) -> None:
-    assert parse_reply(reply, FIELDS) == WANTED
-    assert reply_texts(reply, FIELDS, "here") == list(WANTED.values())
-
-
-def test_labels_of_another_look_stay_in_their_field() -> None:
-    reply = "**Size**: Small.\n**Coloration**:\n  - **Male**: red.\n  - **Female**: buff.\n**Eyes**: Dark; male: pale."
-    assert parse_reply(reply, FIELDS)["Coloration"] == "Male: red. Female: buff."
-    assert parse_reply(reply, FIELDS)["Eyes"] == "Dark; male: pale."
-
-
-def test_a_field_name_that_begins_a_sentence_is_no_label() -> None:
-    reply = "**Size**: Small.\nSize varies with age.\n**Coloration**: Red.\n**Eyes**: Dark.\nEyes are round."
-    assert parse_reply(reply, FIELDS) == {
-        "Size": "Small. Size varies with age.",
-        "Coloration": "Red.",
-        "Eyes": "Dark. Eyes are round.",
-    }
-
-
-def test_measurements_keep_their_signs() -> None:
-    assert parse_reply("**Size**: 12–14 cm, 8 * 3 mm, snake_case_word.", ["Size"]) == {
-        "Size": "12–14 cm, 8 * 3 mm, snake_case_word."
-    }
-
-
-@pytest.mark.parametrize(
-    ("reply", "told"),
-    [
-        ("**Size**: Small.\n**Eyes**: Dark.", r"lacks the field 'Coloration' \(it has Size, Eyes\)"),
-        ("I cannot help with that.", r"lacks the field 'Size' \(it has none"),
-        ("**Size**: Small.\n**Coloration**: –\n**Eyes**: Dark.", "'Coloration' is empty"),
-        ("**Size**:\n**Coloration**: Red.\n**Eyes**: Dark.", "'Size' is empty"),
-    ],
-)
-def test_a_reply_that_fails_a_field_is_refused(reply: str, told: str) -> None:
-    with pytest.raises(FieldguideError, match=told):
-        reply_texts(reply, FIELDS, "ledger.jsonl: class 'Calder Mirefinch', reply 2")
-
-
-def test_words_ignore_case_and_punctuation() -> None:
-    assert words("Black_footed Albatross") in words("The black-footed albatross, of course.")
-    assert words("Ani") not in words("an animal")
-
 
 # ---------------------------------------------------------------- the stage
 
@@ -140,7 +66,9 @@ def test_missing_replies_are_counted_by_class(place: Path) -> None:
         "2 classes",
         "Ten (2)",
         "Two (1)",
-        "not part of this",
+        "has no `base_url`",
+        "snakemake price_texts",
+        "OPENAI_API_KEY",
         "texts.aviary-llm.ledger",
     ):
         assert part in message

@@ -38,7 +38,7 @@ FORBIDDEN = re.compile(
 RULE = re.compile(r"^( *)(?:rule|checkpoint) (\w+):\n((?:\1[ \t]+.*\n|[ \t]*\n)*)", re.MULTILINE)
 
 # Too heavy for a command line to answer; and torch takes its number of threads from what is set before it is imported.
-HEAVY = ("torch", "torchvision", "open_clip", "transformers", "sklearn", "scipy", "matplotlib")
+HEAVY = ("torch", "torchvision", "open_clip", "transformers", "sklearn", "scipy", "matplotlib", "openai", "tiktoken")
 
 STAGES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
@@ -102,17 +102,22 @@ def rules_of_the_workflow() -> dict[str, str]:
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             for match in re.finditer(
-                r"^( *)(?:rule|checkpoint) (\w+):\n((?:\1[ \t]+.*\n|[ \t]*\n)*)", text, re.MULTILINE
+                r"^( *)(?:rule|checkpoint)(?: (\w+))?:\n((?:\1[ \t]+.*\n|[ \t]*\n)*)", text, re.MULTILINE
             ):
                 if re.search(r"^\s+(?:shell|run|script|notebook|wrapper):", match[3], re.MULTILINE):
-                    assert match[2] not in found, f"two rules are called {match[2]}"
-                    found[match[2]] = match[3]
+                    # Rules made in a loop have their name in a directive, with the loop's variable in it.
+                    name = match[2] or re.search(r'^\s+name:\s+f?"([^"]+)"', match[3], re.MULTILINE)[1]  # type: ignore[index]
+                    assert name not in found, f"two rules are called {name}"
+                    found[name] = match[3]
     return found
 
 
 def faults_of(name: str, body: str) -> list[str]:
-    """What a rule lacks: each with a module of its own name, log, benchmark, threads, mem_mb and runtime."""
-    modules = [stage for stage in STAGES if stage.split(".")[-1] == name]
+    """What a rule lacks: each with a module of its own name, log, benchmark, threads, mem_mb and runtime.
+
+    The rules `download_{archive}` of a loop over archives share the module `download_archive`.
+    """
+    modules = [stage for stage in STAGES if stage.split(".")[-1] == re.sub(r"[{}]", "", name)]
     if not modules:
         return ["no module of the package has its name"]
     faults = [] if re.match(r'\s*"""|\s*"', body) else ["no docstring"]
@@ -121,7 +126,9 @@ def faults_of(name: str, body: str) -> list[str]:
     if not re.search(r"2?> ?\{log(?:\[0\])?:q\}", body):
         faults.append("does not write `2> {log:q}`")
     sections = dict(re.findall(r"^\s+(\w+):\s*((?:.*\n)(?:(?!\s+\w+:).*\n)*)", body, re.MULTILINE))
-    faults += [f"no {section}:" for section in ("log", "benchmark", "threads", "resources") if section not in sections]
+    # A benchmark counts as an output, and a rule that is to run whenever it is asked for has none.
+    needed = ("log", "benchmark", "threads", "resources") if "output" in sections else ("log", "threads", "resources")
+    faults += [f"no {section}:" for section in needed if section not in sections]
     faults += [f"no {key} among its resources" for key in ("mem_mb", "runtime") if not re.search(rf"\b{key}\b", body)]
     for section, folder in (("log", "logs"), ("benchmark", "benchmarks")):
         if section in sections and f"{folder}/{name}" not in sections[section]:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from fieldguide.archives import Limits
 from fieldguide.errors import FieldguideError
-from fieldguide.image_store import FolderStore, ImageStore, ZipStore, open_image_store, unreadable
+from fieldguide.image_store import FolderStore, ImageStore, ZipStore, find_faults, open_image_store, unreadable
 from tests.tiny_data import jpeg, write_zip
 
 FILES = {"a/x.jpg": jpeg(1), "a/y.JPG": jpeg(2), "z.png": b"", "a/._x.jpg": b"litter", "a/notes.txt": b"words"}
@@ -160,3 +161,37 @@ def test_kinds_of_store(tmp_path: Path) -> None:
     assert isinstance(open_image_store(write_zip(tmp_path / "x.zip", FILES)), ZipStore)
     with pytest.raises(FieldguideError, match="does not exist"):
         open_image_store(tmp_path / "none.zip")
+
+
+def test_a_zip_is_held_to_its_limits(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "images.zip", FILES)
+    with pytest.raises(FieldguideError, match="more than 4 files"):
+        open_image_store(path, Limits(1 << 30, 4))
+    with pytest.raises(FieldguideError, match=r"unpacks to more than 5e-08 GB"):
+        open_image_store(path, Limits(50, 100))
+    assert open_image_store(path, Limits(1 << 30, 5)).names()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_with_a_file_twice_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.writestr("x.jpg", jpeg(1))
+        archive.writestr("x.jpg", jpeg(2))
+    with pytest.raises(FieldguideError, match=r"'x\.jpg' twice"):
+        open_image_store(tmp_path / "images.zip")
+
+
+def test_a_zips_file_may_not_be_longer_than_it_says(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "images.zip", {"x.jpg": bytes(100_000), "y.jpg": jpeg()}, zipfile.ZIP_DEFLATED)
+    path.write_bytes(path.read_bytes().replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
+    store = open_image_store(path)
+    with pytest.raises(FieldguideError, match=r"x\.jpg is damaged \(it unpacks to more than the 10 bytes"):
+        store.read("x.jpg")
+    assert store.read("y.jpg") == jpeg()
+
+
+def test_a_file_that_cannot_be_read_is_one_fault_among_others(tmp_path: Path) -> None:
+    store = write_store(tmp_path, "folder", {"a.jpg": jpeg(), "b.jpg": b""})
+    (tmp_path / "images" / "c.jpg").symlink_to("c.jpg")
+    faults = find_faults(store, ["a.jpg", "b.jpg", "c.jpg"], workers=2)
+    assert list(faults) == ["b.jpg", "c.jpg"] and "has no file" in faults["c.jpg"]

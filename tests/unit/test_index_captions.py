@@ -68,8 +68,33 @@ def test_test_images_need_no_captions(reed: Path) -> None:
 
 def test_a_folder_may_be_spelled_otherwise(reed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (reed / "002.Laysan_Albatross").rename(reed / "002.Laysans_Albatross")
-    assert "2 images have their captions in a folder of another name" in said(main, capsys, *argv(reed))
+    (reed / "003.Sooty_Albatross").rename(reed / "003.Light_mantled_Albatross")
+    log = said(main, capsys, *argv(reed))
+    assert (
+        "2 class folders are spelled otherwise than the images': 002.Laysans_Albatross (002.Laysan_Albatross), "
+        "003.Light_mantled_Albatross (003.Sooty_Albatross)"
+    ) in log
     assert len(rows(reed)) == 60
+
+
+def test_captions_in_the_folder_of_another_class_are_refused_by_name(reed: Path) -> None:
+    moved = reed / "003.Sooty_Albatross" / first(reed).name
+    first(reed).rename(moved)
+    assert refused(reed) == (
+        f"index_captions: error: {reed}: captions in the folder of another class than their image's (1): "
+        f"003.Sooty_Albatross/{moved.name} (the image is of 001.Black_footed_Albatross) - move them, or write "
+        "`their folder: our class` under `class_names` of the text source"
+    )
+
+
+@pytest.mark.parametrize("ours", ["Sooty Albatross", "003.Sooty_Albatross", "3"])
+def test_a_folder_of_another_name_needs_the_table(reed: Path, ours: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (reed / "003.Sooty_Albatross").rename(reed / "Phoebetria fusca")
+    assert "captions in the folder of another class" in refused(reed)
+    assert "Phoebetria fusca (003.Sooty_Albatross)" in said(
+        main, capsys, *argv(reed), "--name", "Phoebetria fusca", ours
+    )
+    assert "captions in the folder" in refusal(main, *argv(reed), "--name", "Phoebetria fusca", "Laysan Albatross")
 
 
 def test_stray_lines_are_dropped_and_counted(reed: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ def argv(root: Path, out: Path) -> list[str]:
 def refused(root: Path) -> str:
     out = root.parent / "records"
     sentence = refusal(main, *argv(root, out))
-    assert not out.exists()
+    assert {path.name for path in out.glob("*")} <= {"images.damaged.csv"}
     return sentence
 
 
@@ -156,6 +156,68 @@ def test_all_damaged_images_are_in_one_report(tmp_path: Path) -> None:
     assert "images that do not open (3)" in sentence
     assert all(paths[number].name in sentence for number in (0, 3, 5))
     assert "0x" not in sentence
+
+
+FIRST = "001.Black_footed_Albatross/Black_footed_Albatross_0001_1001.jpg"
+
+
+def test_more_damaged_images_than_a_sentence_holds_are_all_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_cub(tmp_path, train=9, test=1)
+    paths = sorted(root.rglob("*.jpg"))
+    for path in paths[:25]:
+        path.write_bytes(b"<html>")
+    sentence = refused(root)
+    listing = tmp_path / "records" / "images.damaged.csv"
+    assert "images that do not open (25)" in sentence and "and 15 more" in sentence and str(listing) in sentence
+    assert "dataset.leave_out" in sentence and "dataset.skip_damaged" in sentence
+    told = {row["path"]: row["reason"] for row in read_csv(listing, ("path", "reason"))}
+    assert list(told) == [path.relative_to(root).as_posix() for path in paths[:25]]
+    assert all("not an image" in reason for reason in told.values())
+    log = capsys.readouterr().err.splitlines()
+    assert all(sum(name in line for line in log) == 1 for name in told)
+
+
+def test_damaged_images_are_left_out_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_cub(tmp_path)
+    (root / "images" / FIRST).write_bytes(b"")
+    log = said(main, capsys, *argv(root, tmp_path), "--skip-damaged")
+    assert f"images/{FIRST} is empty" in log and "left out 1 images that do not open" in log
+    assert "1" not in {row["image_id"] for row in read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)}
+    assert len(read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)) == 8
+    listing = tmp_path / "images.damaged.csv"
+    assert read_csv(listing, ("path", "reason")) == [{"path": f"images/{FIRST}", "reason": "is empty"}]
+    (root / "images" / FIRST).write_bytes(jpeg())
+    main(argv(root, tmp_path))
+    assert not listing.exists()
+
+
+def test_a_class_that_loses_all_its_images_is_refused(tmp_path: Path) -> None:
+    root = write_cub(tmp_path)
+    for path in sorted(root.rglob("*.jpg"))[:2]:
+        path.write_bytes(b"")
+    assert "has no training image" in refusal(main, *argv(root, tmp_path / "records"), "--skip-damaged")
+
+
+@pytest.mark.parametrize("name", [FIRST, f"images/{FIRST}"])
+@pytest.mark.parametrize("damage", ["empty", "gone", "none"])
+def test_named_images_are_left_out(tmp_path: Path, name: str, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_cub(tmp_path)
+    if damage == "empty":
+        (root / "images" / FIRST).write_bytes(b"")
+    elif damage == "gone":
+        (root / "images" / FIRST).unlink()
+    assert "left out 1 images that dataset.leave_out names" in said(
+        main, capsys, *argv(root, tmp_path), "--leave-out", name
+    )
+    assert [row["image_id"] for row in read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)] == list("23456789")
+
+
+def test_a_name_to_leave_out_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    root = write_cub(tmp_path)
+    sentence = refusal(main, *argv(root, tmp_path), "--leave-out", FIRST, "nothing.jpg")
+    assert "dataset.leave_out names (1): nothing.jpg" in sentence
 
 
 def test_an_image_outside_the_folder_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from fieldguide.files import read_csv
 from fieldguide.index_pairs import chosen_images, main
 from fieldguide.records import PAIR_COLUMNS
-from tests.tiny_data import coco_annotations, jpeg, refusal, said, write_annotations, write_coco, write_zip
+from tests.tiny_data import (
+    coco_annotations,
+    jpeg,
+    refusal,
+    said,
+    write_annotations,
+    write_coco,
+    write_lines,
+    write_zip,
+)
 
 IDS = [10, 20, 30, 40, 50, 60]
 
@@ -129,6 +138,23 @@ def test_a_folder_and_a_plain_json(coco: Path) -> None:
         assert rows(coco) == [{**row, "path": row["path"].removeprefix(strip)} for row in before]
 
 
+def test_pairs_of_ones_own_are_a_csv(coco: Path) -> None:
+    (coco / "own").mkdir()
+    for name in ("b.jpg", "a 1.jpg"):
+        (coco / "own" / name).write_bytes(jpeg())
+    write_lines(coco / "own.csv", ["path,caption", 'b.jpg,"red, small"', "a 1.jpg,blue", "b.jpg,  not   green "])
+    main(argv(coco, "--images", coco / "own", "--annotations", coco / "own.csv"))
+    assert [(row["path"], row["caption"]) for row in rows(coco)] == [
+        ("a 1.jpg", "blue"),
+        ("b.jpg", "red, small"),
+        ("b.jpg", "not green"),
+    ]
+    write_lines(coco / "own.csv", ["file,caption", "b.jpg,red"])
+    assert "lacks the column(s) path (it has file, caption)" in refusal(
+        main, *argv(coco, "--images", coco / "own", "--annotations", coco / "own.csv")
+    )
+
+
 def without_file_name(content: dict[str, Any]) -> None:
     del content["images"][2]["file_name"]
 
@@ -188,6 +214,79 @@ def test_damaged_images_are_in_one_report(coco: Path) -> None:
     assert "images that do not open (2): train2017/000000000050.jpg" in sentence
     main(argv(coco, "--check", "names"))
     assert len(rows(coco)) == 12
+
+
+def test_damaged_images_are_left_out_only_when_asked(coco: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {f"train2017/{i:012d}.jpg": jpeg(i, 64)[: -900 if i > 40 else None] for i in IDS}
+    write_zip(coco / "train2017.zip", files)
+    sentence = refused(coco)
+    listing = coco / "pairs.damaged.csv"
+    assert str(listing) in sentence and "world.skip_damaged" in sentence
+    assert [row["path"] for row in read_csv(listing, ("path", "reason"))] == list(files)[4:]
+    log = said(main, capsys, *argv(coco, "--skip-damaged"))
+    assert "left out 2 images that do not open" in log
+    assert [row["image_id"] for row in rows(coco)] == [str(i) for i in IDS[:4] for _ in (1, 2)]
+    write_zip(coco / "train2017.zip", {name: b"" for name in files})
+    assert "no image that opens is left" in refusal(main, *argv(coco, "--skip-damaged"))
+
+
+def test_named_images_are_left_out(coco: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_zip(coco / "train2017.zip", {f"train2017/{i:012d}.jpg": jpeg(i) for i in IDS[2:]})
+    names = ("000000000010.jpg", "train2017/000000000020.jpg")
+    log = said(main, capsys, *argv(coco, "--leave-out", *names))
+    assert "left out 2 images that world.leave_out names" in log
+    assert {row["image_id"] for row in rows(coco)} == {str(i) for i in IDS[2:]}
+    (coco / "pairs.csv").unlink()
+    assert "world.leave_out names (1): x.jpg" in refused(coco, "--leave-out", *names, "x.jpg")
+
+
+def test_archives_beyond_their_limits_are_refused(coco: Path) -> None:
+    bomb = {f"train2017/{i:012d}.jpg": bytes(100_000) for i in IDS}
+    write_zip(coco / "train2017.zip", bomb, zipfile.ZIP_DEFLATED)
+    assert "train2017.zip: unpacks to more than 0.0005 GB" in refused(coco, "--max-gb", "0.0005")
+    assert "train2017.zip: holds more than 5 files" in refused(coco, "--max-files", 5)
+    path = write_zip(coco / "annotations_trainval2017.zip", {"captions_train2017.json": bytes(10**6)}, 8)
+    assert f"{path}: unpacks to more than 0.0005 GB" in refused(coco, "--annotations-max-gb", "0.0005")
+    assert "holds more than 1 files" in refused(
+        coco, "--annotations", coco / "train2017.zip", "--annotations-max-files", 1
+    )
+    (coco / "captions.json").write_bytes(bytes(10**6))
+    told = refused(coco, "--annotations", coco / "captions.json", "--annotations-max-gb", "0.0005")
+    assert "captions.json: unpacks to more" in told
+
+
+def test_annotations_that_lie_about_their_size_are_refused(coco: Path) -> None:
+    path = write_zip(coco / "annotations_trainval2017.zip", {"captions_train2017.json": bytes(10**6)}, 8)
+    path.write_bytes(path.read_bytes().replace((10**6).to_bytes(4, "little"), (10).to_bytes(4, "little")))
+    assert "more than the 10 bytes that it declares" in refused(coco)
+
+
+def test_two_lists_of_captions_are_refused(coco: Path) -> None:
+    content = json.dumps(coco_annotations(IDS)).encode()
+    write_zip(
+        coco / "annotations_trainval2017.zip",
+        {"a/captions_train2017.json": content, "b/captions_train2017.json": content},
+    )
+    assert "more than once (a/captions_train2017.json, b/captions_train2017.json)" in refused(coco)
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b'{"images": [{"id": ' + b"9" * 5000 + b"}]}", b"\xff\xfe", b"", b"\0" * 100]
+)
+def test_json_that_no_reader_takes_is_refused(coco: Path, content: bytes) -> None:
+    write_zip(coco / "annotations_trainval2017.zip", {"captions_train2017.json": content})
+    assert "is damaged, or no zip of JSON" in refused(coco)
+
+
+def test_half_a_character_in_a_caption_is_refused(coco: Path) -> None:
+    content = coco_annotations(IDS)
+    content["annotations"][1]["caption"] = "A dog \ud83d."
+    write_annotations(coco / "annotations_trainval2017.zip", content)
+    assert "half a character (a lone surrogate) (1): caption 102" in refused(coco)
+    content["annotations"][1]["caption"] = "A dog \U0001f436."
+    write_annotations(coco / "annotations_trainval2017.zip", content)
+    main(argv(coco))
+    assert rows(coco)[1]["caption"] == "A dog \U0001f436."
 
 
 def test_images_that_are_not_taken_are_not_asked_for(coco: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +109,7 @@ def test_appended_records_are_read_back_in_order(tmp_path: Path) -> None:
 
 
 def test_a_live_record_is_read(tmp_path: Path) -> None:
-    live = record().model_dump(mode="json") | {
+    live = json.loads(record_line(record())) | {
         "synthetic": False,
         "usage": {"prompt_tokens": 120, "completion_tokens": 150},
         "price_usd": 0.0004,
@@ -183,3 +186,38 @@ def test_replies_come_by_index_and_repeats_count_once() -> None:
 def test_two_replies_with_one_index_are_refused() -> None:
     with pytest.raises(FieldguideError, match=r"Calder Mirefinch.*index 1"):
         replies_by_key([record(1, "a"), record(1, "b")])
+
+
+def test_rejected_replies_are_kept_and_answer_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    rejected = record(0, "no use").model_copy(update={"rejected": "is empty", "price_usd": 0.01})
+    for one in (rejected, record(0, "of use")):
+        append_record(path, one)
+    assert read_ledger(path) == [rejected, record(0, "of use")]
+    assert replies_by_key(read_ledger(path)) == {record().key: ["of use"]}
+    # Lines that need none of the newer keys are those of older versions.
+    assert [set(json.loads(line)) - set(json.loads(record_line(record()))) for line in path.open()] == [
+        {"rejected"},
+        set(),
+    ]
+
+
+def test_processes_that_append_at_once_tear_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(b'{"key": "torn')
+    code = (
+        "import sys\n"
+        "from fieldguide.ledger import append_record, request_for, synthetic_record\n"
+        f"request = request_for('a', {PROMPT!r}, 'm', ['Size'], {{}})\n"
+        "first = 100 * int(sys.argv[2])\n"
+        "for index in range(first, first + 40):\n"
+        "    append_record(sys.argv[1], synthetic_record(request, index, 'a', 'r' * 9000))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    writers = [subprocess.Popen([sys.executable, "-c", code, path, str(n)], env=environment) for n in range(4)]
+    while any(writer.poll() is None for writer in writers):
+        read_ledger(path)
+    assert [writer.returncode for writer in writers] == [0] * 4
+    assert {one.reply_index for one in read_ledger(path)} == {100 * n + m for n in range(4) for m in range(40)}
+    assert len(path.read_bytes().splitlines()) == 160
+    assert path.with_name("ledger.jsonl.torn").read_bytes() == b'{"key": "torn\n'

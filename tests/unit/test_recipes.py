@@ -161,7 +161,6 @@ def test_a_cell_of_every_recipe_says_what_it_is(world: World, recipe: str) -> No
     cell = read_json(world.folder / "cell.json")
     assert cell["recipe"] == recipe and cell["text_source"] == ("llm" if line.texts else "none")
     assert cell["translator"] == ("qformer" if line.translates else "none")
-    assert cell["text_names"] == (("named" if line.prompts else "unnamed") if line.texts else "none")
     assert cell["distinct_images"] == [0 if line.module == "zero_shot" else 20] * 3
     assert all(
         cell["config"][name] == value for name, value in setting.items() if name not in ("trials", "validation_images")

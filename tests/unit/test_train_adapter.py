@@ -26,6 +26,7 @@ from tests.unit.planted_features import (
     plan,
     save_images,
     save_texts,
+    write_source,
     write_world,
 )
 
@@ -81,6 +82,14 @@ def test_a_cells_json(world: World) -> None:
         "examples_per_epoch": TRAIN,
         "config": {"batch": BATCH, "amount": STEPS, "learning_rate": 0.1, "weight_decay": 0.0, "threads": 1},
     }
+
+
+@pytest.mark.parametrize(("naming", "told"), [(3, "named"), (2, "unnamed")])
+def test_a_cell_tells_whether_most_of_its_texts_name_their_class(world: World, naming: int, told: str) -> None:
+    rows = [(str(n + 1), "Blue Jay", "", "Size", f"{'a blue-jay' if n < naming else 'a bird'} {n}") for n in range(4)]
+    write_source(world, "mine", rows)
+    source = f"mine={world.table('mine')}={world.translated('mine')}"
+    assert trained(world, "--ratio", 50, "--source", source, "--translator", "qformer")["text_names"] == told
 
 
 def test_an_image_only_cell_names_no_text(world: World) -> None:

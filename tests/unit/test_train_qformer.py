@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch.nn.functional import normalize
 
 from fieldguide import qformer, translate_texts
 from fieldguide.errors import FieldguideError
-from fieldguide.features import read_features, save_features
+from fieldguide.features import Shard, read_features, save_features
 from fieldguide.files import read_csv, write_csv
 from fieldguide.qformer import QFormer, retrieval_at, translate
 from fieldguide.records import PAIR_COLUMNS, TEXT_COLUMNS
@@ -137,11 +139,11 @@ def test_another_seed_holds_out_other_images() -> None:
 
 
 def test_excluded_images() -> None:
-    captions = [("1", "A Bird."), ("1", "a tree"), ("2", "birdie"), ("3", "two birds"), ("4", "a cat")]
-    rows = [{"image_id": image_id, "caption": caption} for image_id, caption in captions]
-    assert excluded_images(rows, r"\bbirds?\b") == {"1", "3"}
+    captions = ["A Bird.", "a tree", "birdie", "two birds", "a cat"]
+    image_of = np.array([1, 1, 2, 3, 4])
+    assert excluded_images(image_of, captions, r"\bbirds?\b").tolist() == [1, 3]
     with pytest.raises(FieldguideError, match=r"--exclude '\(': is not a regular expression"):
-        excluded_images(rows, "(")
+        excluded_images(image_of, captions, "(")
 
 
 # ---------------------------------------------------------------- training
@@ -238,6 +240,28 @@ def test_excluded_images_are_never_read(world: Path, capsys: pytest.CaptureFixtu
     assert read_csv(world / "out" / "curve.csv", CURVE_COLUMNS) == unspoilt[1]
 
 
+def test_shards_train_the_same_translator(world: Path) -> None:
+    before = trained(world)
+    captions = [row["caption"] for row in read_csv(world / "pairs.csv", PAIR_COLUMNS)]
+    images, _ = read_features(world / "images.safetensors")
+    paths: dict[str, list[Path]] = {"images": [], "texts": []}
+    for number in (1, 2, 3):
+        shard = Shard(number, 3)
+        about = {"shard": str(number), "shards": "3"}
+        paths["images"].append(world / f"images-{number}.safetensors")
+        paths["texts"].append(world / f"texts-{number}.safetensors")
+        ids, own = [str(i) for i in range(IMAGES)][shard.rows(IMAGES)], captions[shard.rows(len(captions))]
+        features = images["features"][shard.rows(IMAGES)]
+        save_features(paths["images"][-1], {"features": features}, ids, "tiny_1", about)
+        save_features(paths["texts"][-1], text_tensors(own), own, "tiny_1", about)
+    assert trained(world, "--images", *paths["images"], "--texts", *paths["texts"], out="sharded") == before
+    # A shard too few, or one twice, is no set.
+    given = ("--images", *paths["images"], "--texts", paths["texts"][0], paths["texts"][2])
+    assert "texts-1.safetensors: is shard 1 of 3, where shard 1 of 2 was expected" in refusal(
+        main, *argv(world, *given)
+    )
+
+
 def test_a_batch_larger_than_the_pairs(world: Path) -> None:
     _, curve = trained(world, "--batch", 1000)
     assert all(np.isfinite(float(value)) for row in curve for value in row.values())
@@ -312,6 +336,21 @@ def test_translated_rows_follow_the_table(translator: Path, tmp_path: Path) -> N
     for row, text in enumerate(TEXTS):
         translate_texts.main(["--translator", str(translator), *write_texts(tmp_path / str(row), [text])])
         torch.testing.assert_close(translated(tmp_path / str(row))[0][0], features[row], atol=1e-6, rtol=0)
+
+
+def test_identity_keeps_the_pooled_feature_and_needs_no_torch(tmp_path: Path) -> None:
+    given = ["--kind", "identity", *write_texts(tmp_path, TEXTS)]
+    code = (
+        "import sys; from fieldguide.translate_texts import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, *given], check=True)
+    features, about = translated(tmp_path)
+    tensors, _ = read_features(tmp_path / "texts.safetensors")
+    torch.testing.assert_close(features, tensors["pooled"][tensors["rows"]], atol=1e-6, rtol=0)
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(4))
+    assert features.dtype == torch.float32 and about["backbone"] == "tiny_1"
+    write_csv(tmp_path / "reed.csv", ("text",), [{"text": "another"}])
+    assert "texts.safetensors: was made for other rows" in refusal(translate_texts.main, *given)
 
 
 def test_what_cannot_be_translated_is_refused(translator: Path, tmp_path: Path) -> None:

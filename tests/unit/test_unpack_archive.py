@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import tarfile
 import zipfile
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from fieldguide import index_captions, index_images, index_pairs
 from fieldguide.unpack_archive import find_folder, main
-from tests.tiny_data import pack, refusal, said, write_cub, write_reed, write_zip
+from tests.tiny_data import pack, refusal, said, write_coco, write_cub, write_reed, write_zip
 
 FOLDER = "CUB_200_2011"
 
@@ -218,3 +220,33 @@ def test_find_folder() -> None:
     assert find_folder(("a", "b", "c"), ("b", "c")) == 1
     assert find_folder(("a", "b"), ("b", "c")) is None
     assert find_folder(("b", "b"), ("b",)) == 0
+
+
+def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Modes, times and contents of everything in a folder, itself included."""
+    return {
+        str(path): (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in (folder, *folder.rglob("*"))
+    }
+
+
+def test_a_folder_that_is_given_is_read_and_never_written(tmp_path: Path) -> None:
+    cub, reed = write_cub(tmp_path / "mine"), write_reed(tmp_path / "mine")
+    pictures, annotations = write_coco(tmp_path / "mine")
+    with zipfile.ZipFile(pictures) as archive:
+        archive.extractall(tmp_path / "mine" / "coco")
+    for path in sorted((tmp_path / "mine").rglob("*"), reverse=True):
+        os.utime(path, (1_500_000_000, 1_500_000_000))
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = state(tmp_path / "mine")
+    out = tmp_path / "out"
+    for _ in range(2):
+        for root, name in ((cub, "cub"), (reed, "reed")):
+            main(["--archive", str(root), "--folder", root.name, "--out", str(out / name)])
+        tables = ["--images-out", str(out / "images.csv"), "--classes-out", str(out / "classes.csv")]
+        index_images.main(["--root", str(out / "cub"), *tables])
+        tables = ["--images", str(out / "images.csv"), "--classes", str(out / "classes.csv")]
+        index_captions.main(["--root", str(out / "reed"), *tables, "--out", str(out / "reed.csv")])
+        paths = ["--images", str(tmp_path / "mine" / "coco"), "--annotations", str(annotations)]
+        index_pairs.main([*paths, "--out", str(out / "pairs.csv")])
+    assert state(tmp_path / "mine") == before

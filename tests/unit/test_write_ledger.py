@@ -9,8 +9,8 @@ import pytest
 from fieldguide.aviary.traits import draw_aviary
 from fieldguide.aviary.write_ledger import MODEL, main, write_records
 from fieldguide.aviary.writer import FIELDS
-from fieldguide.generate_texts import reply_texts
 from fieldguide.ledger import read_ledger, replies_by_key
+from fieldguide.replies import reply_texts
 
 RESOURCES = Path(__file__).parents[2] / "workflow" / "resources"
 SHIPPED = RESOURCES / "aviary-llm.jsonl"

@@ -46,11 +46,18 @@ def test_a_ledger_that_lacks_a_class(tiny: Path):
     said = only_line_with(answer, "generate_texts: error:")
     assert "mine.jsonl" in said and name in said and "2 replies are missing" in said
     assert not unfinished_files(tiny) and ledger.read_bytes() == kept
-    assert not (tiny / "results/tiny/texts/aviary-llm.csv").exists()
+    assert not (tiny / "results/tiny/texts/raw/aviary-llm.csv").exists()
 
     ledger.write_bytes(whole)
     again = run(tiny, configs=configs)
-    assert again.ran == {"generate_texts": 1, "encode_texts": 1, "translate_texts": 1, **ADAPTERS, **TABLES}
+    assert again.ran == {
+        "generate_texts": 1,
+        "check_texts": 1,
+        "encode_texts": 1,
+        "translate_texts": 1,
+        **ADAPTERS,
+        **TABLES,
+    }
     assert run(tiny, configs=configs).says_nothing_to_do
 
 
@@ -96,13 +103,57 @@ def test_archives_that_are_cut_short(archives: dict[str, Path], tmp_path: Path):
 
     for path in cut:
         path.write_bytes(whole[path])
-    assert run(folder, *targets, **how).ran == {"unpack_archive": 1, "index_captions": 1, "index_pairs": 1}
+    assert run(folder, *targets, **how).ran == {
+        "unpack_archive": 1,
+        "index_captions": 1,
+        "check_texts": 1,
+        "index_pairs": 1,
+    }
     assert plan(folder, *targets, **how) == {}
+
+
+def test_damaged_images_are_listed_and_left_out_on_request(archives: dict[str, Path], tmp_path: Path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    cub = tmp_path / "made/CUB_200_2011"
+    good = (cub / "images.txt").read_text()
+    names = [line.split()[1] for line in good.splitlines()]
+    # A name with a space and quotes goes through the shell as it is.
+    odd = names[0].replace(".jpg", " \"b'c.jpg")
+    (cub / "images" / names[0]).rename(cub / "images" / odd)
+    (cub / "images.txt").write_text(good.replace(names[0], odd))
+    for name in (odd, names[3]):
+        (cub / "images" / name).write_bytes(b"<html>")
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in (cub, *cub.rglob("*"))}
+    config = {
+        "dataset": {"name": "mini", "kind": "cub"},
+        "data": {name: {"path": str(path)} for name, path in (archives | {"cub": cub}).items()},
+        "backbone": {"model": "local-dir:workflow/resources/aviary-clip", "pretrained": ""},
+    }
+    target, listing = "results/mini/records/images.csv", folder / "results/mini/records/images.damaged.csv"
+
+    def ran(**dataset: object) -> Answer:
+        wanted = config | {"dataset": {**config["dataset"], **dataset}}
+        return snakemake(folder, target, checkout=ROOT, configs=(write_config(folder, wanted),))
+
+    answer = ran()
+    assert answer.code != 0 and "Traceback" not in answer.text
+    said = only_line_with(answer, "index_images: error:")
+    assert "images that do not open (2)" in said and "records/images.damaged.csv" in said
+    # Snakemake deletes what a failed job made; this is not among it.
+    assert [row["path"] for row in read_csv(listing, ("path", "reason"))] == [f"images/{odd}", f"images/{names[3]}"]
+    assert not (folder / target).exists()
+
+    assert "do not open (1)" in only_line_with(ran(leave_out=[odd]), "index_images: error:")
+    assert ran(leave_out=[odd], skip_damaged=True).ran == {"index_images": 1}
+    kept = {row["path"] for row in read_csv(folder / target, ("path",))}
+    assert kept == {f"images/{name}" for name in names[1:] if name != names[3]}
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in (cub, *cub.rglob("*"))} == before
 
 
 def test_a_damaged_result_is_named_and_can_be_made_again(tiny: Path):
     before = results_of(tiny)
-    (features,) = (tiny / "results/tiny/features").rglob("images/target.safetensors")
+    (features,) = (tiny / "results/tiny/features").rglob("images/target/*.safetensors")
     features.write_bytes(features.read_bytes()[:1000])
     next((tiny / "results/tiny/adapters").rglob("ratio-50.json")).unlink()
     answer = snakemake(tiny)

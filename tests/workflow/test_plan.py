@@ -18,6 +18,8 @@ pytestmark = pytest.mark.workflow
 
 CONFIGS = ((), ("config/cub-quick.yaml",), ("config/aviary.yaml",), (TINY,))
 
+DOWNLOADS = ("download_cub", "download_reed_captions", "download_coco_images", "download_coco_annotations")
+
 # Put before everything else on the path: what needs a network or a heavy library then fails loudly.
 GUARD = """
 import socket, sys
@@ -27,7 +29,7 @@ def refuse(*args, **kwargs):
 
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 
-HEAVY = {"torch", "torchvision", "open_clip", "transformers", "sklearn", "scipy", "matplotlib"}
+HEAVY = {"torch", "torchvision", "open_clip", "transformers", "sklearn", "scipy", "matplotlib", "openai", "tiktoken"}
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
@@ -63,6 +65,7 @@ def read_config(*files: str) -> dict[str, Any]:
 def expected_plan(config: dict[str, Any]) -> dict[str, int]:
     """The jobs of a whole run, counted from the configuration alone."""
     sweep, is_aviary = config["sweep"], config["dataset"]["kind"] == "aviary"
+    shards = config["backbone"]["shards"]
     ratios, further = sweep["ratios"], sweep["text_only_translators"]
     cells = sum(
         sum(ratio > 0 if source == "none" else ratio < 100 for ratio in ratios)
@@ -74,14 +77,16 @@ def expected_plan(config: dict[str, Any]) -> dict[str, int]:
     of_first = len(set(sweep["variants"][0]["sources"]) - {"none"})
     jobs = {
         "render_aviary": int(is_aviary),
-        "download_archive": 0 if is_aviary else 4,
+        **dict.fromkeys(DOWNLOADS, 0 if is_aviary else 1),
+        "download_backbone": 0 if config["backbone"]["model"].startswith("local-dir:") else 1,
         "unpack_archive": 2,
         "index_images": 1,
         "index_pairs": 1,
         "index_captions": 1,
         "generate_texts": written,
-        "encode_images": 2,
-        "encode_texts": 1 + len(sources),
+        "check_texts": len(sources),
+        "encode_images": shards["target"] + shards["world"],
+        "encode_texts": shards["world"] + shards["texts"] * len(sources),
         "train_qformer": 1 + len(further),
         "translate_texts": len(sources) + of_first * len(further),
         "plan_images": len({variant["sampling"] for variant in sweep["variants"]}),
@@ -115,6 +120,15 @@ def test_an_empty_folder_gets_the_whole_plan_without_network_or_torch(
     assert planned == expected_plan(read_config(*configs))
 
 
+def test_identity_translates_without_being_trained(empty: Path):
+    change = {"translators": {"identity": {"kind": "identity"}}, "sweep": {"translator": "identity"}}
+    configs = (ROOT / TINY, write_config(empty, change))
+    planned = plan(empty, "everything", checkout=ROOT, configs=configs)
+    assert "train_qformer" not in plan(empty, checkout=ROOT, configs=configs)
+    # `everything` draws the curves of all translators that are trained.
+    assert planned["train_qformer"] == 1 and planned["translate_texts"] == 2
+
+
 def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path):
     planned = plan(empty, "everything", checkout=ROOT, configs=(), first=(guard,))
     assert planned == {**expected_plan(read_config()), "probe_features": 1}
@@ -128,9 +142,14 @@ def test_an_archive_that_is_there_is_never_made_again(empty: Path):
         (empty / archive).parent.mkdir(exist_ok=True)
         (empty / archive).write_bytes(b"old")
         os.utime(empty / archive, (1, 1))
-    assert "download_archive" not in plan(empty, checkout=ROOT, configs=())
+    assert not {*DOWNLOADS} & {*plan(empty, checkout=ROOT, configs=())}
     (empty / archives[0]).unlink()
-    assert plan(empty, checkout=ROOT, configs=())["download_archive"] == 1
+    assert {*DOWNLOADS} & {*plan(empty, checkout=ROOT, configs=())} == {"download_cub"}
+
+
+@pytest.mark.parametrize("rule", DOWNLOADS)
+def test_a_missing_archive_is_a_target_of_its_own(guard: Path, empty: Path, rule: str):
+    assert plan(empty, rule, checkout=ROOT, configs=(), first=(guard,)) == {rule: 1}
 
 
 @pytest.mark.parametrize(
@@ -141,8 +160,10 @@ def test_an_archive_that_is_there_is_never_made_again(empty: Path):
         ({"sweep": {"variants": [{"sampling": "global", "redraw": "fixed", "sources": ["red"]}]}}, "'red'"),
         ({"sweep": {"translator": "babel"}}, "'babel'"),
         ({"backbone": {"model": "local-dir:nowhere"}}, "backbone.model: nowhere "),
+        ({"data": {"cub": {"urls": ["ftp://x/y"]}}}, "config: data.cub.urls: should begin with http:// or https://"),
+        ({"data": {"cub": {"md5": "12"}}}, "config: data.cub.md5: should be 32 hexadecimal digits"),
     ],
-    ids=["unknown key", "ratio 101", "unknown source", "unknown translator", "no such backbone"],
+    ids=["unknown key", "ratio 101", "unknown source", "unknown translator", "no such backbone", "ftp", "md5"],
 )
 def test_a_mistake_in_the_configuration_is_one_line(empty: Path, change: dict[str, Any], said: str):
     answer = snakemake(empty, checkout=ROOT, configs=(ROOT / TINY, write_config(empty, change)))

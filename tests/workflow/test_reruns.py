@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.workflow_runs import ADAPTERS, FEATURES, TABLES, TINY, TRANSLATOR, plan, run, write_config
+from tests.workflow_runs import ADAPTERS, FEATURES, TABLES, TINY, TRANSLATOR, plan, results_of, run, write_config
 
 pytestmark = pytest.mark.workflow
 
 # One text source's way to the table.
 ONE_SOURCE = {"encode_texts": 1, "translate_texts": 1, **ADAPTERS, **TABLES}
+CHECKED = {"check_texts": 1, **ONE_SOURCE}
 UNUSED = {"kind": "llm", "model": "m", "ledger": "l", "prompt": "p", "fields": ["Size"], "replies_per_class": 1}
 
 
@@ -32,12 +34,30 @@ def case(name: str, change: Any, expected: dict[str, int]) -> Any:
         case(
             "replies per class",
             {"texts": {"aviary-llm": {"replies_per_class": 1}}},
-            {"generate_texts": 1, **ONE_SOURCE},
+            {"generate_texts": 1, **CHECKED},
         ),
+        case("naming", {"texts": {"aviary-llm": {"naming": "added"}}}, CHECKED),
+        case("texts a class needs", {"texts": {"aviary-llm": {"at_least": 3}}}, CHECKED),
+        case("only what is visible", {"texts": {"aviary-llm": {"visible_only": True}}}, CHECKED),
+        case("a template that nothing uses", {"texts": {"aviary-llm": {"template": "{class_name}: {text}"}}}, {}),
         case("one seed more", {"sweep": {"seeds": [0, 1, 2, 3]}}, {"plan_images": 2, "train_adapter": 15, **TABLES}),
         case("one ratio more", {"sweep": {"ratios": [100, 50, 20, 10, 0]}}, {"train_adapter": 5, **TABLES}),
         case("one ratio fewer", {"sweep": {"ratios": [100, 50, 0]}}, TABLES),
         case("the note", {"dataset": {"note": "Another sentence."}}, TABLES),
+        case(
+            "images per pass",
+            {"backbone": {"image_batch": 64}},
+            {"encode_images": 2, **TRANSLATOR, **ADAPTERS, **TABLES},
+        ),
+        case(
+            "texts per pass", {"backbone": {"text_batch": 64}}, {"encode_texts": 3, **TRANSLATOR, **ADAPTERS, **TABLES}
+        ),
+        case(
+            "shards of texts",
+            {"backbone": {"shards": {"texts": 2}}},
+            {"encode_texts": 4, "translate_texts": 2, **ADAPTERS, **TABLES},
+        ),
+        case("shards of images", {"backbone": {"shards": {"target": 2}}}, {"encode_images": 2, **ADAPTERS, **TABLES}),
         case("a source that nothing uses", {"texts": {"other": UNUSED}}, {}),
     ],
 )
@@ -51,6 +71,33 @@ def test_another_precision_is_another_backbone(tiny: Path):
     (old,) = (path.name for path in (tiny / "results/tiny/features").iterdir())
     (new,) = set(re.findall(r"output: results/tiny/features/([^/]+)/", answer.text))
     assert new != old and new.rpartition("_")[0] == old.rpartition("_")[0] == "aviary-clip"
+
+
+def test_another_preprocessing_is_another_backbone(tiny: Path):
+    path = tiny / "workflow/resources/aviary-clip/open_clip_config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["preprocess_cfg"]["interpolation"] = "bilinear"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert plan(tiny) == {**FEATURES, **TRANSLATOR, **ADAPTERS, **TABLES}
+
+
+def test_another_number_of_shards_is_other_files_and_a_lost_shard_is_made_alone(tiny: Path):
+    configs = (TINY, write_config(tiny, {"backbone": {"shards": {"world": 3}}}))
+    before = (tiny / "results/tiny/tables/accuracy.csv").read_bytes()
+    changed = {"encode_images": 3, "encode_texts": 3, **TRANSLATOR, **ADAPTERS, **TABLES}
+    assert run(tiny, configs=configs).ran == changed
+    shards = sorted((tiny / "results/tiny/features").rglob("texts/world/shard-*-of-3.safetensors"))
+    assert len(shards) == 3
+    after = results_of(tiny)
+    # As if the run had been killed in the middle: one shard is made again and no other, and all ends in the same bytes.
+    shards[1].unlink()
+    for name in ("translators", "translated", "tuning", "adapters", "tables", "figures"):
+        shutil.rmtree(tiny / "results/tiny" / name)
+    assert run(tiny, configs=configs).ran == {"encode_texts": 1, **TRANSLATOR, **ADAPTERS, **TABLES}
+    assert results_of(tiny) == after
+    # Back again, the first files still serve: nothing is encoded, and what was trained on the others is made anew.
+    assert run(tiny).ran == {**TRANSLATOR, **ADAPTERS, **TABLES}
+    assert (tiny / "results/tiny/tables/accuracy.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -71,8 +118,9 @@ def test_a_changed_budget_changes_the_cells_and_keeps_the_rest(tiny: Path):
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
+        ("src/fieldguide/text_page.py", {**CHECKED, "check_texts": 2, "encode_texts": 2, "translate_texts": 2}),
         ("src/fieldguide/encode_texts.py", {"encode_texts": 3, **TRANSLATOR, **ADAPTERS, **TABLES}),
-        ("src/fieldguide/index_captions.py", {"index_captions": 1, **ONE_SOURCE}),
+        ("src/fieldguide/index_captions.py", {"index_captions": 1, **CHECKED}),
         ("src/fieldguide/qformer.py", {**TRANSLATOR, **ADAPTERS, **TABLES}),
         ("src/fieldguide/adapters.py", {**ADAPTERS, **TABLES}),
         ("src/fieldguide/comparison.py", TABLES),
@@ -99,4 +147,10 @@ def test_a_reply_more_in_the_ledger_makes_its_texts_anew(tiny: Path):
     ledger = tiny / "workflow/resources/aviary-llm.jsonl"
     lines = ledger.read_bytes().splitlines(keepends=True)
     ledger.write_bytes(b"".join([*lines, lines[-1]]))
-    assert plan(tiny) == {"generate_texts": 1, **ONE_SOURCE}
+    assert plan(tiny) == {"generate_texts": 1, **CHECKED}
+
+
+def test_a_word_more_in_the_lexicon_checks_the_texts_anew(tiny: Path):
+    lexicon = tiny / "workflow/resources/not_visible.txt"
+    lexicon.write_text(lexicon.read_text(encoding="utf-8") + "bumpy\n", encoding="utf-8")
+    assert plan(tiny)["check_texts"] == 2

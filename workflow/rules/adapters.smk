@@ -34,7 +34,7 @@ rule tune_adapter:
     """Choose a recipe's hyper-parameters on held-out training images, once for all of its cells."""
     input:
         records=f"{RESULTS}/records/images.csv",
-        images=f"{RESULTS}/features/{BACKBONE}/images/target.safetensors",
+        images=get_image_features("target"),
         texts=get_tuning_texts,
         code=get_recipe_code("tune_adapter"),
     output:
@@ -76,7 +76,7 @@ rule train_adapter:
     """Train and score one cell: a ratio, a text source, a sampling and a redraw."""
     input:
         records=f"{RESULTS}/records/images.csv",
-        images=f"{RESULTS}/features/{BACKBONE}/images/target.safetensors",
+        images=get_image_features("target"),
         plan=f"{RESULTS}/plans/{{sampling}}.json",
         tuning=get_tuning,
         texts=get_cell_texts,
@@ -129,7 +129,7 @@ rule probe_features:
     """scikit-learn's logistic regression on image features alone: what the thesis recipe should come near."""
     input:
         records=f"{RESULTS}/records/images.csv",
-        images=f"{RESULTS}/features/{BACKBONE}/images/target.safetensors",
+        images=get_image_features("target"),
         cells=[get_cell("none", "none", "class-wise", "fixed", ratio) for ratio in (100, 10)],
         code=get_code("probe_features"),
     output:

@@ -1,5 +1,6 @@
 """Configuration, paths and the lists that targets are made of."""
 
+import json
 import re
 import shlex
 import sys
@@ -10,11 +11,12 @@ from snakemake.exceptions import WorkflowError
 CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
 sys.path.insert(0, str(CHECKOUT / "src"))
 
-from fieldguide.backbone import LOCAL, backbone_key
+from fieldguide.backbone import LOCAL, backbone_key, given_key, is_downloaded, manifest_path
 from fieldguide.config import check_config
 from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
-from fieldguide.recipes.registry import NAMES, RECIPES, WITH_NAMES
+from fieldguide.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
+from fieldguide.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
 
 
 def get_resource(path):
@@ -28,18 +30,28 @@ def get_backbone_model():
     return LOCAL + get_resource(model.removeprefix(LOCAL)) if model.startswith(LOCAL) else model
 
 
-try:
-    checked = check_config(config)
-    BACKBONE = backbone_key(
+def get_backbone_key():
+    """The key of the features' folder: of the backbone, or of the files where features were computed elsewhere."""
+    if checked.dataset.kind == "features":
+        return given_key(checked.dataset.model_dump(exclude={"name", "note"}))
+    return backbone_key(
         get_backbone_model(),
         checked.backbone.pretrained,
         checked.backbone.precision,
     )
+
+
+try:
+    checked = check_config(config)
+    BACKBONE = get_backbone_key()
 except FieldguideError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = f"{checked.results}/{checked.dataset.name}"
 IS_AVIARY = checked.dataset.kind == "aviary"
+SHARD = "shard-{shard}-of-{shards}"
+# Text tables that are made of class names.
+PROMPTS = [NAMES, *(f"{source}{WITH_NAMES}" for source in checked.texts)]
 CELL = "{translator}/{recipe}/{budget}/{source}/{sampling}/{redraw}/ratio-{ratio}"
 
 # Jobs run this checkout's modules, with the Python that runs Snakemake unless conda brings another.
@@ -60,6 +72,8 @@ wildcard_constraints:
     sampling="class-wise|global",
     redraw="fixed|per-epoch",
     ratio=r"\d+",
+    shard=r"\d+",
+    shards=r"\d+",
 
 
 def get_own_path(path):
@@ -70,6 +84,27 @@ def get_own_path(path):
 def get_code(module):
     """The source files that a rule's module runs: changing one of them makes the rule run again."""
     return [get_own_path(path) for path in modules_of(module, CHECKOUT / "src")]
+
+
+def get_existing(paths):
+    """Those paths that exist, as inputs; of what is missing the stage itself says more than Snakemake."""
+    return [str(path) for path in paths if Path(path).exists()]
+
+
+def get_sources_of(kind):
+    """A pattern of the names of the text sources of a kind."""
+    return "|".join(re.escape(name) for name, text in checked.texts.items() if text.kind == kind) or "(?!)"
+
+
+def get_options(**options):
+    """Long options with their values, quoted; those without a value are left out."""
+    return " ".join(f"--{name.replace('_', '-')}={shlex.quote(value)}" for name, value in options.items() if value)
+
+
+def get_name_options(source):
+    """The options that name a source's exceptions to the rule of class names."""
+    names = getattr(checked.texts.get(source), "class_names", {})
+    return " ".join(f"--name {shlex.quote(theirs)} {shlex.quote(ours)}" for theirs, ours in names.items())
 
 
 def get_recipe_code(module):
@@ -92,7 +127,10 @@ def get_cell(translator, source, sampling, redraw, ratio, recipe="thesis"):
 
 
 def get_recipe_cells(recipe, variant):
-    """The cells of a recipe in a variant: image only needs images, a text source needs a share of text."""
+    """The cells of a recipe in a variant: image only needs images, a text source needs a share of text.
+
+    Features computed elsewhere come without the encoder that class names need.
+    """
     prompts = {
         "": variant.sources,
         "names": [NAMES],
@@ -103,13 +141,16 @@ def get_recipe_cells(recipe, variant):
         for source in prompts[RECIPES[recipe].prompts]
         for ratio in checked.sweep.ratios
         if RECIPES[recipe].does(ratio, source != "none")
+        if not (RECIPES[recipe].prompts and checked.dataset.kind == "features")
     ]
 
 
 def get_cells():
     """The cells of the table."""
     sweep = checked.sweep
-    cells = [cell for variant in sweep.variants for recipe in variant.recipes for cell in get_recipe_cells(recipe, variant)]
+    cells = [
+        cell for variant in sweep.variants for recipe in variant.recipes for cell in get_recipe_cells(recipe, variant)
+    ]
     first = sweep.variants[0]
     cells += [
         get_cell(translator, source, first.sampling, first.redraw, 0)
@@ -132,6 +173,46 @@ def get_sources():
     return [source for source in dict.fromkeys(named) if source != "none"]
 
 
+def get_shards(folder, count):
+    """The files of all shards of a set of features, in order; features computed elsewhere are one."""
+    count = 1 if checked.dataset.kind == "features" else count
+    names = [SHARD.format(shard=number, shards=count) for number in range(1, count + 1)]
+    return [f"{RESULTS}/features/{BACKBONE}/{folder}/{name}.safetensors" for name in names]
+
+
+def get_image_features(images):
+    """The image features of the target or of the world, all shards."""
+    return get_shards(f"images/{images}", getattr(checked.backbone.shards, images))
+
+
+def get_text_features(texts):
+    """The text features of a source or of the world, all shards."""
+    shards = checked.backbone.shards
+    return get_shards(f"texts/{texts}", shards.world if texts == "world" else shards.texts)
+
+
+def get_translators(kind):
+    """The names of the translators of a kind."""
+    return [name for name, settings in checked.translators.items() if settings.kind == kind]
+
+
+def get_translator_file(wildcards):
+    """The file of a trained translator; none for one that is not trained."""
+    is_trained = wildcards.translator not in [RAW, *get_translators("identity")]
+    return [f"{RESULTS}/translators/{BACKBONE}/{wildcards.translator}/translator.safetensors"] if is_trained else []
+
+
+def get_translator_option(wildcards):
+    """The option that says how a translator translates: its kind, or the file that its training wrote."""
+    trained = get_translator_file(wildcards)
+    return f"--translator {shlex.quote(trained[0])}" if trained else "--kind identity"
+
+
+def get_translator_gpu(wildcards):
+    """GPUs that translating asks for; a translator that is not trained runs no network."""
+    return GPU if get_translator_file(wildcards) else 0
+
+
 def get_tables():
     """The comparison table in every format, and its figure."""
     tables = [f"{RESULTS}/tables/accuracy.{ending}" for ending in ("csv", "md", "tex", "html")]
@@ -141,7 +222,9 @@ def get_tables():
 def get_extras():
     """What `everything` adds to the comparison table."""
     extras = [f"{RESULTS}/tables/probe.csv", f"{RESULTS}/tables/recipes.csv"]
-    extras += [f"{RESULTS}/translators/{BACKBONE}/{name}/curve.svg" for name in checked.translators]
+    # Features computed elsewhere come without token features, which a Q-Former reads.
+    trained = get_translators("qformer") if checked.dataset.kind != "features" else []
+    extras += [f"{RESULTS}/translators/{BACKBONE}/{name}/curve.svg" for name in trained]
     return [*extras, f"{RESULTS}/figures/birds.png"] if IS_AVIARY else extras
 
 
@@ -157,13 +240,10 @@ def get_archive(wildcards):
 
 
 def get_missing_archives():
-    """Raw archives to download. One that exists is the user's: Snakemake deletes what a rule is about to make again."""
-    return [archive.path for archive in dict(checked.data).values() if not Path(archive.path).exists()]
-
-
-def get_archive_settings(path):
-    """Where a raw archive comes from, by the path it goes to."""
-    return next(dict(archive) for archive in dict(checked.data).values() if archive.path == path)
+    """Raw archives to download, by name. One that exists is the user's: Snakemake deletes what it is about to make."""
+    names = {"reed": "reed_captions"}
+    archives = {names.get(name, name): dict(archive) for name, archive in dict(checked.data).items()}
+    return {name: settings for name, settings in archives.items() if not Path(settings["path"]).exists()}
 
 
 def get_world_images(wildcards):
@@ -176,9 +256,31 @@ def get_world_annotations(wildcards):
     return rules.render_aviary.output.coco_annotations if IS_AVIARY else checked.data.coco_annotations.path
 
 
+def get_manifest():
+    """What says that the backbone's weights were downloaded; none where they are on this disk anyway."""
+    is_needed = is_downloaded(get_backbone_model(), checked.backbone.pretrained)
+    return [str(manifest_path(checked.backbone.cache, BACKBONE))] if is_needed else []
+
+
+def get_tokenizer_manifest():
+    """The same for the tokenizer; none where it is CLIP's own, which open_clip brings along."""
+    return [] if tokenizer_model(get_backbone_model()) == ORDINARY else get_manifest()
+
+
+def get_cache(wildcards, input):
+    """The folder that an encoder takes the weights from; empty where they are no download."""
+    return str(Path(input.backbone[0]).parent) if input.backbone else ""
+
+
+def get_offline():
+    """The environment of an encoder: with all that it needs on this disk, it asks no hub."""
+    return "HF_HUB_OFFLINE=1" if get_manifest() else ""
+
+
 def get_image_store(wildcards):
     """Where the images of the target or the world lie."""
-    return f"{RESULTS}/unpacked/cub" if wildcards.images == "target" else get_world_images(wildcards)
+    target = getattr(checked.dataset, "root", f"{RESULTS}/unpacked/cub")
+    return target if wildcards.images == "target" else get_world_images(wildcards)
 
 
 def get_image_records(wildcards):
@@ -196,9 +298,53 @@ def get_ledger(wildcards):
     return get_resource(checked.texts[wildcards.source].ledger)
 
 
-def get_ledger_if_any(wildcards):
-    """The same as an input; where there is none yet, the stage itself says so."""
-    return [ledger for ledger in [get_ledger(wildcards)] if Path(ledger).exists()]
+def get_replayed_ledger(wildcards):
+    """The same as an input, unless its source has an endpoint: then the job itself makes it grow, and other sources too.
+
+    Where there is none yet, the stage itself says so.
+    """
+    is_asked = bool(checked.texts[wildcards.source].base_url)
+    return [ledger for ledger in [get_ledger(wildcards)] if Path(ledger).exists() and not is_asked]
+
+
+def get_question(wildcards):
+    """What decides a source's texts: the model, what it is asked and how often."""
+    source = checked.texts[wildcards.source]
+    return {
+        "model": source.model,
+        "fields": list(source.fields),
+        "replies_per_class": source.replies_per_class,
+        "parameters": json.dumps(source.request_parameters(), sort_keys=True),
+        "thing": checked.dataset.thing,
+        "structured": source.structured,
+    }
+
+
+def get_asking(wildcards, input):
+    """How missing replies are asked for. With `input` among its arguments Snakemake counts it as derived, so that
+    another price, pace or budget makes no texts anew."""
+    source = checked.texts[wildcards.source]
+    budget = "" if source.budget_usd is None else source.budget_usd
+    return {**dict(source), "ledger": get_ledger(wildcards), "budget_usd": budget}
+
+
+def get_priced_sources(wildcards):
+    """The LLMs of the table as JSON; given as a function, since a template's braces would count as wildcards."""
+    sources = {name: checked.texts[name] for name in get_sources() if checked.texts[name].kind == "llm"}
+    found = {"ledger": get_resource, "prompt": get_resource}
+    return json.dumps(
+        {
+            name: {
+                key: found.get(key, lambda value: value)(value) for key, value in source.model_dump(mode="json").items()
+            }
+            for name, source in sources.items()
+        }
+    )
+
+
+def get_class_count():
+    """How many classes the data set has, where that is known without its data; else 0."""
+    return {"cub": 200, "aviary": checked.aviary.species}.get(checked.dataset.kind, 0)
 
 
 def get_prompt(wildcards):
@@ -206,12 +352,24 @@ def get_prompt(wildcards):
     return get_resource(checked.texts[wildcards.source].prompt)
 
 
+def get_check_options(wildcards):
+    """How check_texts is to treat a source's texts; what does not matter to them is left out."""
+    source = checked.texts[wildcards.source]
+    options = ["--at-least", str(source.at_least), "--naming", source.naming]
+    options += {"added": ["--template", source.template], "removed": ["--thing", checked.dataset.thing]}.get(
+        source.naming, []
+    )
+    return shlex.join([*options, *(["--visible-only"] if source.visible_only else [])])
+
+
 def get_source_files(translator, source, recipe):
     """A source's text table, its translated features and its raw ones, as far as the recipe reads them."""
     texts = source + WITH_NAMES if RECIPES[recipe].prompts == "attributes" else source
     translated = f"{RESULTS}/translated/{BACKBONE}/{translator}/{texts}.safetensors"
     files = [f"{RESULTS}/texts/{texts}.csv", translated if RECIPES[recipe].translates else ""]
-    return files + ([f"{RESULTS}/features/{BACKBONE}/texts/{texts}.safetensors"] if "raw" in RECIPES[recipe].texts else [])
+    return files + (
+        [f"{RESULTS}/translated/{BACKBONE}/{RAW}/{texts}.safetensors"] if "raw" in RECIPES[recipe].texts else []
+    )
 
 
 def get_source_option(translator, source, recipe):
@@ -270,6 +428,54 @@ def get_named_texts(wildcards):
 def get_named_texts_option(wildcards):
     """The option that names it."""
     return " ".join(f"--texts {path}" for path in get_named_texts(wildcards))
+
+
+def get_import_options(wildcards):
+    """How a file of texts is read."""
+    source = checked.texts[wildcards.source]
+    columns = {name: getattr(source, name) for name in ("class_column", "image_column", "field_column", "text_column")}
+    options = [get_options(per=source.per, others=source.others, **columns), get_name_options(wildcards.source)]
+    fields = " ".join(map(shlex.quote, source.fields))
+    return " ".join([*options, f"--fields {fields}"] if fields else options)
+
+
+def get_image_folders(wildcards):
+    """The folders that hold the images: their times change when an image comes or goes."""
+    root = Path(checked.dataset.root)
+    splits = [] if checked.dataset.table else [root / split for split in dict(checked.dataset.splits).values()]
+    classes = [path for split in get_existing(splits) for path in sorted(Path(split).iterdir()) if path.is_dir()]
+    return get_existing([root, *splits, *classes])
+
+
+def get_feature_files():
+    """The user's files of image features: the option that takes each, and its path."""
+    parts = {"all": checked.dataset.images, "train": checked.dataset.train, "test": checked.dataset.test}
+    named = [
+        (f"--{option} {part}=", getattr(files, key))
+        for part, files in parts.items()
+        for key, option in (("path", "features"), ("labels", "labels"), ("splits", "splits"), ("ids", "ids"))
+        if files
+    ]
+    return [(option, file) for option, file in [*named, ("--class-names=", checked.dataset.class_names)] if file]
+
+
+def get_feature_options():
+    """The options that name them."""
+    return " ".join(option + shlex.quote(file) for option, file in get_feature_files())
+
+
+def get_text_feature_options(wildcards):
+    """The options that name a source's arrays that are files of their own, and its names of classes."""
+    given = checked.texts[wildcards.source]
+    files = get_options(text_classes=given.classes, texts=given.texts, fields=given.fields, image_ids=given.image_ids)
+    return " ".join([files, get_name_options(wildcards.source)])
+
+
+def get_text_feature_files(wildcards):
+    """A source's files."""
+    given = checked.texts[wildcards.source]
+    named = (given.path, given.classes, given.texts, given.fields, given.image_ids)
+    return get_existing(file for file in named if file)
 
 
 def get_published():

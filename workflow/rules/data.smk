@@ -41,38 +41,38 @@ if IS_AVIARY:
 
 else:
 
-    localrules:
-        download_archive,
+    for archive, settings in get_missing_archives().items():
 
-    rule download_archive:
-        """Bring a raw archive to its configured place."""
-        input:
-            code=get_code("download_archive"),
-        output:
-            "{path}",
-        log:
-            f"{RESULTS}/logs/download_archive/{{path}}.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/download_archive/{{path}}.tsv"
-        wildcard_constraints:
-            path="|".join(map(re.escape, get_missing_archives())) or "(?!)",
-        conda:
-            "../../envs/fieldguide.yaml"
-        threads: 1
-        resources:
-            mem_mb=500,
-            runtime=1440,
-        params:
-            archive=lambda wildcards: get_archive_settings(wildcards.path),
-        shell:
-            """
-            python -m fieldguide.download_archive \
-                --out {output:q} \
-                --urls {params.archive[urls]} \
-                --md5={params.archive[md5]:q} \
-                --sha256={params.archive[sha256]:q} \
-                --by-hand={params.archive[by_hand]:q} &>{log:q}
-            """
+        rule:
+            """Bring a raw archive to its configured place."""
+            name:
+                f"download_{archive}"
+            input:
+                code=get_code("download_archive"),
+            output:
+                settings["path"],
+            log:
+                f"{RESULTS}/logs/download_{archive}/all.log",
+            benchmark:
+                f"{RESULTS}/benchmarks/download_{archive}/all.tsv"
+            localrule: True
+            conda:
+                "../../envs/fieldguide.yaml"
+            threads: 1
+            resources:
+                mem_mb=500,
+                runtime=1440,
+            params:
+                archive=settings,
+            shell:
+                """
+                python -m fieldguide.download_archive \
+                    --out {output:q} \
+                    --urls {params.archive[urls]:q} \
+                    --md5={params.archive[md5]:q} \
+                    --sha256={params.archive[sha256]:q} \
+                    --by-hand={params.archive[by_hand]:q} &>{log:q}
+                """
 
 
 rule unpack_archive:
@@ -94,11 +94,15 @@ rule unpack_archive:
         runtime=60,
     params:
         folder=lambda wildcards: {"cub": "CUB_200_2011", "reed": "text_c10"}[wildcards.archive],
+        max_gb=lookup(dpath="data/{archive}/max_gb", within=config),
+        max_files=lookup(dpath="data/{archive}/max_files", within=config),
     shell:
         """
         python -m fieldguide.unpack_archive \
             --archive {input.archive:q} \
             --folder {params.folder:q} \
+            --max-gb {params.max_gb} \
+            --max-files {params.max_files} \
             --out {output:q} &>{log:q}
         """
 
@@ -109,6 +113,7 @@ rule index_images:
         root=f"{RESULTS}/unpacked/cub",
         code=get_code("index_images"),
     output:
+        # Beside it images.damaged.csv, which is not declared, as Snakemake deletes the outputs of a job that fails.
         images=f"{RESULTS}/records/images.csv",
         classes=f"{RESULTS}/records/classes.csv",
     log:
@@ -122,11 +127,16 @@ rule index_images:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        leave_out=lookup(dpath="dataset/leave_out", within=config),
+        skip=branch(checked.dataset.skip_damaged, then="--skip-damaged"),
     shell:
         """
         python -m fieldguide.index_images \
             --root {input.root:q} \
             --workers {threads} \
+            --leave-out {params.leave_out:q} \
+            {params.skip} \
             --images-out {output.images:q} \
             --classes-out {output.classes:q} &>{log:q}
         """
@@ -139,6 +149,7 @@ rule index_pairs:
         annotations=get_world_annotations,
         code=get_code("index_pairs"),
     output:
+        # Beside it pairs.damaged.csv, as above.
         f"{RESULTS}/records/pairs.csv",
     log:
         f"{RESULTS}/logs/index_pairs/all.log",
@@ -149,10 +160,15 @@ rule index_pairs:
         "../../envs/fieldguide.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=240,
     params:
         world=lookup(dpath="world", within=config),
+        skip=branch(checked.world.skip_damaged, then="--skip-damaged"),
+        images_gb=lookup(dpath="data/coco_images/max_gb", within=config),
+        images_files=lookup(dpath="data/coco_images/max_files", within=config),
+        annotations_gb=lookup(dpath="data/coco_annotations/max_gb", within=config),
+        annotations_files=lookup(dpath="data/coco_annotations/max_files", within=config),
     shell:
         """
         python -m fieldguide.index_pairs \
@@ -161,6 +177,19 @@ rule index_pairs:
             --split {params.world[split]:q} \
             --limit {params.world[images]} \
             --seed {params.world[seed]} \
+            --check {params.world[check]} \
+            --leave-out {params.world[leave_out]:q} \
+            {params.skip} \
+            --max-gb {params.images_gb} \
+            --max-files {params.images_files} \
+            --annotations-max-gb {params.annotations_gb} \
+            --annotations-max-files {params.annotations_files} \
             --workers {threads} \
             --out {output:q} &>{log:q}
         """
+
+
+if checked.dataset.kind not in ("cub", "aviary"):
+
+    # A kind of data set with rules of its own, which go before those above.
+    include: f"dataset_{checked.dataset.kind}.smk"

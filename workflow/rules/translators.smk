@@ -5,8 +5,8 @@ rule train_qformer:
     """Train the Q-Former; held-out images choose the checkpoint."""
     input:
         pairs=f"{RESULTS}/records/pairs.csv",
-        images=f"{RESULTS}/features/{BACKBONE}/images/world.safetensors",
-        texts=f"{RESULTS}/features/{BACKBONE}/texts/world.safetensors",
+        images=get_image_features("world"),
+        texts=get_text_features("world"),
         code=get_code("train_qformer"),
     output:
         translator=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/translator.safetensors",
@@ -16,11 +16,13 @@ rule train_qformer:
         f"{RESULTS}/logs/train_qformer/{{translator}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_qformer/{{translator}}.tsv"
+    wildcard_constraints:
+        translator="|".join(get_translators("qformer")) or "(?!)",
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
     resources:
-        mem_mb=32000,
+        mem_mb=6000,
         runtime=720,
         gpu=GPU,
     params:
@@ -59,8 +61,8 @@ rule train_qformer:
 rule translate_texts:
     """A source's text features as the image features they would have had."""
     input:
-        translator=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/translator.safetensors",
-        texts=f"{RESULTS}/features/{BACKBONE}/texts/{{source}}.safetensors",
+        translator=get_translator_file,
+        texts=get_text_features("{source}"),
         table=f"{RESULTS}/texts/{{source}}.csv",
         code=get_code("translate_texts"),
     output:
@@ -69,19 +71,23 @@ rule translate_texts:
         f"{RESULTS}/logs/translate_texts/{{translator}}/{{source}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/translate_texts/{{translator}}/{{source}}.tsv"
+    wildcard_constraints:
+        translator="|".join([RAW, *checked.translators]),
+        source="|".join([*checked.texts, *PROMPTS]),
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
     resources:
-        mem_mb=8000,
+        mem_mb=4000,
         runtime=60,
-        gpu=GPU,
+        gpu=get_translator_gpu,
     params:
+        translator=get_translator_option,
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """
         python -m fieldguide.translate_texts \
-            --translator {input.translator:q} \
+            {params.translator} \
             --texts {input.texts:q} \
             --table {input.table:q} \
             --threads {params.threads} \

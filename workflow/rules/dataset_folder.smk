@@ -1,0 +1,46 @@
+"""A data set of one's own: folders of images, or a table of them."""
+
+
+# The records are made here, and not from the lists of a CUB archive.
+ruleorder: index_folder > index_images
+
+
+rule index_folder:
+    """List the target's images with class and split; every image must open."""
+    input:
+        folders=get_image_folders,
+        table=get_existing([checked.dataset.table] if checked.dataset.table else []),
+        code=get_code("index_folder"),
+    output:
+        # Beside it images.damaged.csv, which is not declared, as Snakemake deletes the outputs of a job that fails.
+        images=f"{RESULTS}/records/images.csv",
+        classes=f"{RESULTS}/records/classes.csv",
+    log:
+        f"{RESULTS}/logs/index_folder/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/index_folder/all.tsv"
+    priority: 1  # encoders wait for it
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        root=checked.dataset.root,
+        table=get_options(table=checked.dataset.table),
+        splits=[f"{ours}={theirs}" for ours, theirs in dict(checked.dataset.splits).items()],
+        leave_out=lookup(dpath="dataset/leave_out", within=config, default=[]),
+        skip=branch(checked.dataset.skip_damaged, then="--skip-damaged"),
+    shell:
+        """
+        python -m fieldguide.index_folder \
+            --root {params.root:q} \
+            {params.table} \
+            --splits {params.splits:q} \
+            --leave-out {params.leave_out:q} \
+            {params.skip} \
+            --workers {threads} \
+            --images-out {output.images:q} \
+            --classes-out {output.classes:q} &>{log:q}
+        """
