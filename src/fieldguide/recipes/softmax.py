@@ -8,6 +8,8 @@ nothing as the preconditioner of L-BFGS (Nocedal, 1980), and the work is two mat
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,7 +36,7 @@ def loss_and_gradient(
     total = logits.sum(2, keepdims=True)
     logits /= total
     logits -= onehot[:, None]
-    gradient: Floats = (logits.reshape(len(x), runs * classes).T @ x).reshape(weight.shape)
+    gradient: NDArray[Any] = (logits.reshape(len(x), runs * classes).T @ x).reshape(weight.shape)
     away = weight - anchor
     losses: Doubles = (np.log(total, dtype=np.float64) + top).sum((0, 2)) - true
     losses += strength * np.einsum("rcd,rcd->r", away, away, dtype=np.float64) / 2
