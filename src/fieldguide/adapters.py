@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ class Classifier(Protocol):
     def predict(self, features: Floats) -> Ints:
         """Predicted labels (R, M) of features (M, D)."""
 
-    def tensors(self) -> dict[str, Floats]:
+    def tensors(self) -> dict[str, NDArray[Any]]:
         """What is kept of it in a file, each with R first."""
 
 
@@ -43,7 +43,7 @@ class Adapter:
         """Predicted labels (R, M) of features (M, D)."""
         return np.stack([(features @ w.T + b).argmax(1) for w, b in zip(self.weight, self.bias, strict=True)])
 
-    def tensors(self) -> dict[str, Floats]:
+    def tensors(self) -> dict[str, NDArray[Any]]:
         """Weights and biases by name."""
         return {"weight": self.weight, "bias": self.bias}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fieldguide.errors import FieldguideError
-from fieldguide.features import Paths, check_same_backbone, listed, read_features
+from fieldguide.features import Paths, check_same_backbone, read_features
 from fieldguide.files import hash_ids, read_csv
 from fieldguide.plans import Drawer, Ints, TextPool, draw_stream
 
@@ -68,7 +68,7 @@ def read_split(paths: Paths, images: ImageTable, rows: Ints) -> tuple[Floats, In
 class TextSource:
     """The texts of one source, with how they may replace the training images.
 
-    `features` (t, d) float32: translated, where a translator was given; `raw` (t, d): the backbone's, where asked for.
+    `features` (t, d) float32: translated, where a translator was given; `raw` (t, d): as they are, where asked for.
     """
 
     name: str
@@ -133,7 +133,7 @@ def mean_by_group(features: Floats, groups: Ints, parts: Sequence[str]) -> Float
 
 
 def read_source(
-    name: str, table: Path, translated: Path | None, images: ImageTable, raw: Paths | None = None
+    name: str, table: Path, translated: Path | None, images: ImageTable, raw: Path | None = None
 ) -> TextSource:
     """Read a text table and its features, translated or raw or both; captions of test images are refused by name.
 
@@ -142,17 +142,8 @@ def read_source(
     """
     rows = read_csv(table, ("class_id", "image_id", "field", "text"))
     texts = [row["text"] for row in rows]
-    features, pooled, about = None, None, {"backbone": ""}
-    if raw is not None:
-        # Distinct texts are encoded once; the tokens in the same files are many times as large and not read.
-        tensors, about = read_features(raw, texts, "np", ("pooled", "rows"))
-        pooled = tensors["pooled"][tensors["rows"]]
-    if translated is not None:
-        tensors, told = read_features(translated, texts, "np")
-        features = tensors["features"]
-        if raw is not None:
-            check_same_backbone((listed(raw)[0], about), (translated, told))
-        about = told
+    read = {path: read_features(path, texts, "np") for path in (translated, raw) if path is not None}
+    backbone = check_same_backbone(*((path, about) for path, (_, about) in read.items()))
     number = {class_id: i for i, class_id in enumerate(images.class_ids)}
     unknown = {row["class_id"] for row in rows} - number.keys()
     if unknown:
@@ -163,6 +154,7 @@ def read_source(
         raise FieldguideError(f"{table}: holds a caption of test image {leaked}; only training captions may be used")
     unit = "caption" if any(row["image_id"] for row in rows) else "field"
     labels = np.array([number[row["class_id"]] for row in rows])
+    features, as_they_are = (None if path is None else read[path][0]["features"] for path in (translated, raw))
     image_ids = [row["image_id"] for row in rows]
     name, _, asked = name.partition(":")
     if asked not in ("", unit):
@@ -170,12 +162,22 @@ def read_source(
             raise FieldguideError(f"{table}: its texts are of the unit {unit}; they cannot be taken as {asked}")
         fields = [row["field"] for row in rows]
         groups = group_replies([row["class_id"] for row in rows], fields)
-        features, pooled = (
-            kind if kind is None else mean_by_group(kind, groups, fields) for kind in (features, pooled)
+        features, as_they_are = (
+            kind if kind is None else mean_by_group(kind, groups, fields) for kind in (features, as_they_are)
         )
         first = np.unique(groups, return_index=True)[1]
         unit, labels, image_ids = asked, labels[first], [image_ids[row] for row in first]
-    return TextSource(name, unit, features, labels, image_ids, about["backbone"], raw=pooled)
+    return TextSource(name, unit, features, labels, image_ids, backbone, as_they_are)
+
+
+def check_width(images: Floats, source: TextSource) -> None:
+    """Raise FieldguideError unless texts are as wide as images."""
+    for features in (source.features, source.raw):
+        if features is not None and features.shape[1] != images.shape[1]:
+            raise FieldguideError(
+                f"text source {source.name}: its features are {features.shape[1]} wide, the images' "
+                f"{images.shape[1]}; take a translator that is trained, such as qformer"
+            )
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def compare_anchored(cells: Mapping[Key, Mapping[str, Any]], source: str) -> lis
             continue
         beside = [cells.get(Key(name, NO_TEXT, percent)) for name in CONTROLS]
         beside += [cells.get(Key(name, source, percent)) if percent == 0 else None for name in ZERO_SHOT]
-        lines.append((percent, [cell and paired(ours["accuracy"], cell["accuracy"]) for cell in beside]))
+        lines.append((percent, [paired(ours["accuracy"], cell["accuracy"]) if cell else None for cell in beside]))
     return lines
 
 

@@ -27,7 +27,7 @@ from pydantic import (
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_text
 from fieldguide.naming import fault_of_template
-from fieldguide.recipes.registry import NAMES, RECIPES, WITH_NAMES
+from fieldguide.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
 from fieldguide.records import repeated
 
 # What becomes a part of a path or of a command line.
@@ -498,6 +498,8 @@ class Config(Section):
                 raise ValueError(f"sweep: unknown translator '{name}'; known are {', '.join(self.translators)}")
         if "none" in self.texts:
             raise ValueError("texts.none: 'none' means image only and cannot name a text source")
+        if RAW in self.translators and self.translators[RAW].kind != "identity":
+            raise ValueError(f"translators.{RAW}: that name is kept for kind identity")
         if taken := [name for name in self.texts if name == NAMES or name.endswith(WITH_NAMES)]:
             raise ValueError(f"texts.{taken[0]}: such a name is kept for the texts that are made of class names")
         return self

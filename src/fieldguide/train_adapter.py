@@ -1,6 +1,6 @@
 """Train one cell's adapters, all seeds at once, and score them on the test images.
 
-  python -m fieldguide.train_adapter --records records/images.csv --images features/…/images/target/*.safetensors \\
+  python -m fieldguide.train_adapter --records records/images.csv --images features/…/images/target.safetensors \\
       --plan plans/class-wise.json --tuning tuning/…/thesis.json --ratio 10 --redraw fixed --seeds 0 1 2 \\
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out adapters/…/ratio-10.json
 
@@ -70,7 +70,7 @@ def read_setting(args: argparse.Namespace, module: ModuleType) -> dict[str, floa
 def train(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from fieldguide.cells import hash_plan, read_images, read_source, read_split
+    from fieldguide.cells import check_width, hash_plan, read_images, read_source, read_split
     from fieldguide.features import check_same_backbone, read_about, save_tensors
     from fieldguide.plans import Drawer, cell_size
     from fieldguide.recipes.task import Task, Texts
@@ -93,9 +93,10 @@ def train(args: argparse.Namespace) -> None:
     source, pool, texts, names = None, None, None, "none"
     if args.source:
         files = args.source
-        source = read_source(files.name, files.table, files.translated, images, files.raw or None)
-        for path in filter(None, (files.translated, *files.raw)):
-            check_same_backbone((args.images[0], read_about(args.images)), (path, read_about(path)))
+        source = read_source(files.name, files.table, files.translated, images, files.raw)
+        path = files.translated or files.raw
+        check_same_backbone((args.images[0], read_about(args.images)), (path, {"backbone": source.backbone}))
+        check_width(table, source)
         for kind, features in (("translated", source.features), ("raw", source.raw)):
             if kind in recipe.texts and features is None:
                 raise FieldguideError(f"--source {files.name}: recipe {args.recipe} needs {kind} text features too")

@@ -1,6 +1,6 @@
 """Choose a recipe's hyper-parameters, such as learning rate and weight decay, on held-out training images.
 
-  python -m fieldguide.tune_adapter --records records/images.csv --images features/…/images/target/*.safetensors \\
+  python -m fieldguide.tune_adapter --records records/images.csv --images features/…/images/target.safetensors \\
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out tuning/thesis.json
 
 Every trial trains on the rest of the training images at image shares 100, 50, 10 and 0 (image only, and mixed with each
@@ -31,25 +31,25 @@ class SourceFiles(NamedTuple):
     name: str
     table: Path
     translated: Path | None
-    raw: tuple[Path, ...] = ()
+    raw: Path | None = None
 
 
 def parse_source(text: str) -> SourceFiles:
-    """NAME=TABLE=FEATURES, or NAME=TABLE=FEATURES=RAW with as many RAW as there are shards; FEATURES may be empty then.
+    """NAME=TABLE=FEATURES, or NAME=TABLE=FEATURES=RAW, where FEATURES may be empty.
 
     NAME:reply makes a whole reply of an LLM one text (`cells.read_source`).
     """
-    name, table, translated, *raw = [*text.split("="), "", ""] if text.count("=") < 2 else text.split("=")
+    name, table, translated, raw = [*text.split("=", 3), "", "", ""][:4]
     if not table or not (translated or raw):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TABLE=FEATURES, nor NAME=TABLE=FEATURES=RAW")
-    return SourceFiles(name, Path(table), Path(translated) if translated else None, tuple(map(Path, raw)))
+    return SourceFiles(name, Path(table), Path(translated) if translated else None, Path(raw) if raw else None)
 
 
 def tune(args: argparse.Namespace) -> None:
     import numpy as np
 
     from fieldguide.adapters import accuracy
-    from fieldguide.cells import TextSource, read_images, read_source, read_split
+    from fieldguide.cells import TextSource, check_width, read_images, read_source, read_split
     from fieldguide.features import check_same_backbone, read_about
     from fieldguide.plans import Drawer, cell_size, split_validation
     from fieldguide.recipes.task import Task, Texts
@@ -64,10 +64,11 @@ def tune(args: argparse.Namespace) -> None:
         fit_rows, held_rows = split_validation(images.train_labels, args.validation, seed=0)
     except ValueError as error:
         raise FieldguideError(f"{args.records}: {error}") from error
-    sources = [read_source(s.name, s.table, s.translated, images, s.raw or None) for s in args.source]
-    for files in args.source:
-        for path in filter(None, (files.translated, *files.raw)):
-            check_same_backbone((args.images[0], read_about(args.images)), (path, read_about(path)))
+    sources = [read_source(s.name, s.table, s.translated, images, s.raw) for s in args.source]
+    for files, read in zip(args.source, sources, strict=True):
+        path = files.translated or files.raw
+        check_same_backbone((args.images[0], read_about(args.images)), (path, {"backbone": read.backbone}))
+        check_width(features, read)
     fit_ids = [images.train_ids[i] for i in fit_rows]
     drawer = Drawer(images.train_labels[fit_rows], "class-wise")
     classes = len(images.class_ids)
@@ -88,7 +89,9 @@ def tune(args: argparse.Namespace) -> None:
                     f"{args.records}: {ratio}% of the {len(fit_rows)} training images that are not held out for "
                     "validation are none; tuning needs more images"
                 )
-            texts = source and Texts(source.labels, source.pool(fit_ids, classes), source.features, source.raw)
+            texts = None
+            if source is not None:
+                texts = Texts(source.labels, source.pool(fit_ids, classes), source.features, source.raw)
             task = Task(
                 features[fit_rows],
                 labels[fit_rows],
@@ -134,9 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("tune_adapter", __doc__)
     parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
     parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
-    parser.add_argument(
-        "--source", type=parse_source, action="append", default=[], metavar="NAME=TABLE=FEATURES[=RAW…]"
-    )
+    parser.add_argument("--source", type=parse_source, action="append", default=[], metavar="NAME=TABLE=FEATURES[=RAW]")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="thesis")
     parser.add_argument("--learning-rates", type=float, nargs="+", required=True)
     parser.add_argument("--weight-decays", type=float, nargs="+", required=True)

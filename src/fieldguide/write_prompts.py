@@ -5,27 +5,23 @@
       --out texts/gpt-3.5-turbo-with-names.csv
 
 Alone: `a photo of a Laysan Albatross.`, as CLIP was evaluated. With texts: `a photo of a Laysan Albatross, ` and the
-text, so that the visual attributes that an LLM gives follow the name.
+text, so that the visual attributes that an LLM gives follow the name; a text that has the name already stays as it is.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv, write_csv
+from fieldguide.naming import add_name
 from fieldguide.records import CLASS_COLUMNS, TEXT_COLUMNS
 from fieldguide.stage import log, new_parser, run_stage
 
-
-def name_photo(class_name: str) -> str:
-    """`a photo of a Laysan Albatross`, with `an` before a vowel's sound."""
-    name = " ".join(class_name.replace("_", " ").split())
-    vowel = re.match(r"(?!eu|uni|use|one)[aeiou]", name, re.IGNORECASE)
-    return f"a photo of {'an' if vowel else 'a'} {name}"
+ALONE = "a photo of a {class_name}.{text}"
+BEFORE = "a photo of a {class_name}, {text}"
 
 
 def write(args: argparse.Namespace) -> None:
@@ -39,7 +35,7 @@ def write(args: argparse.Namespace) -> None:
                 "class_id": c["class_id"],
                 "class_name": c["class_name"],
                 "field": "name",
-                "text": f"{name_photo(c['class_name'])}.",
+                "text": add_name("", c["class_name"], ALONE),
             }
             for c in classes
         ]
@@ -48,7 +44,7 @@ def write(args: argparse.Namespace) -> None:
         names = {c["class_id"]: c["class_name"] for c in classes}
         if unknown := sorted({row["class_id"] for row in told} - names.keys()):
             raise FieldguideError(f"{args.texts}: class_id {unknown[0]} is not in {args.classes}; make both anew")
-        rows = [{**empty, **row, "text": f"{name_photo(names[row['class_id']])}, {row['text']}"} for row in told]
+        rows = [{**empty, **row, "text": add_name(row["text"], names[row["class_id"]], BEFORE)} for row in told]
     write_csv(args.out, TEXT_COLUMNS, rows)
     log.info("%d texts with the names of %d classes, to %s", len(rows), len(classes), args.out)
 

@@ -122,13 +122,10 @@ def save_texts(world: World, name: str, features: torch.Tensor, backbone: str = 
 
 
 def save_raw(world: World, name: str, features: torch.Tensor, backbone: str = BACKBONE) -> None:
-    """Write a source's raw features, as encode_texts does: distinct texts once, here last to first, and their rows."""
+    """Write a source's features as they are: beside the images, all on the same side, which is the modality gap."""
     texts = [row["text"] for row in read_csv(world.table(name), TEXT_COLUMNS)]
-    # Texts lie beside the images, all on the same side: the modality gap.
-    gap = torch.full_like(features[:1], 0.3)
-    pooled = torch.nn.functional.normalize(features + gap, dim=1).flip(0)
-    tensors = {"pooled": pooled, "tokens": torch.zeros(3, 2), "rows": torch.arange(len(texts)).flip(0)}
-    save_features(world.raw(name), tensors, texts, backbone, {"kind": "text"})
+    beside = torch.nn.functional.normalize(features + 0.3, dim=1)
+    save_features(world.raw(name), {"features": beside}, texts, backbone, {"kind": "translated text"})
 
 
 def plan(world: World, out: Path, sampling: str, seeds: Sequence[int] = (0, 1, 2)) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fieldguide.cells import (
     ImageTable,
-    append_texts,
+    check_width,
     draw_runs,
     group_replies,
     hash_plan,
@@ -120,12 +120,19 @@ def test_features_of_other_texts_are_refused(world: World, images: ImageTable) -
 
 
 def test_texts_of_another_width_are_refused(world: World, images: ImageTable) -> None:
-    features, labels, _ = read_split(world.images, images, images.train_rows)
+    features, _, _ = read_split(world.images, images, images.train_rows)
     source = read_source("llm", world.table("llm"), world.translated("llm"), images)
-    table, both = append_texts(features, labels, source)
-    assert len(table) == len(both) == len(features) + 4 * SENTENCES
+    check_width(features, source)
     with pytest.raises(FieldguideError, match="text source llm: its features are 12 wide, the images' 11"):
-        append_texts(features[:, :11], labels, source)
+        check_width(features[:, :11], source)
+
+
+def test_raw_and_translated_features_are_of_the_same_rows(world: World, images: ImageTable) -> None:
+    both = read_source("llm", world.table("llm"), world.translated("llm"), images, world.raw("llm"))
+    assert both.features is not None and both.raw is not None and both.features.shape == both.raw.shape
+    alone = read_source("llm", world.table("llm"), None, images, world.raw("llm"))
+    assert alone.features is None and alone.backbone == BACKBONE
+    np.testing.assert_array_equal(alone.raw, both.raw)
 
 
 def test_runs_stack_the_seeds_streams(images: ImageTable) -> None:

@@ -210,7 +210,23 @@ def test_mistakes_in_variants() -> None:
     told = refused("sweep/variants", [variant("global", "reed", "none", "reed")])
     assert told == "sweep.variants.0.sources: lists reed twice"
     told = refused("sweep/variants", [variant("global", "reed"), variant("global", "none", "reed")])
-    assert told == "sweep.variants: lists global fixed steps reed twice"
+    assert told == "sweep.variants: lists global fixed steps thesis reed twice"
+
+
+def test_mistakes_in_recipes() -> None:
+    anchored = {**variant("global", "none", "reed"), "recipes": ["thesis", "anchored"]}
+    told = refused("sweep/variants", [{**anchored, "recipes": ["thesys"]}])
+    assert told.startswith("sweep.variants.0.recipes.0: should be 'thesis', 'anchored'") and told.endswith("'thesys'")
+    told = refused("sweep/variants", [{**anchored, "redraw": "per-epoch"}])
+    assert told == "sweep.variants.0: recipe 'anchored' has no epochs: it needs redraw: fixed"
+    assert refused("sweep/baselines", ["thesis"]) == (
+        "sweep: baselines: 'thesis' is among the first variant's recipes already"
+    )
+    assert refused("translators/identity", {**BASE["translators"]["qformer"]}) == (
+        "translators.identity: that name is kept for kind identity"
+    )
+    told = refused("texts/class-names", {"kind": "captions"})
+    assert told == "texts.class-names: such a name is kept for the texts that are made of class names"
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,6 @@ def test_a_cell_of_every_recipe_says_what_it_is(world: World, recipe: str) -> No
     cell = read_json(world.folder / "cell.json")
     assert cell["recipe"] == recipe and cell["text_source"] == ("llm" if line.texts else "none")
     assert cell["translator"] == ("qformer" if line.translates else "none")
-    assert cell["text_names"] == (("named" if line.prompts else "unnamed") if line.texts else "none")
     assert cell["distinct_images"] == [0 if line.module == "zero_shot" else 20] * 3
     assert all(
         cell["config"][name] == value for name, value in setting.items() if name not in ("trials", "validation_images")
@@ -376,7 +375,7 @@ def test_the_solver_finds_scipys_minimum(size: int) -> None:
     found = fit_softmax(x, labels, anchor, strength, tolerance=1e-4)
     for run in range(3):
         problem = (x.astype(float), labels, anchor[run].astype(float), float(strength[run]))
-        judge = minimize(lambda w, p=problem: direct_loss(w.reshape(4, 10), *p), anchor[run].ravel(), method="BFGS")
+        judge = minimize(lambda w, p=problem: direct_loss(w.reshape(4, 10), *p), problem[2].ravel(), method="BFGS")
         ours = direct_loss(found[run], *problem)
         assert ours == pytest.approx(judge.fun, rel=1e-5)
         np.testing.assert_allclose(found[run].ravel(), judge.x, atol=0.02)

@@ -68,11 +68,16 @@ def expected_plan(config: dict[str, Any]) -> dict[str, int]:
     sweep, is_aviary = config["sweep"], config["dataset"]["kind"] == "aviary"
     shards = config["backbone"]["shards"]
     ratios, further = sweep["ratios"], sweep["text_only_translators"]
+    mixed, alone = sum(ratio < 100 for ratio in ratios), sum(ratio > 0 for ratio in ratios)
+    # By recipe: cells of a column of text, and of the image-only column.
+    columns = {"thesis": (mixed, alone), "anchored": (mixed, 0), "anchored-image-only": (0, alone)}
     cells = sum(
-        sum(ratio > 0 if source == "none" else ratio < 100 for ratio in ratios)
+        columns[recipe][source == "none"]
         for variant in sweep["variants"]
+        for recipe in variant.get("recipes", ["thesis"])
         for source in variant["sources"]
     )
+    anchored = {s for v in sweep["variants"] if "anchored" in v.get("recipes", []) for s in v["sources"]} - {"none"}
     sources = {source for variant in sweep["variants"] for source in variant["sources"]} - {"none"}
     written = len(sources - {"reed"})
     of_first = len(set(sweep["variants"][0]["sources"]) - {"none"})
@@ -89,9 +94,9 @@ def expected_plan(config: dict[str, Any]) -> dict[str, int]:
         "encode_images": shards["target"] + shards["world"],
         "encode_texts": shards["world"] + shards["texts"] * len(sources),
         "train_qformer": 1 + len(further),
-        "translate_texts": len(sources) + of_first * len(further),
+        "translate_texts": len(sources) + of_first * len(further) + len(anchored),
         "plan_images": len({variant["sampling"] for variant in sweep["variants"]}),
-        "tune_adapter": 1,
+        "tune_adapter": 1 + bool(anchored),
         "train_adapter": cells + of_first * len(further),
         "tabulate_accuracy": 1,
         "tabulate_image_worth": 1,
@@ -128,9 +133,9 @@ def expected_study(config: dict[str, Any]) -> dict[str, int]:
     return {"train_adapter": len(new), "tune_adapter": len({budget for _, _, budget, *_ in new} - {own})}
 
 
-def test_the_thesis_has_eighty_cells():
-    # 30 of the thesis's table, once fixed and once drawn anew each epoch, and 20 of Hirano's.
-    assert expected_plan(read_config())["train_adapter"] == 30 + 30 + 20
+def test_the_thesis_has_eighty_cells_and_the_anchored_recipe_thirty():
+    # 30 of the thesis's table, once fixed and once drawn anew each epoch, and 20 of Hirano's; 30 anchored.
+    assert expected_plan(read_config())["train_adapter"] == 30 + 30 + 20 + 30
 
 
 def test_the_guard_guards(guard: Path):
@@ -161,13 +166,27 @@ def test_identity_translates_without_being_trained(empty: Path):
 
 def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path):
     planned = plan(empty, "everything", checkout=ROOT, configs=(), first=(guard,))
-    expected = Counter(expected_plan(read_config())) + Counter(expected_study(read_config()))
-    assert planned == {**expected, "probe_features": 1, "score_sampling": 1}
+    all_of_it = expected_plan(read_config())
+    # Zero-shot: one cell with names, one with the LLM's attributes, two columns of texts twice; three baselines of
+    # three columns (class mean, GDA, logistic regression), two of two (Tip-Adapter, cross-modal).
+    baselines = 1 + 1 + 2 * 20 + 3 * 30 + 2 * 20
+    shards = read_config()["backbone"]["shards"]["texts"]
+    extras = {
+        "probe_features": 1,
+        "compare_recipes": 1,
+        "score_sampling": 1,
+        "write_prompts": 2,
+        "encode_texts": 2 * shards,
+        "translate_texts": 2,
+        "tune_adapter": 4,
+        "train_adapter": baselines,
+    }
+    assert planned == Counter(all_of_it) + Counter(extras) + Counter(expected_study(read_config()))
 
 
 def test_the_study_tries_every_combination_once_and_shares_the_tables_cells():
     # Two samplings, two redraws, 2,000 steps and three numbers of epochs, three columns of ten ratios each; the table
-    # has 30 + 30 + 20 of them.
+    # has 30 + 30 + 20 of them by the thesis's recipe.
     assert expected_study(read_config()) == {"train_adapter": 2 * 2 * 4 * 30 - 80, "tune_adapter": 3}
 
 

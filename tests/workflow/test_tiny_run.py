@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow_runs import TABLES, WHOLE, Answer, copy_checkout, plan, results_of, run, unfinished_files
+from fieldguide.recipes.registry import RECIPES
+from tests.workflow_runs import (
+    TABLES,
+    WHOLE,
+    Answer,
+    copy_checkout,
+    plan,
+    results_of,
+    run,
+    unfinished_files,
+    write_config,
+)
 
 pytestmark = pytest.mark.workflow
 
@@ -111,11 +122,35 @@ def test_a_lost_cell_is_made_again_and_nothing_else(tiny: Path):
 def test_everything_adds_the_extras_and_nothing_else(tiny: Path):
     # The sampling study: two redraws and two budgets of six cells each, six of which the table has already.
     study = {"tune_adapter": 1, "train_adapter": 2 * 2 * 6 - 6, "score_sampling": 1}
-    assert run(tiny, "everything").ran == {"probe_features": 1, "draw_birds": 1, **study}
+    assert run(tiny, "everything").ran == {"probe_features": 1, "draw_birds": 1, "compare_recipes": 1, **study}
     results = tiny / "results/tiny"
     assert (results / "tables/probe.csv").exists() and (results / "figures/birds.png").exists()
     assert len(list((results / "translators").rglob("curve.svg"))) == 1
     assert plan(tiny, "everything") == {}
+
+
+def test_every_recipe_and_baseline_stands_in_one_table(tiny: Path):
+    recipes = [name for name in RECIPES if name != "thesis"]
+    sweep = {"ratios": [100, 50, 0], "baselines": recipes}
+    config = write_config(tiny, {"sweep": sweep, "adapter": {"weight_decays": [0.0]}})
+    before = results_of(tiny)
+    ran = run(tiny, "results/tiny/tables/recipes.csv", configs=("config/tiny.yaml", config)).ran
+    # Of two sources: cells with text at 50 and 0, image only at 100 and 50.
+    text, alone = 2 * 2, 2
+    counts = {"anchored": text, "anchored-image-only": alone, "zs-name": 1, "zs-name+attributes": 1, "zs-text": text}
+    counts |= {"zs-translated": text, "tip-adapter": text, "cross-modal": text}
+    counts |= dict.fromkeys(("nearest-class-mean", "gda", "logistic-regression"), text + alone)
+    assert counts.keys() == set(recipes)
+    # One trial instead of two: the thesis's recipe is tuned anew too, to the same choice or another.
+    assert ran["tune_adapter"] == 1 + 5 and ran["train_adapter"] >= sum(counts.values())
+    assert ran["write_prompts"] == 2 and ran["compare_recipes"] == 1
+    with (tiny / "results/tiny/tables/recipes.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {name: sum(row["recipe"] == name for row in rows) for name in recipes} == counts
+    named = {row["recipe"] for row in rows if row["text_names"] == "named"}
+    assert {"zs-name", "zs-name+attributes"} <= named
+    after = results_of(tiny)
+    assert all(after[name] == before[name] for name in before if name.startswith(("features/", "translated/qformer")))
 
 
 def test_one_core_or_two_and_once_more_give_the_same_bytes(finished: Path, tmp_path: Path):

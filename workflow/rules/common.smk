@@ -15,7 +15,7 @@ from fieldguide.backbone import LOCAL, backbone_key, given_key, is_downloaded, m
 from fieldguide.config import check_config
 from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
-from fieldguide.recipes.registry import NAMES, RECIPES, WITH_NAMES
+from fieldguide.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
 from fieldguide.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
 
 
@@ -50,6 +50,8 @@ except FieldguideError as error:
 RESULTS = f"{checked.results}/{checked.dataset.name}"
 IS_AVIARY = checked.dataset.kind == "aviary"
 SHARD = "shard-{shard}-of-{shards}"
+# Text tables that are made of class names.
+PROMPTS = [NAMES, *(f"{source}{WITH_NAMES}" for source in checked.texts)]
 CELL = "{translator}/{recipe}/{budget}/{source}/{sampling}/{redraw}/ratio-{ratio}"
 
 # Jobs run this checkout's modules, with the Python that runs Snakemake unless conda brings another.
@@ -127,7 +129,10 @@ def get_cell(translator, source, sampling, redraw, ratio, recipe="thesis", budge
 
 
 def get_recipe_cells(recipe, variant):
-    """The cells of a recipe in a variant: image only needs images, a text source needs a share of text."""
+    """The cells of a recipe in a variant: image only needs images, a text source needs a share of text.
+
+    Features computed elsewhere come without the encoder that class names need.
+    """
     prompts = {
         "": variant.sources,
         "names": [NAMES],
@@ -147,6 +152,7 @@ def get_recipe_cells(recipe, variant):
         for source in prompts[RECIPES[recipe].prompts]
         for ratio in checked.sweep.ratios
         if RECIPES[recipe].does(ratio, source != "none")
+        if not (RECIPES[recipe].prompts and checked.dataset.kind == "features")
     ]
 
 
@@ -223,7 +229,7 @@ def get_translators(kind):
 
 def get_translator_file(wildcards):
     """The file of a trained translator; none for one that is not trained."""
-    is_trained = wildcards.translator not in get_translators("identity")
+    is_trained = wildcards.translator not in [RAW, *get_translators("identity")]
     return [f"{RESULTS}/translators/{BACKBONE}/{wildcards.translator}/translator.safetensors"] if is_trained else []
 
 
@@ -394,11 +400,13 @@ def get_source_files(translator, source, recipe):
     texts = source + WITH_NAMES if RECIPES[recipe].prompts == "attributes" else source
     translated = f"{RESULTS}/translated/{BACKBONE}/{translator}/{texts}.safetensors"
     files = [f"{RESULTS}/texts/{texts}.csv", translated if RECIPES[recipe].translates else ""]
-    return files + (get_text_features(texts) if "raw" in RECIPES[recipe].texts else [])
+    return files + (
+        [f"{RESULTS}/translated/{BACKBONE}/{RAW}/{texts}.safetensors"] if "raw" in RECIPES[recipe].texts else []
+    )
 
 
 def get_source_option(translator, source, recipe):
-    """NAME=TABLE=TRANSLATED=RAW…, as the adapter stages take a text source; a unit that its table does not tell is named."""
+    """NAME=TABLE=TRANSLATED=RAW, as the adapter stages take a text source; a unit that its table does not tell is named."""
     name = f"{source}:reply" if getattr(checked.texts.get(source), "unit", "") == "reply" else source
     return "--source " + "=".join([name, *get_source_files(translator, source, recipe)])
 

@@ -100,7 +100,7 @@ rule encode_texts:
     benchmark:
         f"{RESULTS}/benchmarks/encode_texts/{{texts}}/{SHARD}.tsv"
     wildcard_constraints:
-        texts="|".join(["world", NAMES, *checked.texts, *(f"{source}{WITH_NAMES}" for source in checked.texts)]),
+        texts="|".join(["world", *checked.texts, *PROMPTS]),
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)

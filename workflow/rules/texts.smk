@@ -225,7 +225,7 @@ rule write_prompts:
     benchmark:
         f"{RESULTS}/benchmarks/write_prompts/{{prompts}}.tsv"
     wildcard_constraints:
-        prompts="|".join([NAMES, *(f"{source}{WITH_NAMES}" for source in checked.texts)]),
+        prompts="|".join(PROMPTS),
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1

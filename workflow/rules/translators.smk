@@ -71,6 +71,9 @@ rule translate_texts:
         f"{RESULTS}/logs/translate_texts/{{translator}}/{{source}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/translate_texts/{{translator}}/{{source}}.tsv"
+    wildcard_constraints:
+        translator="|".join([RAW, *checked.translators]),
+        source="|".join([*checked.texts, *PROMPTS]),
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)

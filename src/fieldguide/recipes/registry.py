@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NAMES = "class-names"
 """The text source that is the class names alone."""
+RAW = "identity"
+"""The translator that leaves texts as they are."""
 WITH_NAMES = "-with-names"
 """Ends the name of the text table in which a source's texts have their class's name before them."""
 

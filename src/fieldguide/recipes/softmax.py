@@ -8,6 +8,8 @@ nothing as the preconditioner of L-BFGS (Nocedal, 1980), and the work is two mat
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,9 +36,9 @@ def loss_and_gradient(
     total = logits.sum(2, keepdims=True)
     logits /= total
     logits -= onehot[:, None]
-    gradient = (logits.reshape(len(x), runs * classes).T @ x).reshape(weight.shape)
+    gradient: NDArray[Any] = (logits.reshape(len(x), runs * classes).T @ x).reshape(weight.shape)
     away = weight - anchor
-    losses = (np.log(total, dtype=np.float64) + top).sum((0, 2)) - true
+    losses: Doubles = (np.log(total, dtype=np.float64) + top).sum((0, 2)) - true
     losses += strength * np.einsum("rcd,rcd->r", away, away, dtype=np.float64) / 2
     away *= strength[:, None, None]
     gradient += away
@@ -106,4 +108,4 @@ def fit_softmax(
         scale = np.where(fine, curvature / np.maximum(dot(change, change / bound), 1e-30), scale)
         memory = [*memory[-MEMORY + 1 :], (step, change, rho)]
         weight, loss, gradient = tried, new_loss, new_gradient
-    return anchor + (weight - pull) @ basis.T
+    return (anchor + (weight - pull) @ basis.T).astype(np.float32)

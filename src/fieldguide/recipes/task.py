@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fieldguide.adapters import Classifier, Floats, Ints
 from fieldguide.plans import Drawer, TextPool
@@ -61,7 +63,7 @@ class Fitted:
     distinct_texts: list[int] | None = None
 
 
-def normalise(rows: Floats) -> Floats:
+def normalise(rows: NDArray[Any]) -> NDArray[Any]:
     """Rows (..., D) of unit length; a row of zeros stays one."""
     return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
 
@@ -76,7 +78,7 @@ def class_sums(features: Floats, labels: Ints, classes: int) -> tuple[Floats, Fl
 def class_means(features: Floats, labels: Ints, classes: int) -> Floats:
     """Means (C, D) of features (n, D) by class; zeros for a class that has none."""
     sums, counts = class_sums(features, labels, classes)
-    return sums / np.maximum(counts, 1)[:, None]
+    return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
 
 
 def text_weights(features: Floats, labels: Ints, classes: int) -> Floats:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fieldguide.adapters import Floats, Ints
 from fieldguide.recipes.task import Fitted, Setting, Task, grid, normalise, text_weights
@@ -41,7 +43,7 @@ class Cache:
         """Predicted labels (R, M) of unit features (M, D)."""
         return np.stack([self.logits(run, features).argmax(1) for run in range(len(self.weight))])
 
-    def tensors(self) -> dict[str, Floats]:
+    def tensors(self) -> dict[str, NDArray[Any]]:
         """All of it by name."""
         return {"weight": self.weight, "keys": self.keys, "labels": self.labels, "alpha": self.alpha, "beta": self.beta}
 
