@@ -1,7 +1,8 @@
 """The worth of text in images: how many more labelled images an image-only training needs for the same accuracy.
 
 Pure. At p% of the images and text for the rest, an accuracy a is reached; image only reaches it with q% of the images.
-The text is worth (q - p)% of the training images. q is read off the image-only curve of the same seed, made monotone.
+The text is worth (q - p)% of the training images. q is read off the image-only curve of the same seed, made monotone,
+and so is p, by image only's own accuracy there: where noise bends the curve, text that changes nothing saves nothing.
 """
 
 from __future__ import annotations
@@ -43,6 +44,20 @@ def share_for(accuracy: float, shares: Sequence[float], curve: Sequence[float]) 
         return shares[upper], EXACT
     low, high = curve[upper - 1], curve[upper]
     return shares[upper - 1] + (accuracy - low) / (high - low) * (shares[upper] - shares[upper - 1]), EXACT
+
+
+def share_saved(
+    accuracy: float, alone: float | None, share: float, shares: Sequence[float], curve: Sequence[float]
+) -> tuple[float, str]:
+    """Percent of the images that text saves at one share of images, and whether that is a bound.
+
+    alone: accuracy on these images without text, None where no image-only training has this share. The same accuracy
+    saves exactly 0.
+    """
+    reached, relation = share_for(accuracy, shares, curve)
+    if alone is None:
+        return reached - share, relation
+    return reached - share_for(alone, shares, curve)[0], EXACT if accuracy == alone else relation
 
 
 @dataclass(frozen=True)
@@ -113,9 +128,11 @@ def find_worth(cells: Sequence[Cell], images_per_class: float) -> tuple[list[Wor
                 continue
             curves = [monotone(curve) for curve in by_seed]
             for row in texts:
+                # Only the share that this cell's images have is compared with image only on the very same images.
+                own = dict(zip(shares, zip(*by_seed, strict=True), strict=True)).get(row.image_percent)
                 per_seed = [
-                    share_for(accuracy, shares, curve)
-                    for accuracy, curve in zip(accuracies[row.identity], curves, strict=True)
+                    share_saved(accuracy, None if own is None else own[seed], row.image_percent, shares, curves[seed])
+                    for seed, accuracy in enumerate(accuracies[row.identity])
                 ]
                 found.append(_worth(block.title, row, reference, per_seed, images_per_class))
     return found, flat
@@ -124,7 +141,7 @@ def find_worth(cells: Sequence[Cell], images_per_class: float) -> tuple[list[Wor
 def _worth(
     variant: str, row: AccuracyRow, reference: str, per_seed: Sequence[tuple[float, str]], images_per_class: float
 ) -> Worth:
-    saved = [(share - row.image_percent) / 100 * images_per_class for share, _ in per_seed]
+    saved = [share / 100 * images_per_class for share, _ in per_seed]
     bounds = {relation for _, relation in per_seed} - {EXACT}
     relation = EXACT if not bounds else bounds.pop() if len(bounds) == 1 else BETWEEN
     outside = sum(relation != EXACT for _, relation in per_seed)

@@ -24,6 +24,7 @@ from fieldguide.image_worth import (
     format_worth,
     monotone,
     share_for,
+    share_saved,
     tell_worth,
 )
 from fieldguide.records import IMAGE_COLUMNS
@@ -115,6 +116,24 @@ def test_outside_the_curve_is_a_bound(tmp_path: Path) -> None:
     assert [worths["thesis", "thesis", p].outside for p in (90, 50, 20, 10, 0)] == [5, 2, 2, 5, 5]
     assert worths["thesis", "thesis", 20].relation == BETWEEN
     assert all(w.half_width is None for w in worths.values())
+
+
+def test_text_that_changes_nothing_is_worth_nothing_where_noise_bends_the_curve(tmp_path: Path) -> None:
+    # Image only falls from 50% to 70% by chance; the monotone curve lies between, below one and above the other.
+    bent = {
+        10: [60.0, 61, 60, 59, 62],
+        50: [75.0, 70, 72, 74, 71],
+        70: [71.0, 76, 73, 72, 73],
+        100: [80.0, 82, 81, 83, 80],
+    }
+    cells = [cell("none", percent, told) for percent, told in bent.items()]
+    cells += [cell("reed", percent, told) for percent, told in bent.items() if percent < 100]
+    worths = found(tmp_path, cells)
+    assert {percent: (w.images, w.half_width, w.relation) for (_, _, percent), w in worths.items()} == {
+        percent: (0.0, 0.0, EXACT) for percent in (10, 50, 70)
+    }
+    assert share_saved(72.0, 72.0, 50, [10, 50], [60.0, 71.0]) == (0, EXACT)
+    assert share_saved(65.0, None, 5, [10, 50], [60.0, 70.0]) == (25, EXACT)
 
 
 def test_another_recipe_is_weighed_against_both_image_only_columns(tmp_path: Path) -> None:

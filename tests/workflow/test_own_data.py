@@ -155,12 +155,16 @@ def test_features_that_are_there_already(tmp_path: Path) -> None:
         "import_text_features": 1,
         "plan_images": 1,
         "translate_texts": 1,
-        "tune_adapter": 1,
-        "train_adapter": 4,
+        "tune_adapter": 2,
+        "train_adapter": 8,
         "tabulate_accuracy": 1,
+        "tabulate_image_worth": 1,
         "plot_accuracy": 1,
     }
-    assert cells(rows) == {("100", "none"), ("50", "none"), ("50", "my-llm"), ("0", "my-llm")}
+    four = {("100", "none"), ("50", "none"), ("50", "my-llm"), ("0", "my-llm")}
+    recipes = {"thesis": four, "anchored": {("50", "my-llm"), ("0", "my-llm")}}
+    recipes["anchored-image-only"] = four - recipes["anchored"]
+    assert {recipe: cells([row for row in rows if row["recipe"] == recipe]) for recipe in recipes} == recipes
     assert min(float(row["accuracy_mean"]) for row in rows) > 90
     assert {row["translator"] for row in rows} == {"none", "identity"}
     (key,) = {row["backbone"] for row in rows}
@@ -168,7 +172,7 @@ def test_features_that_are_there_already(tmp_path: Path) -> None:
     # Other files are another folder, and `everything` asks for no translator that is trained.
     configs = [ROOT / TINY, *sorted(tmp_path.glob("config-*.yaml"))]
     planned = run(tmp_path, "everything", "-n", configs=tuple(configs), checkout=ROOT).planned
-    assert planned == {"probe_features": 1, "train_adapter": 1}
+    assert "train_qformer" not in planned and planned["probe_features"] == planned["compare_recipes"] == 1
     configs.append(write_config(tmp_path, {"dataset": {"images": {"path": "data/other.npz"}}}))
     np.savez(tmp_path / "data" / "other.npz", features=features, labels=labels, splits=splits)
     assert run(tmp_path, "all", "-n", configs=tuple(configs), checkout=ROOT).planned["import_features"] == 1
