@@ -37,10 +37,11 @@ COLUMNS = (
 READING = (
     "Labelled images per class that an image-only training needs in addition for the accuracy that the cell reaches "
     "with its text, read off the image-only curve of the same seed (isotonic regression, linear between the measured "
-    "shares), less what is read off for the same images alone; ± is the half-width of the 95% t interval over seeds. Negative: the text lowered the accuracy, as if so "
-    "many images had been taken away. ≤ and ≥: some seed lies below or above the whole image-only curve and counts as "
-    "its end, so the figure is a bound; 'outside': some below and some above. Whether a text saves or costs images is "
-    "said of each ratio by its own interval, without a correction for their number."
+    "shares), less what is read off for the same images alone; ± is the half-width of the 95% t interval over seeds. "
+    "Negative: the text lowered the accuracy, as if so many images had been taken away. ≤ and ≥: some seed lies below "
+    "or above the whole image-only curve and counts as its end, so the figure is a bound; 'outside': some below and "
+    "some above. Whether a text saves or costs images is said of each ratio by its own interval, without a correction "
+    "for their number."
 )
 
 
