@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 # Command line, log and file handling: they cannot change a result, so they do not make anything run again.
@@ -20,7 +21,8 @@ def running_nodes(tree: ast.AST) -> Iterator[ast.AST]:
         yield from running_nodes(node)
 
 
-def imported_modules(path: Path) -> set[str]:
+@cache  # a plan asks for every job, and parsing is nearly all that planning takes
+def imported_modules(path: Path) -> frozenset[str]:
     """Modules of this package that a file imports when it runs, also inside functions."""
     found: set[str] = set()
     for node in running_nodes(ast.parse(path.read_text(encoding="utf-8"))):
@@ -29,7 +31,7 @@ def imported_modules(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return {name for name in found if name.split(".")[0] == "fieldguide"}
+    return frozenset(name for name in found if name.split(".")[0] == "fieldguide")
 
 
 def modules_of(module: str, source: Path) -> list[Path]:
