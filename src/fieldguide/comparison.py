@@ -367,7 +367,8 @@ def _count_grid(rows: Sequence[AccuracyRow], samplings: Sequence[str]) -> Grid:
         alone = [r for r in rows if r.image_only and r.sampling == sampling]
         lines += line(f"distinct images, image only{suffix}", lambda r: format_count(r.distinct_images), alone)
     for name, image_only in (("image only", True), ("with text", False)):
-        members = [r for r in rows if r.image_only == image_only and r.optimiser_steps is not None]
+        # Recipes that are solved to the end count none.
+        members = [r for r in rows if r.image_only == image_only and r.optimiser_steps]
         lines += line(f"optimiser steps, {name}", lambda r: format_count(r.optimiser_steps or 0), members)
     return Grid("images:text", tuple(format_ratio(ratio) for ratio in ratios), tuple(lines))
 
