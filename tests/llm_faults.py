@@ -106,7 +106,7 @@ def play(
     """A run whose first requests meet these faults in turn."""
     plan = Plan(fault=lambda asked, number: faults[number] if number < len(faults) else "", hang=5)
     # A busy machine must not make a time-out where none was played: the reply would be bought twice.
-    settings = {"attempts": len(faults) + 1, "retries": len(faults) + 1, "timeout": 0.8 if "time-out" in faults else 20}
+    settings = {"attempts": len(faults) + 1, "retries": len(faults) + 1, "timeout": 2.0 if "time-out" in faults else 20}
     with tempfile.TemporaryDirectory() as folder:
         inputs = write_inputs(Path(folder), classes, other=True)
         if server:
