@@ -14,6 +14,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,8 +66,16 @@ def save_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, 
     # The numpy half does without torch, which takes longer to import than an adapter to train.
     is_numpy = all(isinstance(tensor, np.ndarray) for tensor in tensors.values())
     half = importlib.import_module(f"safetensors.{'numpy' if is_numpy else 'torch'}")
+    from safetensors import SafetensorError
+
     with atomic_path(path) as beside:
-        half.save_file(dict(tensors), beside, dict(metadata))
+        try:
+            half.save_file(dict(tensors), beside, dict(metadata))
+        except SafetensorError as error:
+            # Its errors of the system are of its own type and carry no name.
+            if found := re.search(r"\(os error (\d+)\)", str(error)):
+                raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+            raise
         sort_metadata(beside)
         beside.chmod(0o644)
 

@@ -16,6 +16,8 @@ from fieldguide.config import check_config
 from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
 from fieldguide.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
+from fieldguide.run_guard import guard
+from fieldguide.run_hooks import end_run, start_run
 from fieldguide.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
 
 
@@ -60,7 +62,14 @@ SRC = shlex.quote(str(CHECKOUT / "src"))
 EXPORTS = f"export PYTHONPATH={SRC}" + "${{PYTHONPATH:+:$PYTHONPATH}}; "
 if not workflow.deployment_settings.deployment_method:
     EXPORTS += f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+# What a stage cannot write into its log it says on the shell's own stderr; of what kills it outright the shell tells.
+KILLED = (
+    "This job was killed outright, most often because the machine, or what the job had asked for, ran out of memory:"
+    " run fewer jobs at once (--cores 1), or ask for more (--set-resources RULE:mem_mb=N), and run the same command again."
+)
+EXPORTS += f"exec 3>&2; export FIELDGUIDE_ERRORS=3; trap '[ $? -ne 137 ] || echo \"{KILLED}\" >&2' EXIT; "
 shell.prefix(EXPORTS)
+guard(workflow, Path(RESULTS))
 
 
 wildcard_constraints:
