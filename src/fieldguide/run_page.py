@@ -273,8 +273,8 @@ def page(facts: RunFacts, jobs: Sequence[Job], about: Mapping[str, str]) -> str:
             "",
             "Wall and CPU are sums over a rule's jobs; memory is that of its hungriest job: the larger of what"
             " Snakemake sampled, all processes together, and the peak that the system counted for the stage itself."
-            " A share in brackets is how much of what the rule asked for (`mem_mb`, `runtime`) was used; without it the benchmark"
-            " files were not written with `benchmark-extended`, which the profiles set.",
+            " A share in brackets is how much of what the rule asked for (`mem_mb`, `runtime`) was used; without it the"
+            " benchmark files were not written with `benchmark-extended`, which the profiles set.",
             "",
             f"## The slowest {len(slowest)} jobs",
             "",
