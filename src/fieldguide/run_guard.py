@@ -229,7 +229,7 @@ def guard(workflow: Any, results: Path) -> None:
         try:
             with hold(results, executor_plugin.name, logger.warning), stopping_early():
                 try:
-                    execute(*args, executor_plugin=executor_plugin, **options)
+                    beside_others(lambda: execute(*args, executor_plugin=executor_plugin, **options))
                 finally:
                     if stop_requested.is_set() and executor_plugin.common_settings.local_exec:
                         remove_unfinished(results)  # of jobs that had no time to tidy up
@@ -257,6 +257,21 @@ def guard(workflow: Any, results: Path) -> None:
             raise WorkflowError(str(error)) from None
 
     workflow.execute, workflow.unlock = guarded_execute, guarded_unlock
+
+
+def beside_others(execute: Callable[[], None], locks: Path = Path(".snakemake/locks")) -> None:
+    """Execute; once more where the end of a run on another results folder took Snakemake's folder of locks from us.
+
+    That happens before the first job or after the last one: the second time begins anew, or finds nothing to do.
+    """
+    for _ in range(3):
+        try:
+            return execute()
+        except FileNotFoundError as error:
+            if locks.as_posix() not in str(error.filename):
+                raise
+            locks.mkdir(parents=True, exist_ok=True)
+    return execute()
 
 
 stop_requested = threading.Event()

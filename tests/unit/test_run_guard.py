@@ -10,8 +10,10 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from snakemake.exceptions import WorkflowError
 
 from fieldguide import run_guard
 from fieldguide.errors import FieldguideError
@@ -19,6 +21,7 @@ from fieldguide.run_guard import (
     LOCK,
     Holder,
     end_jobs,
+    guard,
     hold,
     jobs_at_work,
     locks_on,
@@ -185,6 +188,81 @@ def test_where_files_cannot_be_locked_snakemakes_own_lock_has_to_do(
     monkeypatch.setattr(run_guard.fcntl, "flock", no_locks)
     with hold(results):
         pass
+
+
+class Plugin:
+    """As much of an executor's plugin as the guard looks at."""
+
+    name = "local"
+
+    def __init__(self, dryrun: bool = False) -> None:
+        self.common_settings = SimpleNamespace(dryrun_exec=dryrun, local_exec=True)
+
+
+class Workflow:
+    """As much of Snakemake's workflow object."""
+
+    is_main_process = True
+
+    def __init__(self, *problems: BaseException) -> None:
+        self.problems = list(problems)
+        self.executed = self.unlocked = 0
+
+    def execute(self, executor_plugin: Plugin) -> None:
+        self.executed += 1
+        if self.problems:
+            raise self.problems.pop(0)
+
+    def unlock(self) -> None:
+        self.unlocked += 1
+
+
+def test_snakemake_is_guarded(results: Path) -> None:
+    ours, process = Workflow(), hold_elsewhere(results)
+    guard(ours, results)
+    try:
+        with pytest.raises(WorkflowError, match="is being made by another run"):
+            ours.execute(executor_plugin=Plugin())
+        with pytest.raises(WorkflowError, match="is being made by another run"):
+            ours.unlock()
+        assert (ours.executed, ours.unlocked) == (0, 0)
+        ours.execute(executor_plugin=Plugin(dryrun=True))  # looking is free
+        assert ours.executed == 1
+    finally:
+        process.kill()
+        process.wait()
+    ours.unlock()
+    assert ours.unlocked == 1 and (results / LOCK).read_bytes() == b""
+    ours.execute(executor_plugin=Plugin())
+    assert ours.executed == 2
+
+
+def test_a_job_in_a_process_of_its_own_holds_nothing(results: Path) -> None:
+    ours = Workflow()
+    ours.is_main_process = False
+    guard(ours, results)
+    ours.execute(executor_plugin=Plugin())
+    assert ours.executed == 1 and not (results / LOCK).exists()
+
+
+def test_the_end_of_another_run_takes_snakemakes_locks_along_and_ours_goes_on(results: Path) -> None:
+    gone = FileNotFoundError(2, "No such file or directory", ".snakemake/locks/0.input.lock")
+    ours = Workflow(gone)
+    guard(ours, results)
+    ours.execute(executor_plugin=Plugin())
+    assert ours.executed == 2 and Path(".snakemake/locks").is_dir()
+    other = Workflow(FileNotFoundError(2, "No such file or directory", "results/tiny/x.csv"))
+    guard(other, results)
+    with pytest.raises(FileNotFoundError, match=r"x\.csv"):
+        other.execute(executor_plugin=Plugin())
+
+
+def test_an_interrupt_before_any_job_is_one_sentence(results: Path) -> None:
+    ours = Workflow(KeyboardInterrupt())
+    guard(ours, results)
+    with pytest.raises(WorkflowError, match="The run was stopped; run the same command again to go on"):
+        ours.execute(executor_plugin=Plugin())
+    assert (results / LOCK).read_bytes() == b""
 
 
 def test_only_what_a_run_was_writing_is_removed(results: Path) -> None:

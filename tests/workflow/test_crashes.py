@@ -45,7 +45,7 @@ def slow_cells(folder: Path) -> Iterator[None]:
         path.unlink()
     module = folder / "src/fieldguide/train_adapter.py"
     code, times = module.read_text(), (module.stat().st_atime, module.stat().st_mtime)
-    begun = "def run(args: argparse.Namespace) -> None:\n"
+    begun = "def train(args: argparse.Namespace) -> None:\n"
     assert begun in code
     wait = (
         "    from fieldguide.files import atomic_path as writing\n"
