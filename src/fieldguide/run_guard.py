@@ -231,8 +231,9 @@ def guard(workflow: Any, results: Path) -> None:
                 try:
                     beside_others(lambda: execute(*args, executor_plugin=executor_plugin, **options))
                 finally:
-                    if stop_requested.is_set() and executor_plugin.common_settings.local_exec:
-                        remove_unfinished(results)  # of jobs that had no time to tidy up
+                    # Of jobs that were killed outright. None is at work now, but what a cluster was told to cancel.
+                    if executor_plugin.common_settings.local_exec or not stop_requested.is_set():
+                        remove_unfinished(results)
         except FieldguideError as error:
             raise WorkflowError(str(error)) from None
         except KeyboardInterrupt:

@@ -7,6 +7,7 @@ however the run ended, and it never gives a run that has nothing to do a job.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from fieldguide.run_guard import heed_signals, stop_requested
 from fieldguide.run_page import RunFacts, config_hash, read_jobs, show_time, write_page
 
+TARGETS = ("all", "everything")  # rules that run nothing
 EVERY = 30.0  # seconds between two estimates
 
 
@@ -67,11 +69,12 @@ class TimeLeft(logging.Handler):
             return share / 2 if job in running else share
 
         left = [(job.rule.name, part(job)) for job in [*scheduler.remaining_jobs, *running] if not job.is_group()]
-        timed = [(rule, share) for rule, share in left if rule in times or rule not in ("all", "everything")]
+        timed = [(rule, share) for rule, share in left if rule not in TARGETS]
         seconds, unknown = time_left({rule: sum(of) / len(of) for rule, of in times.items()}, timed)
         if not timed:
             return ""
-        more = f", and {', '.join(unknown)}, not timed yet" if unknown else ""
+        names = ", ".join(unknown) if len(unknown) < 4 else f"{len(unknown)} other rules"
+        more = f", and what {names} will take: not timed yet" if unknown else ""
         return f"About {show_time(max(seconds, 1))} left by what jobs took so far ({len(timed)} jobs){more}."
 
 
@@ -98,7 +101,7 @@ def end_run(workflow: Any, results: Path, checkout: Path, config: Mapping[str, A
         cores=str(workflow.resource_settings.cores or ""),
         executor=workflow.executor_plugin.name,
         config=config_hash(config),
-        config_files=[str(path) for path in workflow.configfiles],
+        config_files=[os.path.relpath(path) for path in workflow.configfiles],
         failed=sorted(failed),
     )
     try:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from fieldguide import __version__
-from fieldguide.run_hooks import time_left
 from fieldguide.run_page import (
     Job,
     RunFacts,
@@ -148,10 +147,3 @@ def test_by_hand_it_prints_and_writes(results: Path, tmp_path: Path, capsys: pyt
 )
 def test_times_in_units_that_suit(seconds: float, shown: str) -> None:
     assert show_time(seconds) == shown
-
-
-def test_time_left_is_the_work_left_over_the_machine() -> None:
-    # Four jobs of 10 s on half the machine each; one of them is half done; a rule that never ran is named.
-    left = [("train", 0.5), ("train", 0.5), ("train", 0.5), ("train", 0.25), ("tabulate", 0.5)]
-    assert time_left({"train": 10.0, "encode": 99.0}, left) == (17.5, ["tabulate"])
-    assert time_left({}, []) == (0.0, [])

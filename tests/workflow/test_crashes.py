@@ -214,10 +214,9 @@ def test_a_full_disk_and_one_that_is_read_only(tiny: Path, small_disk: Path):
     before = results_of(tiny)
     for path in (small_disk / "tiny/features").rglob("images/target/*.safetensors"):
         path.unlink()
-    with (small_disk / "ballast").open("wb") as ballast, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
         while True:
             ballast.write(b"0" * 4096)
-            ballast.flush()
     full = snakemake(tiny)
     assert full.code == 1 and "Traceback" not in full.text, full.text
     sentence = sentence_of(full.text, "encode_images: error:")
