@@ -231,8 +231,8 @@ def guard(workflow: Any, results: Path) -> None:
                 try:
                     beside_others(lambda: execute(*args, executor_plugin=executor_plugin, **options))
                 finally:
-                    # Of jobs that were killed outright. None is at work now, but what a cluster was told to cancel.
-                    if executor_plugin.common_settings.local_exec or not stop_requested.is_set():
+                    # Of jobs that were killed outright. A cluster's may still be at work on theirs.
+                    if jobs_began.is_set() and executor_plugin.common_settings.local_exec:
                         remove_unfinished(results)
         except FieldguideError as error:
             raise WorkflowError(str(error)) from None
@@ -275,7 +275,7 @@ def beside_others(execute: Callable[[], None], locks: Path = Path(".snakemake/lo
     return execute()
 
 
-stop_requested = threading.Event()
+jobs_began, stop_requested = threading.Event(), threading.Event()
 
 
 @contextlib.contextmanager
@@ -301,6 +301,8 @@ def heed_signals(workflow: Any) -> None:
     `onstart`, when Snakemake's own handlers are in place.
     """
     from snakemake.logging import logger
+
+    jobs_began.set()
 
     def heed(number: int, frame: FrameType | None) -> None:
         is_first = not stop_requested.is_set()

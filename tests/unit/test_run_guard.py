@@ -257,6 +257,21 @@ def test_the_end_of_another_run_takes_snakemakes_locks_along_and_ours_goes_on(re
         other.execute(executor_plugin=Plugin())
 
 
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_what_killed_jobs_left_goes_only_where_jobs_ran(
+    results: Path, monkeypatch: pytest.MonkeyPatch, has_begun: bool
+) -> None:
+    """Where Snakemake refuses to start, what lies there may be of a run that our lock could not see."""
+    half = results / ".a.json.4711.part"
+    half.write_text("half")
+    monkeypatch.setattr(run_guard, "jobs_began", SimpleNamespace(is_set=lambda: has_begun))
+    ours = Workflow(WorkflowError("no"))
+    guard(ours, results)
+    with pytest.raises(WorkflowError, match="no"):
+        ours.execute(executor_plugin=Plugin())
+    assert half.exists() is not has_begun
+
+
 def test_an_interrupt_before_any_job_is_one_sentence(results: Path) -> None:
     ours = Workflow(KeyboardInterrupt())
     guard(ours, results)
