@@ -130,7 +130,9 @@ class FeatureWriter:
         self.starts = {name: 8 + len(text) + header[name]["data_offsets"][0] for name in self.sizes}
         free = shutil.disk_usage(self.path.parent).free
         if free < end:
-            raise FieldguideError(f"{self.path}: needs {end / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free")
+            size, unit = (1e9, "GB") if end >= 1e9 else (1e6, "MB")
+            needs = f"needs {end / size:.1f} {unit} of disk, and {free / size:.1f} {unit} are free"
+            raise FieldguideError(f"{self.path}: {needs}; make room there and run the same command again")
         self.stream.write(len(text).to_bytes(8, "little") + text)
         self.stream.truncate(8 + len(text) + end)
 

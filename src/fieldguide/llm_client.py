@@ -40,7 +40,7 @@ from fieldguide.questions import (
 )
 from fieldguide.records import name_some
 from fieldguide.replies import fault_of
-from fieldguide.stage import REPEAT, log
+from fieldguide.stage import log
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -677,7 +677,7 @@ class Asker:
             for number in signals:
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_IGN)
-            loop.call_later(REPEAT, listen_again)
+            loop.call_later(MEANT_ONCE, listen_again)
             tasks.append(loop.create_task(self.gate.stop(INTERRUPTED)))
 
         def listen_again() -> None:
@@ -697,6 +697,7 @@ class Asker:
 
 
 INTERRUPTED = "interrupted"
+MEANT_ONCE = 5.0  # seconds in which a second signal is taken for the first: what it would cost is paid for
 
 
 def quieten(name: str) -> None:

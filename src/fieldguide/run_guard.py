@@ -26,7 +26,7 @@ from types import FrameType
 from typing import Any
 
 from fieldguide.errors import FieldguideError
-from fieldguide.stage import STOPPED, tell_os_error, who
+from fieldguide.stage import STOPPED, tell_os_error, way_out, who
 
 LOCK = ".lock"
 NO_LOCKING = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that cannot
@@ -119,7 +119,11 @@ def hold(results: Path, executor: str = "local", tell: Callable[[str], None] = p
             raise refuse(results, read_holder(descriptor))
         if former := read_holder(descriptor):
             clear_up(results, former, tell)
-        write_holder(descriptor, Holder.this_process(executor))
+        try:
+            write_holder(descriptor, Holder.this_process(executor))
+        except OSError as error:  # of a disk that is full, before anything has begun
+            error.filename = str(results)
+            raise FieldguideError(tell_os_error(error)) from error
         yield
         write_holder(descriptor, None)
     except BaseException as error:
@@ -236,6 +240,11 @@ def guard(workflow: Any, results: Path) -> None:
                         remove_unfinished(results)
         except FieldguideError as error:
             raise WorkflowError(str(error)) from None
+        except OSError as error:  # of Snakemake's own notes
+            if not way_out(error.errno):
+                raise
+            error.filename = error.filename or Path(".snakemake").absolute()
+            raise WorkflowError(tell_os_error(error)) from None
         except KeyboardInterrupt:
             raise WorkflowError(f"The run was {STOPPED}.") from None
         except WorkflowError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -270,6 +271,17 @@ def test_what_killed_jobs_left_goes_only_where_jobs_ran(
     with pytest.raises(WorkflowError, match="no"):
         ours.execute(executor_plugin=Plugin())
     assert half.exists() is not has_begun
+
+
+def test_a_disk_that_is_full_for_snakemakes_notes_is_one_sentence(results: Path) -> None:
+    ours = Workflow(OSError(errno.ENOSPC, "No space left on device"))
+    guard(ours, results)
+    with pytest.raises(WorkflowError, match=r"/\.snakemake: No space left on device; make room there"):
+        ours.execute(executor_plugin=Plugin())
+    other = Workflow(OSError(errno.EIO, "Input/output error"))
+    guard(other, results)
+    with pytest.raises(OSError, match="Input/output error"):
+        other.execute(executor_plugin=Plugin())
 
 
 def test_an_interrupt_before_any_job_is_one_sentence(results: Path) -> None:

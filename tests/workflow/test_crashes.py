@@ -217,6 +217,12 @@ def test_a_full_disk_and_one_that_is_read_only(tiny: Path, small_disk: Path):
     with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
         while True:
             ballast.write(b"0" * 4096)
+    refused = snakemake(tiny)
+    assert refused.code == 1 and "Traceback" not in refused.text
+    assert "results/tiny: No space left on device; make room there and run the same command again" in refused.text
+
+    # Room for a log, but not for the features: the disk gets full on the way.
+    os.truncate(small_disk / "ballast", (small_disk / "ballast").stat().st_size - 40_960)
     full = snakemake(tiny)
     assert full.code == 1 and "Traceback" not in full.text, full.text
     sentence = sentence_of(full.text, "encode_images: error:")

@@ -1,6 +1,7 @@
 """Configuration, paths and the lists that targets are made of."""
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -62,12 +63,14 @@ SRC = shlex.quote(str(CHECKOUT / "src"))
 EXPORTS = f"export PYTHONPATH={SRC}" + "${{PYTHONPATH:+:$PYTHONPATH}}; "
 if not workflow.deployment_settings.deployment_method:
     EXPORTS += f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
-# What a stage cannot write into its log it says on the shell's own stderr; of what kills it outright the shell tells.
-KILLED = (
+# What a stage cannot write into its log it says on the shell's own stderr; of what kills it outright the shell tells. In
+# the environment, so that the words are not part of every command that Snakemake shows.
+os.environ["FIELDGUIDE_ERRORS"] = "3"
+os.environ["FIELDGUIDE_KILLED"] = (
     "This job was killed outright, most often because the machine, or what the job had asked for, ran out of memory:"
     " run fewer jobs at once (--cores 1), or ask for more (--set-resources RULE:mem_mb=N), and run the same command again."
 )
-EXPORTS += f"exec 3>&2; export FIELDGUIDE_ERRORS=3; trap '[ $? -ne 137 ] || echo \"{KILLED}\" >&2' EXIT; "
+EXPORTS += """exec 3>&2; trap '[ $? -ne 137 ] || echo "$FIELDGUIDE_KILLED" >&2' EXIT; """
 shell.prefix(EXPORTS)
 guard(workflow, Path(RESULTS))
 
