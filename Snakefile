@@ -22,6 +22,18 @@ localrules:
     everything,
 
 
+onstart:
+    start_run(workflow, Path(RESULTS))
+
+
+onsuccess:
+    end_run(workflow, Path(RESULTS), CHECKOUT, config, is_success=True)
+
+
+onerror:
+    end_run(workflow, Path(RESULTS), CHECKOUT, config, is_success=False)
+
+
 rule all:
     """The comparison table, its figure, and every cell of it."""
     default_target: True

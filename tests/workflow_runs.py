@@ -162,11 +162,11 @@ def shared_folder(factory: pytest.TempPathFactory) -> Path:
 
 
 def results_of(checkout: Path) -> dict[str, bytes]:
-    """Every result of the tiny run by its path; logs and benchmarks, which hold times, are left out."""
-    found, folder = {}, checkout / "results" / "tiny"
+    """Every result of the tiny run by its path; what tells of runs, and holds times, is left out."""
+    found, folder, of_runs = {}, checkout / "results" / "tiny", ("logs", "benchmarks", "run.md", ".lock")
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        if path.is_file() and name.parts[0] not in ("logs", "benchmarks") and path.name != ".snakemake_timestamp":
+        if path.is_file() and name.parts[0] not in of_runs and path.name != ".snakemake_timestamp":
             found[name.as_posix()] = path.read_bytes()
     return found
 

@@ -7,12 +7,14 @@ import argparse
 import os
 import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import FrameType
 
 from fieldguide.errors import FieldguideError
 from fieldguide.stage import new_parser
@@ -58,6 +60,7 @@ PLACES = (
     ("texts", "every text that was used, and a page of each source to read them on"),
     ("plans", "which images and texts each cell used, by id"),
     ("logs", "what every job said"),
+    ("run.md", "what the run took: time, memory and GPU by rule, beside what was asked for"),
 )
 
 
@@ -146,19 +149,27 @@ def follow(command: Sequence[str], narrator: Narrator) -> int:
             lines.put(line.rstrip())
         lines.put(None)
 
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        process.send_signal(number)  # Snakemake ends its jobs, and this process with it
+
+    handlers = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
     assert process.stdout is not None
     threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
-    while True:
-        try:
-            line = lines.get(timeout=1)
-            if line is None:
-                return process.wait()
-            narrator.hear(line)
-        except queue.Empty:
-            narrator.wait()
-        except KeyboardInterrupt:
-            say("Stopping: Snakemake ends its jobs and tidies up.")  # it got the same interrupt from the terminal
-            narrator.in_trouble = True
+    try:
+        while True:
+            try:
+                line = lines.get(timeout=1)
+                if line is None:
+                    return process.wait()
+                narrator.hear(line)
+            except queue.Empty:
+                narrator.wait()
+            except KeyboardInterrupt:
+                say("Stopping: Snakemake ends its jobs and tidies up.")  # it got the same interrupt from the terminal
+                narrator.in_trouble = True
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def run_module(*args: str) -> None:

@@ -14,6 +14,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,8 +66,16 @@ def save_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, 
     # The numpy half does without torch, which takes longer to import than an adapter to train.
     is_numpy = all(isinstance(tensor, np.ndarray) for tensor in tensors.values())
     half = importlib.import_module(f"safetensors.{'numpy' if is_numpy else 'torch'}")
+    from safetensors import SafetensorError
+
     with atomic_path(path) as beside:
-        half.save_file(dict(tensors), beside, dict(metadata))
+        try:
+            half.save_file(dict(tensors), beside, dict(metadata))
+        except SafetensorError as error:
+            # Its errors of the system are of its own type and carry no name.
+            if found := re.search(r"\(os error (\d+)\)", str(error)):
+                raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+            raise
         sort_metadata(beside)
         beside.chmod(0o644)
 
@@ -121,7 +130,9 @@ class FeatureWriter:
         self.starts = {name: 8 + len(text) + header[name]["data_offsets"][0] for name in self.sizes}
         free = shutil.disk_usage(self.path.parent).free
         if free < end:
-            raise FieldguideError(f"{self.path}: needs {end / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free")
+            size, unit = (1e9, "GB") if end >= 1e9 else (1e6, "MB")
+            needs = f"needs {end / size:.1f} {unit} of disk, and {free / size:.1f} {unit} are free"
+            raise FieldguideError(f"{self.path}: {needs}; make room there and run the same command again")
         self.stream.write(len(text).to_bytes(8, "little") + text)
         self.stream.truncate(8 + len(text) + end)
 

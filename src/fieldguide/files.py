@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -17,7 +19,11 @@ from fieldguide.errors import FieldguideError
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a path beside `path` to write to (a file or a folder); it takes its name only when the block succeeds."""
+    """Yield a path beside `path` to write to (a file or a folder); it takes its name only when the block succeeds.
+
+    A file is on the disk by then, so that a machine that goes down leaves no empty one under its name. The error of a
+    full disk carries the name of `path`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -25,12 +31,29 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield beside
         if beside.is_dir() and path.is_dir():
             shutil.rmtree(path)
+        elif beside.is_file():
+            flush_to_disk(beside)
         beside.replace(path)
+    except OSError as error:
+        if error.filename in (str(beside), beside) or (error.filename is None and error.errno in FULL):
+            error.filename = str(path)
+        raise
     finally:
-        if beside.is_dir():
-            shutil.rmtree(beside)
-        else:
-            beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a folder that has become read-only: the first error says more
+            if beside.is_dir():
+                shutil.rmtree(beside)
+            else:
+                beside.unlink(missing_ok=True)
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk that takes no more; writing raises them without the file's name."""
+
+
+def flush_to_disk(path: Path) -> None:
+    """Have the system write a file's content to the disk."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def write_text(path: Path | str, text: str) -> None:

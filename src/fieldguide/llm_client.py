@@ -671,16 +671,23 @@ class Asker:
         """On Ctrl-C or SIGTERM wait for the replies under way, which are paid for; a second one ends at once."""
         loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
 
-        def heed(number: signal.Signals) -> None:
+        def heed() -> None:
             log.warning("stopping: waiting for %d replies under way; once more to leave them", self.gate.under_way)
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.default_int_handler)
+            # A terminal's Ctrl-C comes twice, from the terminal and from Snakemake, and is meant once.
+            for number in signals:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
+            loop.call_later(MEANT_ONCE, listen_again)
             tasks.append(loop.create_task(self.gate.stop(INTERRUPTED)))
+
+        def listen_again() -> None:
+            for number in signals:
+                signal.signal(number, signal.default_int_handler)
 
         tasks: list[asyncio.Task[None]] = []
         with suppress(ValueError, RuntimeError, NotImplementedError):  # not in a thread
             for number in signals:
-                loop.add_signal_handler(number, heed, number)
+                loop.add_signal_handler(number, heed)
         try:
             yield
         finally:
@@ -690,6 +697,7 @@ class Asker:
 
 
 INTERRUPTED = "interrupted"
+MEANT_ONCE = 5.0  # seconds in which a second signal is taken for the first: what it would cost is paid for
 
 
 def quieten(name: str) -> None:

@@ -10,10 +10,10 @@ import argparse
 import gzip
 import io
 import json
-import multiprocessing
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -119,8 +119,12 @@ def mapper(workers: int) -> Iterator[Mapper]:
     if workers == 1:
         yield lambda work, jobs, what: show(map(work, jobs), len(jobs), what)
     else:
-        with multiprocessing.Pool(workers) as pool:
-            yield lambda work, jobs, what: show(pool.imap(work, jobs, chunksize=16), len(jobs), what)
+        # Not multiprocessing.Pool, which waits for ever for a worker that the system killed.
+        pool = ProcessPoolExecutor(workers)
+        try:
+            yield lambda work, jobs, what: show(pool.map(work, jobs, chunksize=16), len(jobs), what)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 # ---------------------------------------------------------------- the classes: CUB and Reed

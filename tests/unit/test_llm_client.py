@@ -522,6 +522,8 @@ def test_ctrl_c_waits_for_the_replies_under_way(place: Path) -> None:
         process = start(place, server, 1, max_concurrency=6)
         assert wait_for(lambda: len(server.asked) >= 9)
         process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)  # Snakemake passes on what the terminal told all; it is meant once
         assert process.wait(30) == 1
         asked = len(server.asked)
         assert len(read_ledger(place / "ledger.jsonl")) == len(server.whole) == asked < 100

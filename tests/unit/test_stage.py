@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fieldguide.errors import FieldguideError
-from fieldguide.stage import log, new_parser, run_stage, use_threads
+from fieldguide.stage import REPEAT, log, new_parser, run_stage, use_threads
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -87,7 +91,8 @@ def test_a_stopped_stage_says_how_to_go_on() -> None:
 
 def test_the_log_says_how_long_the_work_took(capsys: pytest.CaptureFixture[str]) -> None:
     run_stage("try_it", lambda args: log.info("threads are %d", args.threads), parser(), ["--threads", "3"])
-    first, last = capsys.readouterr().err.splitlines()
+    first, used, last = capsys.readouterr().err.splitlines()
+    assert used.startswith("try_it: used: memory ")
     assert first == "try_it: threads are 3"
     assert last.startswith("try_it: done: work 0.0") and last.endswith("s, threads 3")
 
@@ -131,3 +136,144 @@ def test_help_names_the_module(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_one_exception_is_a_plain_one() -> None:
     assert str(FieldguideError("a sentence")) == "a sentence"
+
+
+STAGE = """
+import os, sys, time
+from pathlib import Path
+from fieldguide.files import atomic_path, write_text
+from fieldguide.stage import new_parser, run_stage
+def run(args):
+{body}
+run_stage('try_it', run, new_parser('try_it', ''), [])
+"""
+
+
+def start_stage(body: str, **variables: str) -> subprocess.Popen[str]:
+    """A stage in a process of its own, whose `run` is these lines."""
+    code = STAGE.format(body="\n".join(f"    {line}" for line in body.splitlines()))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+WRITING = """
+with atomic_path(Path({out!r})) as beside:
+    beside.write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_stage_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    process = start_stage(WRITING.format(out=str(tmp_path / "out.csv")))
+    assert process.stdout is not None and process.stdout.readline() == "writing\n"
+    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)  # a terminal and Snakemake both send one; tidying up goes on
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (1, "try_it: stopped; run the same command again to go on\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_second_signal_later_ends_a_stage_that_hangs(tmp_path: Path) -> None:
+    process = start_stage("try:\n  print('at work', flush=True); time.sleep(60)\nfinally:\n  time.sleep(60)")
+    assert process.stdout is not None and process.stdout.readline() == "at work\n"
+    process.terminate()
+    time.sleep(REPEAT + 0.3)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_handlers_come_back_after_a_stage() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    run_stage("try_it", lambda args: None, parser(), [])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_memory_that_runs_out_is_one_sentence() -> None:
+    body = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\nbytearray(1 << 31)"
+    _, said = start_stage(body).communicate(timeout=60)
+    assert said.startswith("try_it: error: memory ran out (MemoryError); run fewer jobs at once")
+    assert "--set-resources try_it:mem_mb=" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried 8 bytes.",
+        "CUDA out of memory. Tried to allocate 20.00 MiB.\nMore words.",
+        "DataLoader worker (pid 7) is killed by signal: Killed. ",
+    ],
+)
+def test_what_libraries_say_when_memory_runs_out(words: str) -> None:
+    def run(_: argparse.Namespace) -> None:
+        raise RuntimeError(words)
+
+    sentence = str(stopped(run))
+    assert (
+        sentence.startswith(f"try_it: error: memory ran out ({words.splitlines()[0].strip()}); ")
+        and "\n" not in sentence
+    )
+
+    def other(_: argparse.Namespace) -> None:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run_stage("try_it", other, parser(), [])
+
+
+def test_a_worker_that_the_system_kills_ends_the_stage() -> None:
+    """And is not waited for, as `multiprocessing.Pool` would."""
+    body = (
+        "from fieldguide.render_aviary import mapper\nimport signal\n"
+        "with mapper(2) as over:\n  over(os._exit, [9] * 64, 'dying')"
+    )
+    _, said = start_stage(body).communicate(timeout=60)
+    assert said.splitlines()[-1].startswith(
+        "try_it: error: memory ran out (A process in the process pool was terminated"
+    )
+
+
+def test_a_full_disk_is_told_even_where_the_log_takes_no_word(tmp_path: Path) -> None:
+    """/dev/full takes nothing, as a full disk: the log, and the file that is written."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    log_file, told = tmp_path / "told.txt", tmp_path / "out.csv"
+    code = STAGE.format(
+        body="    with atomic_path(Path('out.csv')) as beside:\n"
+        "        beside.symlink_to('/dev/full')\n        beside.write_text('x')"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "FIELDGUIDE_ERRORS": "3"}
+    (tmp_path / "stage.py").write_text(code)
+    command = f"exec 3>{log_file}; {sys.executable} stage.py &>/dev/full"
+    assert subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment).returncode == 1
+    assert log_file.read_text() == (
+        "try_it: error: out.csv: No space left on device; make room there and run the same command again;"
+        " what is finished is kept\n"
+    )
+    assert not told.exists() and not list(tmp_path.glob("*.part"))
+
+
+def test_a_place_that_may_not_be_written_is_told_with_the_way_out() -> None:
+    def refuse(number: int) -> object:
+        def run(_: argparse.Namespace) -> None:
+            raise OSError(number, os.strerror(number), "results/x.csv")
+
+        return stopped(run)
+
+    assert refuse(errno.EROFS) == (
+        "try_it: error: results/x.csv: Read-only file system; make it writable, or name another folder by `results` in"
+        " the configuration"
+    )
+    assert re.fullmatch(
+        r"try_it: error: results/x\.csv: Permission denied; give \S+ the right to it, or name another folder .*",
+        str(refuse(errno.EACCES)),
+    )

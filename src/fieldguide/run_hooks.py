@@ -1,0 +1,110 @@
+"""What the Snakefile does when a run starts and when it ends: signals, the time left, and `run.md`.
+
+The page is written by `onsuccess` and `onerror` and not by a rule: then it is there whatever target was asked for and
+however the run ended, and it never gives a run that has nothing to do a job.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fieldguide.run_guard import heed_signals, stop_requested
+from fieldguide.run_page import RunFacts, config_hash, read_jobs, show_time, write_page
+
+TARGETS = ("all", "everything")  # rules that run nothing
+EVERY = 30.0  # seconds between two estimates
+
+
+def time_left(seconds: Mapping[str, float], left: Iterable[tuple[str, float]]) -> tuple[float, list[str]]:
+    """Seconds of work left, and the rules of which no job has been timed yet.
+
+    `seconds`: a job's mean by rule. `left`: the rule of each job that is left, and the share of the machine that it
+    holds; a job at work counts as half done.
+    """
+    total, unknown = 0.0, set()
+    for rule, part in left:
+        if rule in seconds:
+            total += seconds[rule] * part
+        else:
+            unknown.add(rule)
+    return total, sorted(unknown)
+
+
+class TimeLeft(logging.Handler):
+    """Hears Snakemake's progress and says now and then how long it will take, by what jobs took so far."""
+
+    def __init__(self, workflow: Any, results: Path) -> None:
+        super().__init__()
+        self.workflow, self.results = workflow, results
+        self.last = time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from snakemake.logging import logger
+        from snakemake_interface_logger_plugins.common import LogEvent
+
+        if getattr(record, "event", None) != LogEvent.PROGRESS or time.monotonic() - self.last < EVERY:
+            return
+        self.last = time.monotonic()
+        try:
+            if sentence := self.sentence():
+                logger.info(sentence)
+        except Exception as error:  # an estimate is worth no run
+            logger.debug(f"no estimate of the time left: {error!r}")
+
+    def sentence(self) -> str:
+        """The estimate in words; empty where there is nothing to tell."""
+        scheduler, cores = self.workflow.scheduler, self.workflow.resource_settings.cores
+        times: dict[str, list[float]] = {}
+        for job in read_jobs(self.results):
+            times.setdefault(job.rule, []).append(job.seconds)
+        running = set(scheduler.running)
+
+        def part(job: Any) -> float:
+            share = job.threads / cores if self.workflow.local_exec and cores else 1 / max(1, len(running))
+            return share / 2 if job in running else share
+
+        left = [(job.rule.name, part(job)) for job in [*scheduler.remaining_jobs, *running] if not job.is_group()]
+        timed = [(rule, share) for rule, share in left if rule not in TARGETS]
+        seconds, unknown = time_left({rule: sum(of) / len(of) for rule, of in times.items()}, timed)
+        if not timed:
+            return ""
+        names = ", ".join(unknown) if len(unknown) < 4 else f"{len(unknown)} other rules"
+        more = f", and what {names} will take: not timed yet" if unknown else ""
+        return f"About {show_time(max(seconds, 1))} left by what jobs took so far ({len(timed)} jobs){more}."
+
+
+def start_run(workflow: Any, results: Path) -> None:
+    """For `onstart`."""
+    from snakemake.logging import logger
+
+    heed_signals(workflow)
+    logger.addHandler(TimeLeft(workflow, results))
+
+
+def end_run(workflow: Any, results: Path, checkout: Path, config: Mapping[str, Any], is_success: bool) -> None:
+    """For `onsuccess` and `onerror`: write `run.md`. What goes wrong with it is told, and harms nothing."""
+    from snakemake.logging import logger
+
+    how = "finished" if is_success else "was stopped" if stop_requested.is_set() else "failed"
+    failed = [f"{job.rule.name}, {', '.join(job.log) or 'no log'}" for job in workflow.scheduler.failed]
+    started = workflow.start_time.timestamp()
+    facts = RunFacts(
+        results=results,
+        how=how,
+        started=started,
+        wall=time.time() - started,
+        cores=str(workflow.resource_settings.cores or ""),
+        executor=workflow.executor_plugin.name,
+        config=config_hash(config),
+        config_files=[os.path.relpath(path) for path in workflow.configfiles],
+        failed=sorted(failed),
+    )
+    try:
+        write_page(facts, checkout)
+    except Exception as error:
+        logger.warning(f"{results}/run.md was not written: {error}")

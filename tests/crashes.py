@@ -1,0 +1,238 @@
+"""What `kill -9` costs: tiny runs, their whole process group, killed at random moments and started again; a table.
+
+    python -m tests.crashes --kills 25                  # each run is killed once, and its second start has to finish
+    python -m tests.crashes --kills 25 --per-run 5      # five kills on the way to one table: quicker
+
+The moments are drawn uniformly over the time that an undisturbed run took here. `half-written` counts files under a
+result's own name that differ from the undisturbed run's, `repeated` jobs that ran again though Snakemake had recorded
+them as finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from base64 import urlsafe_b64decode
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from tests.workflow_runs import ROOT, Answer, command, copy_checkout, environment, results_of, run, unfinished_files
+
+NOTHING = "(no job)"
+JOB = re.compile(r"^(?:local)?rule (?P<rule>\w+):\n(?P<lines>(?:    .*\n)+)", re.MULTILINE)
+
+
+class Kill(NamedTuple):
+    """What a kill left, and what the start after it did."""
+
+    moment: float  # seconds into the run
+    at_work: str  # the rules of jobs that had begun and not ended
+    recorded: int  # jobs that Snakemake had recorded as finished
+    half_written: list[str]
+    unfinished: int  # files that were being written, under names that nothing reads
+    was_locked: bool  # Snakemake's lock was left behind
+    by_hand: bool  # `snakemake --unlock` was typed before the next start
+    repeated: list[str]
+    ended: bool = False  # the next start reached the table
+    same: bool = False  # and every result is that of the undisturbed run
+
+    @property
+    def is_well(self) -> bool:
+        return not self.half_written and not self.repeated
+
+
+def start(folder: Path, output: Path, *argv: str | Path, **how: object) -> subprocess.Popen[bytes]:
+    """Start the tiny run in a process group of its own, as a terminal does."""
+    with output.open("wb") as stream:
+        return subprocess.Popen(
+            command(*argv, **how),  # type: ignore[arg-type]
+            cwd=folder,
+            env=environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # A shell that starts the tests in the background has them ignore Ctrl-C, and the run would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+
+def of_group(group: int) -> list[psutil.Process]:
+    """The living processes of a process group."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """`kill -9` all of it, and wait until nobody is left to write anything."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    until = time.monotonic() + 60
+    while of_group(process.pid):
+        assert time.monotonic() < until, "killed processes do not go away"
+        time.sleep(0.02)
+
+
+def written_results(folder: Path) -> dict[str, bytes]:
+    """Every result under its own name, with its bytes."""
+    return {name: content for name, content in results_of(folder).items() if not name.endswith(".part")}
+
+
+def recorded_outputs(folder: Path) -> set[str]:
+    """Output files that Snakemake has recorded as made by a job that ended well."""
+
+    def names(kind: str) -> set[str]:
+        base = folder / ".snakemake" / kind
+        files = [path.relative_to(base) for path in base.rglob("*") if path.is_file()]
+        return {urlsafe_b64decode("".join(part.lstrip("@") for part in path.parts)).decode() for path in files}
+
+    return names("metadata") - names("incomplete")
+
+
+def jobs_of(text: str) -> dict[str, set[str]]:
+    """The jobs that a run began, as rule and log, with their outputs."""
+    jobs = {}
+    for match in JOB.finditer(text):
+        details = dict(re.findall(r"^    (\w+): (.*)$", match["lines"], re.MULTILINE))
+        if "output" in details:
+            jobs[f"{match['rule']} {details.get('log', '')}"] = set(details["output"].split(", "))
+    return jobs
+
+
+def repeated_jobs(before: set[str], text: str) -> list[str]:
+    """The jobs of a run of which all outputs had been recorded."""
+    return [job for job, outputs in jobs_of(text).items() if outputs <= before]
+
+
+def is_locked(folder: Path) -> bool:
+    """Snakemake's lock lies in a folder."""
+    return any((folder / ".snakemake/locks").glob("*.lock"))
+
+
+def kill_on_the_way(
+    folder: Path, whole: dict[str, bytes], waits: Sequence[float], by_hand: Sequence[bool]
+) -> list[Kill]:
+    """Kill the run of a fresh checkout so often, each some seconds after its start; the last start has to finish."""
+    kills: list[Kill] = []
+    elapsed = 0.0
+    output = folder.parent / f"{folder.name}.txt"
+    before: set[str] = set()
+    for number, wait in enumerate([*waits, None]):
+        if number and by_hand[number - 1]:
+            run(folder, "--unlock")
+        process = start(folder, output)
+        began = time.monotonic()
+        try:
+            process.wait(timeout=wait if wait is not None else 1800)
+        except subprocess.TimeoutExpired:
+            kill_group(process)
+        elapsed += time.monotonic() - began
+        text = output.read_text(errors="replace")
+        if number:
+            same = process.returncode == 0 and written_results(folder) == whole
+            kills[-1] = kills[-1]._replace(
+                repeated=repeated_jobs(before, text), ended=process.returncode == 0, same=same
+            )
+        assert wait is not None or process.returncode == 0, text
+        if wait is None or process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, text
+        before = recorded_outputs(folder)
+        found = written_results(folder)
+        ended = set(re.findall(r"^Finished jobid: (\d+)", text, re.MULTILINE))
+        begun = {re.search(r"jobid: (\d+)", m["lines"])[1]: m["rule"] for m in JOB.finditer(text)}  # type: ignore[index]
+        kills.append(
+            Kill(
+                moment=elapsed,
+                at_work=" ".join(sorted({rule for job, rule in begun.items() if job not in ended})) or NOTHING,
+                recorded=len(before),
+                half_written=[name for name, content in found.items() if whole.get(name) != content],
+                unfinished=len(unfinished_files(folder)),
+                was_locked=is_locked(folder),
+                by_hand=by_hand[number],
+                repeated=[],
+            )
+        )
+    assert not unfinished_files(folder) and not is_locked(folder)
+    return kills
+
+
+def elapsed_seconds(text: str) -> float:
+    """What Snakemake says that a run took."""
+    hours, minutes, seconds = re.search(r"^Elapsed time: (\d+):(\d+):([\d.]+)", text, re.MULTILINE).groups()  # type: ignore[union-attr]
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def kill_often(finished: Path, duration: float, kills: int, per_run: int = 1, seed: int = 0) -> list[Kill]:
+    """Kill so many tiny runs at random moments; `finished` is an undisturbed run, which took `duration` seconds."""
+    rng = random.Random(seed)
+    whole = written_results(finished)
+    rows: list[Kill] = []
+    with tempfile.TemporaryDirectory() as parent:
+        while len(rows) < kills:
+            count = min(per_run, kills - len(rows))
+            moments = sorted(rng.uniform(0, duration) for _ in range(count))
+            # A start after a kill needs some seconds to come where the last one was.
+            waits = [moment - (moments[i - 1] - 0.1 * duration if i else 0) for i, moment in enumerate(moments)]
+            folder = copy_checkout(Path(parent) / f"run-{len(rows)}", finished)
+            found = kill_on_the_way(folder, whole, waits, [(len(rows) + i) % 3 == 2 for i in range(count)])
+            if not found:
+                continue  # it was done before its moment came
+            rows += found
+            for kill in found:
+                print(row_of(kill), flush=True)
+    return rows
+
+
+HEAD = (
+    f"{'kill -9 after':>13}{'recorded':>10}{'half-written':>14}{'left .part':>12}{'lock left':>11}{'unlock':>9}"
+    f"{'repeated':>10}  {'then':<22}at work"
+)
+
+
+def row_of(kill: Kill) -> str:
+    then = ("same results" if kill.same else "OTHER RESULTS") if kill.ended else "killed once more"
+    unlock = "by hand" if kill.by_hand else "itself"
+    return (
+        f"{kill.moment:>11.1f} s{kill.recorded:>10}{len(kill.half_written):>14}{kill.unfinished:>12}"
+        f"{'yes' if kill.was_locked else 'no':>11}{unlock:>9}{len(kill.repeated):>10}  {then:<22}{kill.at_work}"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=25, help="how often a run is killed (default: %(default)s)")
+    parser.add_argument("--per-run", type=int, default=1, help="kills on the way to one table (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        finished = copy_checkout(Path(folder) / "finished", ROOT)
+        answer: Answer = run(finished)
+        duration = elapsed_seconds(answer.text)
+        print(f"An undisturbed run took {duration:.0f} s.\n{HEAD}", flush=True)
+        kills = kill_often(finished, duration, args.kills, args.per_run, args.seed)
+    last = [kill for kill in kills if kill.ended]
+    print(
+        f"{len(kills)} kills: {sum(len(kill.half_written) for kill in kills)} half-written files, "
+        f"{sum(len(kill.repeated) for kill in kills)} jobs repeated; "
+        f"{sum(kill.same for kill in last)} of {len(last)} runs ended in the results of the undisturbed run"
+    )
+
+
+if __name__ == "__main__":
+    main()
