@@ -22,6 +22,10 @@ localrules:
     everything,
 
 
+onstart:
+    check_jobs()
+
+
 rule all:
     """The comparison table, its figure, and every cell of it."""
     default_target: True
