@@ -4,8 +4,8 @@
   python -m tests.cluster.slurm crash g1 --state FOLDER
   python -m tests.cluster.slurm down --state FOLDER [--purge]        # --purge removes the packages too
 
-Everything listens on 127.0.0.1, each node's slurmd on a port of its own. It needs root: a job step keeps no variable that
-could name the configuration, so that SLURM has to find it in /etc/slurm, and slurmd starts jobs as their user.
+Everything listens on 127.0.0.1, each node's slurmd on a port of its own. It needs root: a job step keeps no variable
+that could name the configuration, so that SLURM has to find it in /etc/slurm, and slurmd starts jobs as their user.
 """
 
 from __future__ import annotations
