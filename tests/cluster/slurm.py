@@ -47,10 +47,9 @@ class Job:
     state: str
     comment: str
     node: str
-    gpus: str
     began: str
     ended: str
-    reason: str
+    gpus: str
 
 
 def run(*argv: str | Path, check: bool = True, timeout: float = 60) -> str:
@@ -299,9 +298,14 @@ class Cluster:
 
     def jobs(self) -> list[Job]:
         """Every job since the cluster was started, in the order of submission."""
-        told = run("squeue", "-h", "--states=all", "-o", "%A|%T|%k|%N|%b|%S|%e|%r")
+        # What a job asks for as a whole, as by --gpus, stands in the long format only.
+        asked = dict(
+            line.split() for line in run("squeue", "-h", "--states=all", "-O", "JobID:20,tres-per-job:60").splitlines()
+        )
+        told = run("squeue", "-h", "--states=all", "-o", "%A|%T|%k|%N|%S|%e")
         rows = [line.split("|") for line in told.splitlines()]
-        return sorted((Job(int(row[0]), *row[1:]) for row in rows), key=lambda job: job.id)
+        found = [Job(int(row[0]), *row[1:], gpus=asked.get(row[0], "")) for row in rows]
+        return sorted(found, key=lambda job: job.id)
 
     def _configure(self) -> None:
         host = socket.gethostname().split(".")[0]

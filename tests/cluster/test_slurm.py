@@ -70,7 +70,7 @@ def test_gpu_rules_land_on_the_gpu_node_two_at_once_at_most(on_cluster: tuple[Pa
     assert most_at_once(with_gpu) == 2
     others = [job for job in jobs if job not in with_gpu]
     assert {job.node for job in others} <= {"c1", "c2"}
-    # `gres:gpu:1` where there is one, `N/A` where none was asked for.
+    # `gres:gpu:1`, and `N/A` where none was asked for.
     assert all("gpu" in job.gpus for job in with_gpu) and not any("gpu" in job.gpus for job in others)
 
 
