@@ -23,6 +23,7 @@ localrules:
 
 
 onstart:
+    check_jobs()
     start_run(workflow, Path(RESULTS))
 
 

@@ -1,6 +1,10 @@
 """Adapters: one linear layer per cell, all seeds of a cell in one job."""
 
 
+localrules:
+    plan_images,
+
+
 rule plan_images:
     """Per seed, the order in which training images are kept."""
     input:
@@ -47,8 +51,8 @@ rule tune_adapter:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/adapter", within=config)
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=get_more_each_try(8000),
+        runtime=get_more_each_try(240),
     params:
         adapter=lookup(dpath="adapter", within=config),
         budget=get_budget,
@@ -95,8 +99,8 @@ rule train_adapter:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/adapter", within=config)
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=get_more_each_try(4000),
+        runtime=get_more_each_try(15),
     params:
         adapter=lookup(dpath="adapter", within=config),
         budget=get_budget,
@@ -142,8 +146,8 @@ rule probe_features:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=get_more_each_try(8000),
+        runtime=get_more_each_try(240),
     params:
         seeds=lookup(dpath="sweep/seeds", within=config),
         threads=lookup(dpath="threads/encode", within=config),

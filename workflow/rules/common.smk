@@ -13,6 +13,7 @@ CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).par
 sys.path.insert(0, str(CHECKOUT / "src"))
 
 from fieldguide.backbone import LOCAL, backbone_key, given_key, is_downloaded, manifest_path
+from fieldguide.cluster import check_cluster
 from fieldguide.config import check_config
 from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
@@ -275,6 +276,19 @@ def get_extras():
 
 # GPUs that a rule with a network asks for; a machine without one ignores it, a cluster may set another number.
 GPU = 1
+
+
+def get_more_each_try(amount):
+    """A resource of which a job that failed asks more when it is tried again: twice, three times as much."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def check_jobs():
+    """Before the first job: where a cluster runs them, none of an earlier run is left there, and GPUs can be had."""
+    try:
+        check_cluster(workflow, RESULTS)
+    except FieldguideError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def get_archive(wildcards):

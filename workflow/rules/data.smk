@@ -20,8 +20,8 @@ if IS_AVIARY:
             "../../envs/fieldguide.yaml"
         threads: 2
         resources:
-            mem_mb=2000,
-            runtime=30,
+            mem_mb=get_more_each_try(2000),
+            runtime=get_more_each_try(30),
         params:
             aviary=lookup(dpath="aviary", within=config),
             out=subpath(output.cub, parent=True),
@@ -90,8 +90,8 @@ rule unpack_archive:
         "../../envs/fieldguide.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=get_more_each_try(1000),
+        runtime=get_more_each_try(60),
     params:
         folder=lambda wildcards: {"cub": "CUB_200_2011", "reed": "text_c10"}[wildcards.archive],
         max_gb=lookup(dpath="data/{archive}/max_gb", within=config),
@@ -125,8 +125,8 @@ rule index_images:
         "../../envs/fieldguide.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=get_more_each_try(2000),
+        runtime=get_more_each_try(60),
     params:
         leave_out=lookup(dpath="dataset/leave_out", within=config),
         skip=branch(checked.dataset.skip_damaged, then="--skip-damaged"),
@@ -160,8 +160,8 @@ rule index_pairs:
         "../../envs/fieldguide.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=get_more_each_try(2000),
+        runtime=get_more_each_try(240),
     params:
         world=lookup(dpath="world", within=config),
         skip=branch(checked.world.skip_damaged, then="--skip-damaged"),

@@ -24,8 +24,8 @@ rule index_folder:
         "../../envs/fieldguide.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=get_more_each_try(2000),
+        runtime=get_more_each_try(60),
     params:
         root=checked.dataset.root,
         table=get_options(table=checked.dataset.table),

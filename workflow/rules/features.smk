@@ -59,8 +59,8 @@ rule encode_images:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)
     resources:
-        mem_mb=6000,
-        runtime=720,
+        mem_mb=get_more_each_try(12000),
+        runtime=get_more_each_try(120),
         gpu=GPU,
     params:
         pretrained=lookup(dpath="backbone/pretrained", within=config),
@@ -105,8 +105,8 @@ rule encode_texts:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)
     resources:
-        mem_mb=6000,
-        runtime=720,
+        mem_mb=get_more_each_try(12000),
+        runtime=get_more_each_try(120),
         gpu=GPU,
     params:
         pretrained=lookup(dpath="backbone/pretrained", within=config),

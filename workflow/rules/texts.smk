@@ -18,8 +18,8 @@ rule index_captions:
         "../../envs/fieldguide.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=get_more_each_try(1000),
+        runtime=get_more_each_try(30),
     params:
         names=get_name_options("reed"),
     shell:
@@ -186,8 +186,8 @@ rule check_texts:
         "../../envs/fieldguide.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=get_more_each_try(2000),
+        runtime=get_more_each_try(30),
     params:
         options=get_check_options,
         model=tokenizer_model(get_backbone_model()),

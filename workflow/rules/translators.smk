@@ -22,8 +22,8 @@ rule train_qformer:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
     resources:
-        mem_mb=6000,
-        runtime=720,
+        mem_mb=get_more_each_try(16000),
+        runtime=get_more_each_try(480),
         gpu=GPU,
     params:
         q=lookup(dpath="translators/{translator}", within=config),
@@ -78,8 +78,8 @@ rule translate_texts:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=get_more_each_try(8000),
+        runtime=get_more_each_try(60),
         gpu=get_translator_gpu,
     params:
         translator=get_translator_option,
