@@ -27,13 +27,13 @@ UNFITTED = tuple(kind for kind, line in TRANSLATORS.items() if not line.rule)
 
 
 def read_translator(path: Path) -> tuple[State, dict[str, str]]:
-    """A fitted translator's state (its sizes among it, as strings) and what its file says of itself."""
+    """A fitted translator's state, and what its file says of itself, which is the state's `about` too."""
     from fieldguide.features import read_features
 
     state, about = read_features(path, None, "np")
     if about.get("translator") not in TRANSLATORS:
         raise FieldguideError(f"{path}: is no translator that this version knows")
-    return {**about, **state}, about
+    return {**state, "about": about}, about
 
 
 def run_translator(

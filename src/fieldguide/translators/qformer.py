@@ -12,16 +12,14 @@ BATCH = 512
 
 
 def translate(state: State, texts: Tokens, device: str = "auto") -> Floats:
-    """Token features to (n, d) float32 of unit norm; `state` holds the weights and, as strings, the sizes."""
+    """Token features to (n, d) float32 of unit norm; `state` holds the weights, and the sizes in `about`."""
     import torch
 
     from fieldguide.backbone import pick_device
     from fieldguide.qformer import QFormer, translate
 
-    model = QFormer.from_metadata({name: value for name, value in state.items() if isinstance(value, str)})
-    model.load_state_dict(
-        {name: torch.from_numpy(value) for name, value in state.items() if not isinstance(value, str)}
-    )
+    model = QFormer.from_metadata(state["about"])
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items() if name != "about"})
     model.to(pick_device(device))
     translated = np.empty((len(texts.lengths), model.size.image_width), np.float32)
     # In order of length a batch is no longer than its longest text.
