@@ -169,6 +169,7 @@ class World(Section):
     split: Name
     images: Annotated[int, Field(ge=0, strict=True)]
     seed: Seed
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.05
     check: Literal["decode", "names"] = "decode"
     leave_out: tuple[str, ...] = ()
     skip_damaged: Annotated[bool, Field(strict=True)] = False
