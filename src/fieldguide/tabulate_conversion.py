@@ -40,6 +40,8 @@ TARGET_MEASURES = {
 CELLS = {("zs-translated", 0): "zs_translated", ("thesis", 50): "accuracy_50", ("thesis", 0): "accuracy_0"}
 """The measure that a cell holds, by its recipe and its share of images."""
 PART_MEASURES = ("nearest_class_mean", "cosine", "control")
+CLASSES_SHOWN = 5
+"""Classes at either end that the Markdown shows."""
 WORDS_SHOWN = 12
 """Words at either end that the Markdown shows."""
 KEYS = ("translator", "kind", "backbone", "pairs", "sources")
@@ -166,11 +168,12 @@ def tell_parts(measures: Sequence[Mapping[str, Any]], chosen: str, dataset: str)
         parts += [f"## {source}", table("translator", heads, rows)]
     own = next(told for told in measures if told["translator"] == chosen)
     for source, told in own["sources"].items():
-        classes = sorted(told["classes"], key=lambda part: -part["nearest_class_mean"][0])
-        listed = [(part["class_name"], [str(part["texts"]), show_part(part)]) for part in (*classes[:5], *classes[-5:])]
+        classes = sorted(told["classes"], key=lambda part: (-part["nearest_class_mean"][0], -margin_of(part)))
+        shown = classes if len(classes) <= 2 * CLASSES_SHOWN else [*classes[:CLASSES_SHOWN], *classes[-CLASSES_SHOWN:]]
+        listed = [(part["class_name"], [str(part["texts"]), show_part(part)]) for part in shown]
         parts += [
             f"## Classes: {source}, {chosen}",
-            "The five best and the five worst; all are in conversion_classes.csv.",
+            "The best and the worst; all are in conversion_classes.csv.",
         ]
         parts.append(table("class", ["texts", "nearest class mean (margin)"], listed))
         parts += [f"## Words: {source}, {chosen}", tell_words(told["words"])]
@@ -201,8 +204,12 @@ def tell_words(words: Sequence[Mapping[str, Any]]) -> str:
 
 def show_part(part: Mapping[str, Any]) -> str:
     """`31.2 ± 2.0 (12.4)`."""
-    margin = 100 * (part["cosine"][0] - part["control"][0])
-    return f"{show(part['nearest_class_mean'])} ({margin:.1f})"
+    return f"{show(part['nearest_class_mean'])} ({margin_of(part):.1f})"
+
+
+def margin_of(part: Mapping[str, Any]) -> float:
+    """How much nearer a part's texts are to their own class's mean than to others', in hundredths of a cosine."""
+    return 100 * float(part["cosine"][0] - part["control"][0])
 
 
 def part_rows(measures: Sequence[Mapping[str, Any]], kind: str) -> list[dict[str, Any]]:
