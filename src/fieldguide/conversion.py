@@ -57,15 +57,25 @@ def paired_cosines(texts: Floats, images: Floats, image_of: Ints) -> tuple[Doubl
 
 
 def ranks(texts: Floats, images: Floats, image_of: Ints) -> Ints:
-    """How many images (m, d) have a larger cosine to each text (n, d) than its own image has (n,)."""
+    """How many other images (m, d) have at least the cosine to each text (n, d) that its own image has (n,).
+
+    A tie counts as not found: texts that are all one point, or nothing at all, find nothing.
+    """
     found = np.empty(len(texts), np.int64)
     for start in range(0, len(texts), BLOCK):
         rows = slice(start, start + BLOCK)
         scores = texts[rows] @ images.T
         own = np.take_along_axis(scores, image_of[rows, None], 1)
-        # Nothing is greater than NaN: without the second part a broken translator would find everything.
-        found[rows] = np.where(np.isfinite(own[:, 0]), (scores > own).sum(1), len(images))
+        # Nothing compares with NaN: without the second part a broken translator would find everything.
+        found[rows] = np.where(np.isfinite(own[:, 0]), (scores >= own).sum(1) - 1, len(images))
     return found
+
+
+def centred(features: Floats) -> Floats:
+    """Unit rows of features (n, d) less their mean; where nothing is left, zeros."""
+    rest = features - features.mean(0, dtype=np.float64)
+    away: Floats = (rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-6)).astype(np.float32)
+    return away
 
 
 def centroid_distance(texts: Doubles, images: Doubles) -> float:
@@ -116,13 +126,16 @@ def grouped_mean(values: NDArray[np.generic], groups: Ints, seed: int) -> Estima
 def measure_pairs(texts: Floats, images: Floats, image_of: Ints, seed: int = 0) -> dict[str, Estimate]:
     """All measures on pairs no translator learnt from; texts (n, d), images (m, d), each with a text, image_of (n,).
 
-    cosine and control; recall_k in percent, the own image among the k first of all images; centroid_distance,
+    cosine and control; recall_k in percent, the own image among the k first of all images; centred_recall_1, the same
+    with texts and images each less their own mean, which no constant shift can change; centroid_distance,
     covariance_distance and variance_ratio (of the overall spreads) of texts to images. The bootstrap keeps the gallery.
     """
     own, control = paired_cosines(texts, images, image_of)
     rank = ranks(texts, images, image_of)
     found = {name: grouped_mean(v, image_of, seed) for name, v in (("cosine", own), ("control", control))}
     found |= {f"recall_{k}": grouped_mean(100.0 * (rank < k), image_of, seed) for k in RECALLS}
+    rank = ranks(centred(texts), centred(images), image_of)
+    found["centred_recall_1"] = grouped_mean(100.0 * (rank < 1), image_of, seed)
     per_image = np.bincount(image_of, minlength=len(images))
 
     def distances(times: Doubles) -> tuple[float, float, float]:

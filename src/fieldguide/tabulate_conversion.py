@@ -25,6 +25,7 @@ PAIR_MEASURES = {
     "recall_1": ("R@1", 1),
     "recall_5": ("R@5", 1),
     "recall_10": ("R@10", 1),
+    "centred_recall_1": ("R@1 centred", 1),
     "centroid_distance": ("centroid distance", 3),
     "covariance_distance": ("covariance distance", 3),
     "variance_ratio": ("variance ratio", 2),
@@ -128,9 +129,9 @@ def tell(
     parts.append(
         f"On {rows[0]['test_captions']} captions of {rows[0]['test_images']} images of the world that no translator "
         "learnt from. Control: the cosine to all other images, beside which the cosine has to be read. R@k: the "
-        "caption's own image among the k nearest, percent. Covariance distance: 0 if texts spread as images do, 1 if "
-        "they were all one point. Variance ratio: the spread of translated texts by that of images. ± 1.96 bootstrap "
-        "standard errors, images drawn anew."
+        "caption's own image among the k nearest, percent; centred: texts and images each less their own mean. "
+        "Covariance distance: 0 if texts spread as images do, 1 if they were all one point. Variance ratio: the "
+        "spread of translated texts by that of images. ± 1.96 bootstrap standard errors, images drawn anew."
     )
     heads = [head for head, _ in PAIR_MEASURES.values()]
     shown = [

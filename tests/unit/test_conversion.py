@@ -20,6 +20,7 @@ from fieldguide import measure_conversion, plot_conversion, tabulate_conversion
 from fieldguide.conversion import (
     RECALLS,
     Floats,
+    centred,
     centroid_distance,
     covariance_distance,
     grouped_mean,
@@ -78,6 +79,7 @@ def test_cosines_and_retrieval_are_scikit_learns(seed: int) -> None:
 def test_a_translator_that_gives_nothing_finds_nothing() -> None:
     texts, images, image_of = random_pairs(0)
     assert (ranks(np.full_like(texts, np.nan), images, image_of) == len(images)).all()
+    assert (ranks(np.zeros_like(texts), images, image_of) == len(images) - 1).all()
 
 
 def test_distances_by_hand() -> None:
@@ -100,6 +102,15 @@ def test_measures_on_pairs_are_those_of_numpy() -> None:
     assert found["variance_ratio"].value == pytest.approx(np.trace(spread) / np.trace(wanted), abs=1e-5)
     # All are found among the ten nearest here, so that the bootstrap sees no spread.
     assert all(e.half_width is not None and (e.half_width > 0 or e.value == 100) for e in found.values())
+
+
+def test_no_constant_shift_changes_the_centred_retrieval() -> None:
+    texts, images, image_of = random_pairs(2, images=60)
+    aside = texts + 0.7 * np.eye(6, dtype=np.float32)[0]
+    assert (ranks(centred(aside), centred(images), image_of) == ranks(centred(texts), centred(images), image_of)).all()
+    assert (ranks(unit(aside), images, image_of) != ranks(texts, images, image_of)).any()
+    np.testing.assert_allclose(centred(texts), unit(texts - texts.mean(0)), atol=1e-6)
+    assert (centred(np.tile(texts[:1], (5, 1))) < 1e-2).all()
 
 
 def test_perfect_and_collapsed_translations() -> None:

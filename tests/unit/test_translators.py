@@ -379,7 +379,7 @@ def test_a_planted_non_linear_map_is_converted_better_by_the_perceptron_than_by_
 def test_the_perceptron_starts_at_ridge() -> None:
     pairs = some_pairs()
     setting = {**{name: values[0] for name, values in mlp.VALUES.items()}, "epochs": 0}
-    linear = ridge.translate(ridge.fit(pairs, {"penalty": 0.01}, 0), pairs.texts)
+    linear = ridge.translate(ridge.fit(pairs, {"penalty": WIDTH / len(pairs)}, 0), pairs.texts)
     np.testing.assert_allclose(mlp.translate(mlp.fit(pairs, setting, 0), pairs.texts), linear, atol=1e-5)
 
 

@@ -1,7 +1,9 @@
 """A multi-layer perceptron beside a linear map: unit(x A + b + relu(x U + u) V), trained by gradient on the cosine.
 
 A and b start at the ridge solution and V at zero, so that training begins at the best linear map and adds what is not
-linear; CapDec's bridger likewise starts at the identity. AdamW with a cosine schedule. Translating needs no torch.
+linear; CapDec's bridger likewise starts at the identity. The start's penalty is in units of width / pairs, the best one
+where features are white and noise is as large as what is to be learnt (Hoerl, Kennard and Baldwin, 1975). AdamW with a
+cosine schedule. Translating needs no torch.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ VALUES: dict[str, tuple[float, ...]] = {
     "learning_rate": (1e-3,),
     "weight_decay": (0.05,),
     "batch": (256,),
-    "penalty": (0.01,),
+    "penalty": (1.0,),
 }
 
 
@@ -29,11 +31,11 @@ def fit(pairs: Pairs, setting: Setting, seed: int) -> dict[str, Any]:
     import torch
     from torch.nn.functional import cosine_similarity, relu
 
-    start = ridge.fit(pairs, {"penalty": setting["penalty"]}, seed)
-    inner, (width, out) = int(setting["width"]), start["weight"].shape
+    width, inner = pairs.texts.shape[1], int(setting["width"])
+    start = ridge.fit(pairs, {"penalty": setting["penalty"] * width / len(pairs)}, seed)
     drawn = generator(seed, "mlp").standard_normal((width, inner)) * (2 / width) ** 0.5
     first = {**start, "into": drawn.astype(np.float32), "level": np.zeros(inner, np.float32)}
-    first["out"] = np.zeros((inner, out), np.float32)
+    first["out"] = np.zeros((inner, pairs.images.shape[1]), np.float32)
     state = {name: torch.from_numpy(array.copy()).requires_grad_() for name, array in first.items()}
     batch = min(int(setting["batch"]), len(pairs))
     per_epoch = len(pairs) // batch
