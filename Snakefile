@@ -15,6 +15,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/translators.smk"
 include: "workflow/rules/adapters.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/conversion.smk"
 
 
 localrules:

@@ -26,9 +26,11 @@ from pydantic import (
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_text
+from fieldguide.fit_translator import values_of
 from fieldguide.naming import fault_of_template
 from fieldguide.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
 from fieldguide.records import repeated
+from fieldguide.translators.registry import kinds_of
 
 # What becomes a part of a path or of a command line.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -40,7 +42,9 @@ Redraw = Literal["fixed", "per-epoch"]
 Budget = Literal["steps", "epochs"]
 if TYPE_CHECKING:
     RecipeName = str
+    PooledKind = str
 else:
+    PooledKind = Literal[kinds_of("fit_translator")]
     RecipeName = Literal[tuple(RECIPES)]
 
 
@@ -165,6 +169,7 @@ class World(Section):
     split: Name
     images: Annotated[int, Field(ge=0, strict=True)]
     seed: Seed
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.05
     check: Literal["decode", "names"] = "decode"
     leave_out: tuple[str, ...] = ()
     skip_damaged: Annotated[bool, Field(strict=True)] = False
@@ -362,8 +367,26 @@ class IdentitySettings(Section):
     kind: Literal["identity"]
 
 
+class PooledSettings(Section):
+    """A translator that `fit_translator` fits to pooled features: which pairs it may see, and what is tried."""
+
+    kind: PooledKind
+    exclude: str = ""
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    seed: Seed = 0
+    values: dict[str, tuple[Annotated[float, Field(gt=0)], ...]] = {}
+
+    @model_validator(mode="after")
+    def values_are_its_own(self) -> PooledSettings:
+        try:
+            values_of(self.kind, self.values)
+        except ValueError as error:
+            raise ValueError(f"values: {error}") from None
+        return self
+
+
 class QFormerSettings(Section):
-    kind: Literal["qformer"]
+    kind: Literal["qformer", "qformer-pooled"]
     exclude: str = ""
     queries: Count
     layers: Count
@@ -389,7 +412,7 @@ class QFormerSettings(Section):
         return self
 
 
-Translator = Annotated[QFormerSettings | IdentitySettings, Field(discriminator="kind")]
+Translator = Annotated[QFormerSettings | PooledSettings | IdentitySettings, Field(discriminator="kind")]
 
 
 class AdapterSettings(Section):
@@ -465,6 +488,13 @@ class SamplingStudy(Section):
         return [("steps", amount) for amount in self.steps] + [("epochs", amount) for amount in self.epochs]
 
 
+class Conversion(Section):
+    translators: tuple[Name, ...]
+    classes: Count
+
+    no_repeats = field_validator("translators")(refuse_repeats)
+
+
 class Threads(Section):
     encode: Count
     translator: Count
@@ -483,6 +513,7 @@ class Config(Section):
     adapter: AdapterSettings
     sweep: Sweep
     sampling_study: SamplingStudy
+    conversion: Conversion
     threads: Threads
     published: str
 
@@ -496,6 +527,9 @@ class Config(Section):
         for name in (self.sweep.translator, *self.sweep.text_only_translators):
             if name not in self.translators:
                 raise ValueError(f"sweep: unknown translator '{name}'; known are {', '.join(self.translators)}")
+        for name in self.conversion.translators:
+            if name not in self.translators:
+                raise ValueError(f"conversion: unknown translator '{name}'; known are {', '.join(self.translators)}")
         if "none" in self.texts:
             raise ValueError("texts.none: 'none' means image only and cannot name a text source")
         if RAW in self.translators and self.translators[RAW].kind != "identity":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import time
 from array import array
 from collections.abc import Sequence
@@ -24,43 +23,16 @@ from fieldguide.backbone import pick_device
 from fieldguide.errors import FieldguideError
 from fieldguide.features import TokenTable, check_same_backbone, kept_dtype, read_features, save_tensors
 from fieldguide.files import read_columns, write_csv
+from fieldguide.pairs import excluded_images, measured_images, split_images
 from fieldguide.plans import generator
 from fieldguide.stage import log, new_parser, return_large_blocks, run_stage
+from fieldguide.translators.qformer_pooled import PooledTokens
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 CURVE_COLUMNS = ("step", "train_loss", "heldout_loss", "heldout_cosine", "heldout_r1")
-
-
-def split_images(image_of: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of pairs to train on and, for each held-out image, the row of its first caption; whole images are held out.
-
-    image_of (n,): the image row of each pair, of two images at least; one at least is held out, and not all.
-    """
-    import numpy as np
-
-    images = np.unique(image_of)
-    count = min(max(1, round(share * len(images))), len(images) - 1)
-    held = generator(seed, "held-out pairs").permutation(images)[:count]
-    is_held = np.isin(image_of, held)
-    _, first = np.unique(image_of[is_held], return_index=True)
-    return np.flatnonzero(~is_held), np.flatnonzero(is_held)[first]
-
-
-def excluded_images(image_of: NDArray[np.int64], captions: Sequence[str], pattern: str) -> NDArray[np.int64]:
-    """The images one of whose captions matches, sorted; raises FieldguideError on a broken expression.
-
-    image_of (n,): the image of each caption.
-    """
-    import numpy as np
-
-    try:
-        wanted = re.compile(pattern, re.IGNORECASE)
-    except re.error as error:
-        raise FieldguideError(f"--exclude {pattern!r}: is not a regular expression: {error}") from error
-    return np.unique(image_of[[wanted.search(caption) is not None for caption in captions]])
 
 
 def train(args: argparse.Namespace) -> None:
@@ -80,11 +52,15 @@ def train(args: argparse.Namespace) -> None:
     images, about_images = read_features(args.images, list(number))
     texts, about_texts = read_features(args.texts, captions, "np", ("rows",))
     backbone = check_same_backbone((args.images[0], about_images), (args.texts[0], about_texts))
-    tokens = TokenTable(args.texts)
-    usable = np.arange(len(captions))
+    tokens = (
+        PooledTokens(read_features(args.texts, None, "np", ("pooled",))[0]["pooled"])
+        if args.pooled
+        else TokenTable(args.texts)
+    )
+    usable = np.flatnonzero(~np.isin(image_of, measured_images(list(number), args.test_share)))
     if args.exclude:
         unseen = excluded_images(image_of, captions, args.exclude)
-        usable = np.flatnonzero(~np.isin(image_of, unseen))
+        usable = usable[~np.isin(image_of[usable], unseen)]
         log.info("left out %d of %d images whose captions match %s", len(unseen), len(number), args.exclude)
     del captions
     if len(np.unique(image_of[usable])) < 2:
@@ -171,7 +147,8 @@ def train(args: argparse.Namespace) -> None:
         "%d steps over %d pairs, %.0f pairs a second", args.steps, len(fit_rows), args.steps * args.batch / seconds
     )
 
-    about = {"translator": "qformer", "backbone": backbone, **kept_dtype(about_texts), **model.metadata()}
+    kind = "qformer-pooled" if args.pooled else "qformer"
+    about = {"translator": kind, "backbone": backbone, **kept_dtype(about_texts), **model.metadata()}
     save_tensors(args.out / "translator.safetensors", best_state, about)
     write_csv(args.out / "curve.csv", CURVE_COLUMNS, ({k: f"{v:.6g}" for k, v in row.items()} for row in curve))
     plot_curve(curve, args.out / "curve.svg")
@@ -210,6 +187,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--exclude", default="", help="leave out images with a caption that matches this expression")
+    parser.add_argument("--pooled", action="store_true", help="a text's only token is its pooled feature: an ablation")
+    parser.add_argument("--test-share", type=float, default=0.0, help="share of images left out, to measure on")
     parser.add_argument("--queries", type=int, default=16)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--hidden", type=int, default=512)

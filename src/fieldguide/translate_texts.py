@@ -1,4 +1,4 @@
-"""Translate a text source's features into image features, with a trained translator or with none.
+"""Translate a text source's features into image features, with a fitted translator or with none.
 
   python -m fieldguide.translate_texts --translator translators/…/qformer/translator.safetensors \\
       --texts features/…/texts/reed/*.safetensors --table texts/reed.csv --out translated/…/reed.safetensors
@@ -9,73 +9,110 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from tqdm import trange
-
-from fieldguide.backbone import pick_device
 from fieldguide.errors import FieldguideError
-from fieldguide.features import TokenTable, check_same_backbone, kept_dtype, read_features, save_features
 from fieldguide.files import read_columns
 from fieldguide.stage import log, new_parser, run_stage
+from fieldguide.translators.registry import TRANSLATORS
 
-BATCH = 512
-"""Texts per forward pass."""
+if TYPE_CHECKING:
+    from fieldguide.features import Paths
+    from fieldguide.translators.task import Floats, Ints, State
+
+UNFITTED = tuple(kind for kind, line in TRANSLATORS.items() if not line.rule)
+
+
+def read_translator(path: Path) -> tuple[State, dict[str, str]]:
+    """A fitted translator's state, and what its file says of itself, which is the state's `about` too."""
+    from fieldguide.features import read_features
+
+    state, about = read_features(path, None, "np")
+    if about.get("translator") not in TRANSLATORS:
+        raise FieldguideError(f"{path}: is no translator that this version knows")
+    return {**state, "about": about}, about
+
+
+def run_translator(
+    kind: str | None,
+    fitted: Path | None,
+    paths: Paths,
+    texts: Sequence[str],
+    wanted: Ints | None = None,
+    device: str = "auto",
+) -> tuple[Floats, dict[str, str]]:
+    """Texts of a set of text features as image features (n, d) float32, unit norm, and the set's metadata.
+
+    Of a `kind` that learns nothing, or as its file `fitted` says. `wanted` (n,): which rows of the texts; all if None.
+    """
+    import numpy as np
+
+    from fieldguide.features import TokenTable, check_same_backbone, listed, read_features
+    from fieldguide.translators.task import TokenRows
+
+    features, about = read_features(paths, texts, "np", ("rows",))
+    state: State = {}
+    if fitted is not None:
+        state, translator = read_translator(fitted)
+        check_same_backbone((fitted, translator), (listed(paths)[0], about))
+        kind = translator["translator"]
+    line = TRANSLATORS[kind or "identity"]
+    rows = features["rows"] if wanted is None else features["rows"][wanted]
+    # A text that occurs many times is translated once.
+    distinct, place = np.unique(rows, return_inverse=True)
+    source = TokenRows(TokenTable(paths), distinct) if line.tokens else read_pooled(paths)[distinct]
+    options = {"device": device} if line.network else {}
+    translated: Floats = line.load().translate(state, source, **options)
+    return translated[place], about
+
+
+def read_pooled(paths: Paths) -> Floats:
+    """The pooled features (u, d) of the distinct texts."""
+    from fieldguide.features import read_features
+
+    pooled: Floats = read_features(paths, None, "np", ("pooled",))[0]["pooled"]
+    return pooled
 
 
 def translate_source(args: argparse.Namespace) -> None:
+    from fieldguide.features import save_features
+
     texts = [text for (text,) in read_columns(args.table, ("text",))]
-    translate = keep_pooled if args.kind == "identity" else run_qformer
-    translated, about = translate(args, texts)
+    translated, about = run_translator(args.kind, args.translator, args.texts, texts, device=args.device)
     save_features(args.out, {"features": translated}, texts, about["backbone"], about_translated(about))
     log.info("%d texts of %s, %d wide, to %s", len(texts), args.table, translated.shape[1], args.out)
 
 
 def about_translated(about: Mapping[str, str]) -> dict[str, str]:
     """What a file of translated texts says of itself, from what its text features say."""
+    from fieldguide.features import kept_dtype
+
     return {"kind": "translated text", **kept_dtype(about)}
 
 
-def keep_pooled(args: argparse.Namespace, texts: Sequence[str]) -> tuple[Any, dict[str, str]]:
-    """The pooled text features (n, d) float32, unit norm, and their file's metadata; without importing torch."""
-    features, about = read_features(args.texts, texts, "np", ("pooled", "rows"))
-    pooled = features["pooled"][features["rows"]]
-    return pooled / np.linalg.norm(pooled, axis=1, keepdims=True), about
+def needs_torch(fitted: Path | None) -> bool:
+    """Whether translating runs a network, by the file's header; what is wrong with the file is told later.
 
-
-def run_qformer(args: argparse.Namespace, texts: Sequence[str]) -> tuple[Any, dict[str, str]]:
-    """The Q-Former's features (n, d) float32, unit norm, and the text features' metadata."""
-    import torch
-
-    from fieldguide.qformer import QFormer, translate
-
-    features, about = read_features(args.texts, texts, "np", ("rows",))
-    state, translator = read_features(args.translator)
-    check_same_backbone((args.translator, translator), (args.texts[0], about))
-    if translator.get("translator") != "qformer":
-        raise FieldguideError(f"{args.translator}: is no translator that this version knows")
-    model = QFormer.from_metadata(translator)
-    model.load_state_dict(state)
-    model.to(pick_device(args.device))
-    table = TokenTable(args.texts)
-    translated = np.empty((len(table.lengths), model.size.image_width), np.float32)
-    # In order of length a batch is no longer than its longest text.
-    order = table.lengths.argsort(kind="stable")
-    for start in trange(0, len(order), BATCH, desc="translate_texts", unit="batch", disable=None):
-        rows = order[start : start + BATCH]
-        tokens, offsets = (torch.from_numpy(part) for part in table.take(rows))
-        translated[rows] = translate(model, tokens, offsets, BATCH).numpy()
-    return translated[features["rows"]], about
+    Without numpy, which takes its number of threads when it is imported.
+    """
+    if fitted is None:
+        return False
+    try:
+        with fitted.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        return TRANSLATORS[header["__metadata__"]["translator"]].network
+    except (OSError, ValueError, KeyError, OverflowError, MemoryError):
+        return False
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("translate_texts", __doc__)
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("--translator", type=Path, help="translator.safetensors")
-    how.add_argument("--kind", choices=("identity",), help="a translator that is not trained")
+    how.add_argument("--kind", choices=UNFITTED, help="a translator that is not fitted")
     parser.add_argument("--texts", type=Path, nargs="+", required=True, help="text features, in shards")
     parser.add_argument("--table", type=Path, required=True, help="CSV of the texts, in the features' order")
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
@@ -86,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
-    imports = () if parser.parse_args(argv).kind == "identity" else ("torch",)
+    imports = ("numpy", "torch") if needs_torch(parser.parse_args(argv).translator) else ("numpy",)
     run_stage("translate_texts", translate_source, parser, argv, imports)
 
 

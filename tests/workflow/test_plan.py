@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from fieldguide.config import merge
+from fieldguide.translators.registry import TRANSLATORS
 from tests.workflow_runs import ROOT, TINY, copy_checkout, environment, plan, snakemake, write_config
 
 pytestmark = pytest.mark.workflow
@@ -133,6 +134,34 @@ def expected_study(config: dict[str, Any]) -> dict[str, int]:
     return {"train_adapter": len(new), "tune_adapter": len({budget for _, _, budget, *_ in new} - {own})}
 
 
+def expected_conversion(config: dict[str, Any]) -> dict[str, int]:
+    """The jobs that comparing translators adds, where the table and its baselines have one of them already.
+
+    The anchored recipe has the texts as they are translated, which is the identity's translation.
+    """
+    compared = config["conversion"]["translators"]
+    kinds = [config["translators"][name]["kind"] for name in compared]
+    new = len(compared) - 1
+    return {
+        "train_qformer": kinds.count("qformer-pooled"),
+        "fit_translator": sum(not kind.startswith("qformer") and kind != "identity" for kind in kinds),
+        "translate_texts": 2 * (new - 1),
+        # With two sources: at 50 and at 0, and zero-shot.
+        "train_adapter": 2 * 3 * new,
+        "measure_conversion": len(compared),
+        "tabulate_conversion": 1,
+        "plot_conversion": 1,
+    }
+
+
+def test_every_kind_of_translator_is_compared():
+    config = read_config()
+    named = [config["translators"][name]["kind"] for name in config["conversion"]["translators"]]
+    assert sorted(named) == sorted(TRANSLATORS)
+    birds = read_config("config/aviary.yaml")
+    assert {birds["translators"][name]["kind"] for name in birds["conversion"]["translators"]} == {*TRANSLATORS}
+
+
 def test_the_thesis_has_eighty_cells_and_the_anchored_recipe_thirty():
     # 30 of the thesis's table, once fixed and once drawn anew each epoch, and 20 of Hirano's; 30 anchored.
     assert expected_plan(read_config())["train_adapter"] == 30 + 30 + 20 + 30
@@ -160,8 +189,9 @@ def test_identity_translates_without_being_trained(empty: Path):
     configs = (ROOT / TINY, write_config(empty, change))
     planned = plan(empty, "everything", checkout=ROOT, configs=configs)
     assert "train_qformer" not in plan(empty, checkout=ROOT, configs=configs)
-    # `everything` draws the curves of all translators that are trained.
-    assert planned["train_qformer"] == 1 and planned["translate_texts"] == 2
+    # `everything` draws the curves of all translators that are trained and that a table names.
+    # Three translators are compared, with two sources each.
+    assert planned["train_qformer"] == 1 and planned["translate_texts"] == 3 * 2
 
 
 def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path):
@@ -181,7 +211,8 @@ def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path
         "tune_adapter": 4,
         "train_adapter": baselines,
     }
-    assert planned == Counter(all_of_it) + Counter(extras) + Counter(expected_study(read_config()))
+    study, conversion = expected_study(read_config()), expected_conversion(read_config())
+    assert planned == Counter(all_of_it) + Counter(extras) + Counter(study) + Counter(conversion)
 
 
 def test_the_study_tries_every_combination_once_and_shares_the_tables_cells():

@@ -122,10 +122,21 @@ def test_a_lost_cell_is_made_again_and_nothing_else(tiny: Path):
 def test_everything_adds_the_extras_and_nothing_else(tiny: Path):
     # The sampling study: two redraws and two budgets of six cells each, six of which the table has already.
     study = {"tune_adapter": 1, "train_adapter": 2 * 2 * 6 - 6, "score_sampling": 1}
-    assert run(tiny, "everything").ran == {"probe_features": 1, "draw_birds": 1, "compare_recipes": 1, **study}
+    # Three translators are compared, at 50, at 0 and by zero-shot, with two sources; the table has four of these cells.
+    study["train_adapter"] += 3 * 2 * 3 - 4
+    conversion = {"fit_translator": 1, "translate_texts": 4, "measure_conversion": 3}
+    conversion |= {"tabulate_conversion": 1, "plot_conversion": 1}
+    extras = {"probe_features": 1, "draw_birds": 1, "compare_recipes": 1}
+    assert run(tiny, "everything").ran == {**extras, **study, **conversion}
     results = tiny / "results/tiny"
     assert (results / "tables/probe.csv").exists() and (results / "figures/birds.png").exists()
     assert len(list((results / "translators").rglob("curve.svg"))) == 1
+    with (results / "tables/conversion.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["translator"] for row in rows] == ["identity", "ridge", "qformer"]
+    assert all(value for row in rows for value in row.values())
+    for name in ("conversion", "conversion_pca"):
+        assert (results / f"figures/{name}.svg").stat().st_size > 10_000
     assert plan(tiny, "everything") == {}
 
 

@@ -20,6 +20,7 @@ from fieldguide.provenance import modules_of
 from fieldguide.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
 from fieldguide.run_guard import guard
 from fieldguide.run_hooks import end_run, start_run
+from fieldguide.translators.registry import TRANSLATORS, kinds_of
 from fieldguide.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
 
 
@@ -235,26 +236,106 @@ def get_text_features(texts):
     return get_shards(f"texts/{texts}", shards.world if texts == "world" else shards.texts)
 
 
-def get_translators(kind):
-    """The names of the translators of a kind."""
-    return [name for name, settings in checked.translators.items() if settings.kind == kind]
+def get_translators(rule):
+    """The names of the translators that a rule fits."""
+    return [name for name, settings in checked.translators.items() if settings.kind in kinds_of(rule)]
+
+
+def get_translator_kind(wildcards):
+    """A translator's kind; the texts as they are need no entry in the configuration."""
+    return checked.translators[wildcards.translator].kind if wildcards.translator in checked.translators else RAW
+
+
+def get_translator_code(module):
+    """A function for `input: code=`: the same with the file of the job's translator."""
+    return lambda wildcards: [
+        *get_code(module),
+        *get_code(f"translators.{TRANSLATORS[get_translator_kind(wildcards)].module}"),
+    ]
 
 
 def get_translator_file(wildcards):
-    """The file of a trained translator; none for one that is not trained."""
-    is_trained = wildcards.translator not in [RAW, *get_translators("identity")]
-    return [f"{RESULTS}/translators/{BACKBONE}/{wildcards.translator}/translator.safetensors"] if is_trained else []
+    """The file of a fitted translator; none for one that learns nothing."""
+    is_fitted = TRANSLATORS[get_translator_kind(wildcards)].rule
+    return [f"{RESULTS}/translators/{BACKBONE}/{wildcards.translator}/translator.safetensors"] if is_fitted else []
 
 
 def get_translator_option(wildcards):
-    """The option that says how a translator translates: its kind, or the file that its training wrote."""
-    trained = get_translator_file(wildcards)
-    return f"--translator {shlex.quote(trained[0])}" if trained else "--kind identity"
+    """The option that says how a translator translates: its kind, or the file that its fitting wrote."""
+    fitted = get_translator_file(wildcards)
+    return f"--translator {shlex.quote(fitted[0])}" if fitted else f"--kind {get_translator_kind(wildcards)}"
 
 
 def get_translator_gpu(wildcards):
-    """GPUs that translating asks for; a translator that is not trained runs no network."""
-    return GPU if get_translator_file(wildcards) else 0
+    """GPUs that translating asks for; only some translators run a network."""
+    return GPU if TRANSLATORS[get_translator_kind(wildcards)].network else 0
+
+
+def get_fit_options(wildcards):
+    """The settings of a translator that is fitted to pooled features."""
+    settings = checked.translators[wildcards.translator]
+    values = json.dumps({name: list(tried) for name, tried in settings.values.items()})
+    options = [f"--kind={settings.kind}", f"--exclude={settings.exclude}", f"--values={values}"]
+    return shlex.join([*options, f"--held-out={settings.held_out}", f"--seed={settings.seed}"])
+
+
+def get_compared_translators():
+    """The translators whose conversion accuracy is measured, that of the table among them; none where there are no pairs."""
+    compared = checked.conversion.translators if checked.dataset.kind != "features" else ()
+    return list(dict.fromkeys([*compared, checked.sweep.translator])) if compared else []
+
+
+def get_used_translators(rule):
+    """The translators that a rule fits, of those that any table names."""
+    used = [checked.sweep.translator, *checked.sweep.text_only_translators, *get_compared_translators()]
+    return [name for name in get_translators(rule) if name in used]
+
+
+def get_conversion_cells():
+    """The cells by which translators are compared: an even mix, text alone, and zero-shot, with every text source."""
+    first = checked.sweep.variants[0]
+    return [
+        get_cell(translator, source, first.sampling, "fixed", ratio, recipe, first.budget, first.amount)
+        for translator in get_compared_translators()
+        for source in get_sources()
+        for recipe, ratio in (("thesis", 50), ("thesis", 0), ("zs-translated", 0))
+    ]
+
+
+def get_conversion_tables():
+    """The conversion tables and figures, where translators are compared."""
+    names = ("conversion.csv", "conversion.md", "conversion_fields.csv", "conversion_fields.md")
+    names += ("conversion_classes.csv", "conversion_words.csv")
+    tables = [f"{RESULTS}/tables/{name}" for name in names]
+    figures = [f"{RESULTS}/figures/conversion.svg", f"{RESULTS}/figures/conversion_pca.svg"]
+    return [*tables, *figures] if get_compared_translators() else []
+
+
+def get_translated_sources(wildcards):
+    """The text tables and the translated features of every source, through one translator."""
+    translated = f"{RESULTS}/translated/{BACKBONE}/{wildcards.translator}"
+    return [file for s in get_sources() for file in (f"{RESULTS}/texts/{s}.csv", f"{translated}/{s}.safetensors")]
+
+
+def get_drawn_source():
+    """The table of the first text source, its features through the table's translator, and as they are."""
+    translated = f"{RESULTS}/translated/{BACKBONE}"
+    return [
+        file
+        for source in get_sources()[:1]
+        for file in (
+            f"{RESULTS}/texts/{source}.csv",
+            f"{translated}/{checked.sweep.translator}/{source}.safetensors",
+            f"{translated}/{RAW}/{source}.safetensors",
+        )
+    ]
+
+
+def get_translated_options(wildcards):
+    """The options that name them."""
+    files = get_translated_sources(wildcards)
+    triples = zip(get_sources(), files[::2], files[1::2], strict=True)
+    return " ".join(f"--source {shlex.quote('='.join(triple))}" for triple in triples)
 
 
 def get_tables():
@@ -269,8 +350,9 @@ def get_extras():
     extras = [f"{RESULTS}/tables/probe.csv", f"{RESULTS}/tables/recipes.csv"]
     extras += [f"{RESULTS}/tables/sampling.{ending}" for ending in ("csv", "md")]
     # Features computed elsewhere come without token features, which a Q-Former reads.
-    trained = get_translators("qformer") if checked.dataset.kind != "features" else []
+    trained = get_used_translators("train_qformer") if checked.dataset.kind != "features" else []
     extras += [f"{RESULTS}/translators/{BACKBONE}/{name}/curve.svg" for name in trained]
+    extras += get_conversion_tables()
     return [*extras, f"{RESULTS}/figures/birds.png"] if IS_AVIARY else extras
 
 

@@ -17,7 +17,7 @@ rule train_qformer:
     benchmark:
         f"{RESULTS}/benchmarks/train_qformer/{{translator}}.tsv"
     wildcard_constraints:
-        translator="|".join(get_translators("qformer")) or "(?!)",
+        translator="|".join(get_translators("train_qformer")) or "(?!)",
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
@@ -28,6 +28,8 @@ rule train_qformer:
     params:
         q=lookup(dpath="translators/{translator}", within=config),
         exclude=lambda wildcards: checked.translators[wildcards.translator].exclude,
+        pooled=lambda wildcards: "--pooled" if get_translator_kind(wildcards) == "qformer-pooled" else "",
+        test_share=checked.world.test_share,
         out=subpath(output.translator, parent=True),
         threads=lookup(dpath="threads/translator", within=config),
     shell:
@@ -37,6 +39,8 @@ rule train_qformer:
             --images {input.images:q} \
             --texts {input.texts:q} \
             --exclude={params.exclude:q} \
+            --test-share {params.test_share} \
+            {params.pooled} \
             --queries {params.q[queries]} \
             --layers {params.q[layers]} \
             --hidden {params.q[hidden]} \
@@ -58,13 +62,53 @@ rule train_qformer:
         """
 
 
+rule fit_translator:
+    """Fit a translator to the pairs' pooled features; held-out images choose its hyper-parameters."""
+    input:
+        pairs=f"{RESULTS}/records/pairs.csv",
+        images=get_image_features("world"),
+        texts=get_text_features("world"),
+        code=get_translator_code("fit_translator"),
+    output:
+        translator=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/translator.safetensors",
+        selection=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/selection.csv",
+    log:
+        f"{RESULTS}/logs/fit_translator/{{translator}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_translator/{{translator}}.tsv"
+    wildcard_constraints:
+        translator="|".join(get_translators("fit_translator")) or "(?!)",
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: lookup(dpath="threads/translator", within=config)
+    resources:
+        mem_mb=12000,
+        runtime=240,
+    params:
+        options=get_fit_options,
+        test_share=checked.world.test_share,
+        out=subpath(output.translator, parent=True),
+        threads=lookup(dpath="threads/translator", within=config),
+    shell:
+        """
+        python -m fieldguide.fit_translator \
+            {params.options} \
+            --pairs {input.pairs:q} \
+            --images {input.images:q} \
+            --texts {input.texts:q} \
+            --test-share {params.test_share} \
+            --threads {params.threads} \
+            --out {params.out:q} &>{log:q}
+        """
+
+
 rule translate_texts:
     """A source's text features as the image features they would have had."""
     input:
         translator=get_translator_file,
         texts=get_text_features("{source}"),
         table=f"{RESULTS}/texts/{{source}}.csv",
-        code=get_code("translate_texts"),
+        code=get_translator_code("translate_texts"),
     output:
         f"{RESULTS}/translated/{BACKBONE}/{{translator}}/{{source}}.safetensors",
     log:
