@@ -143,7 +143,11 @@ def strings_of(value: object) -> Iterator[str]:
         ("adapter/learning_rates", [0.1, "fast"], "adapter.learning_rates.1: should be a valid number"),
         ("translators/qformer/heads", 7, "translators.qformer: hidden is 512, which 7 heads cannot share equally"),
         ("translators/x", {"kind": "identity", "hidden": 8}, "translators.x.hidden: unknown key"),
-        ("translators/x", {"kind": "babel"}, "translators.x: kind should be one of 'qformer', 'identity', not 'babel'"),
+        (
+            "translators/x",
+            {"kind": "babel"},
+            "translators.x: kind should be one of 'qformer', 'qformer-pooled', 'identity', not 'babel'",
+        ),
         ("aviary/species", 57, "aviary.species: should be less than or equal to 56, not 57"),
         (
             "texts/x",

@@ -49,6 +49,8 @@ except FieldguideError as error:
 
 RESULTS = f"{checked.results}/{checked.dataset.name}"
 IS_AVIARY = checked.dataset.kind == "aviary"
+# Kinds of translators that train_qformer trains.
+QFORMERS = ("qformer", "qformer-pooled")
 SHARD = "shard-{shard}-of-{shards}"
 # Text tables that are made of class names.
 PROMPTS = [NAMES, *(f"{source}{WITH_NAMES}" for source in checked.texts)]
@@ -222,9 +224,15 @@ def get_text_features(texts):
     return get_shards(f"texts/{texts}", shards.world if texts == "world" else shards.texts)
 
 
-def get_translators(kind):
-    """The names of the translators of a kind."""
-    return [name for name, settings in checked.translators.items() if settings.kind == kind]
+def get_translators(*kinds):
+    """The names of the translators of these kinds."""
+    return [name for name, settings in checked.translators.items() if settings.kind in kinds]
+
+
+def get_qformer_options(wildcards):
+    """A Q-Former's settings as train_qformer takes them: all are named alike."""
+    settings = checked.translators[wildcards.translator].model_dump()
+    return shlex.join(f"--{name.replace('_', '-')}={value}" for name, value in settings.items())
 
 
 def get_translator_file(wildcards):
@@ -256,7 +264,7 @@ def get_extras():
     extras = [f"{RESULTS}/tables/probe.csv", f"{RESULTS}/tables/recipes.csv"]
     extras += [f"{RESULTS}/tables/sampling.{ending}" for ending in ("csv", "md")]
     # Features computed elsewhere come without token features, which a Q-Former reads.
-    trained = get_translators("qformer") if checked.dataset.kind != "features" else []
+    trained = get_translators(*QFORMERS) if checked.dataset.kind != "features" else []
     extras += [f"{RESULTS}/translators/{BACKBONE}/{name}/curve.svg" for name in trained]
     return [*extras, f"{RESULTS}/figures/birds.png"] if IS_AVIARY else extras
 

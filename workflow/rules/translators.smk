@@ -2,7 +2,7 @@
 
 
 rule train_qformer:
-    """Train the Q-Former; held-out images choose the checkpoint."""
+    """Train a Q-Former; held-out images choose the checkpoint. A killed one goes on where it was."""
     input:
         pairs=f"{RESULTS}/records/pairs.csv",
         images=get_image_features("world"),
@@ -17,7 +17,7 @@ rule train_qformer:
     benchmark:
         f"{RESULTS}/benchmarks/train_qformer/{{translator}}.tsv"
     wildcard_constraints:
-        translator="|".join(get_translators("qformer")) or "(?!)",
+        translator="|".join(get_translators(*QFORMERS)) or "(?!)",
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
@@ -26,8 +26,7 @@ rule train_qformer:
         runtime=720,
         gpu=GPU,
     params:
-        q=lookup(dpath="translators/{translator}", within=config),
-        exclude=lambda wildcards: checked.translators[wildcards.translator].exclude,
+        options=get_qformer_options,
         out=subpath(output.translator, parent=True),
         threads=lookup(dpath="threads/translator", within=config),
     shell:
@@ -36,23 +35,7 @@ rule train_qformer:
             --pairs {input.pairs:q} \
             --images {input.images:q} \
             --texts {input.texts:q} \
-            --exclude={params.exclude:q} \
-            --queries {params.q[queries]} \
-            --layers {params.q[layers]} \
-            --hidden {params.q[hidden]} \
-            --heads {params.q[heads]} \
-            --cross-attention-frequency {params.q[cross_attention_frequency]} \
-            --dropout {params.q[dropout]} \
-            --steps {params.q[steps]} \
-            --batch {params.q[batch]} \
-            --lr {params.q[lr]} \
-            --warmup {params.q[warmup]} \
-            --weight-decay {params.q[weight_decay]} \
-            --info-nce {params.q[info_nce]} \
-            --temperature {params.q[temperature]} \
-            --held-out {params.q[held_out]} \
-            --evaluate-every {params.q[evaluate_every]} \
-            --seed {params.q[seed]} \
+            {params.options} \
             --threads {params.threads} \
             --out {params.out:q} &>{log:q}
         """
