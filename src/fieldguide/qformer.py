@@ -239,16 +239,22 @@ class LeastSquares:
         self.products += whole.T @ whole
         self.targets += whole.T @ y.double()
 
-    def solve(self, penalty: float) -> tuple[Tensor, Tensor]:
+    def solve(self, penalty: float, towards_inputs: bool = False) -> tuple[Tensor, Tensor]:
         """Weight (target_width, width) and bias (target_width,) float32, of ridge regression.
 
-        `penalty` is in units of the inputs' mean variance; the offset is not penalised.
+        `penalty` is in units of the inputs' mean variance; it pulls the weight to zero, or `towards_inputs` to the
+        scaled identity that fits best: what the pairs do not determine is kept as it is. The offset is not penalised.
         """
         n = self.count
         mean, target_mean = self.products[-1, :-1] / n, self.targets[-1] / n
         covariance = self.products[:-1, :-1] / n - torch.outer(mean, mean)
-        ridge = penalty * covariance.diagonal().mean().clamp(min=1e-12) * torch.eye(len(mean), dtype=torch.float64)
-        weight = torch.linalg.solve(covariance + ridge, self.targets[:-1] / n - torch.outer(mean, target_mean)).T
+        shared = self.targets[:-1] / n - torch.outer(mean, target_mean)
+        spread = covariance.diagonal().sum().clamp(min=1e-12)
+        scale = shared.diagonal().sum() / spread if towards_inputs else torch.zeros((), dtype=torch.float64)
+        unit = torch.eye(len(mean), dtype=torch.float64)
+        ridge = covariance + penalty * spread / len(mean) * unit
+        prior = scale * unit if towards_inputs else torch.zeros_like(shared)
+        weight = (prior + torch.linalg.solve(ridge, shared - covariance @ prior)).T
         return weight.float(), (target_mean - weight @ mean).float()
 
 

@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 
 CURVE_COLUMNS = ("step", "train_loss", "heldout_loss", "heldout_cosine", "heldout_r1")
 POOLINGS = ("mean", "first", "concat")
-PENALTY = {"text": 1e-6, "ridge": 1e-3}
-"""Of the linear map that a residual Q-Former begins with: the first is there already, the second is learnt."""
+EXACT, RIDGE, TOWARDS_TEXT = 1e-6, 1e-2, 5.0
+"""Penalties, in units of the inputs' mean variance: from a caption's last token to its pooled feature, which CLIP makes
+by a linear map; from it to the image; and from the pooled feature to the image, towards the pooled feature itself."""
 CHECKPOINT = "training.checkpoint"
 """Beside the outputs and none of them: Snakemake deletes the outputs of a job that was killed."""
 
@@ -218,31 +219,37 @@ def start_model(args: argparse.Namespace, pairs: Pairs, fit_rows: NDArray[np.int
     model = QFormer(size)
     if size.residual:
         weight, bias = fit_base(args.residual, pairs, fit_rows)
-        model.base.weight.data, model.base.bias.data = weight, bias
+        model.base.load_state_dict({"weight": weight, "bias": bias})
     return model
 
 
 def fit_base(residual: str, pairs: Pairs, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
     """Weight and bias of the linear map that a residual Q-Former corrects, from each caption's last token.
 
-    `ridge`: to the image feature. `text`: to the pooled text feature, moved by what lies between the two means.
+    `ridge`: to the image feature. `text`: to the pooled text feature, and from there to the image feature by a ridge
+    regression towards what the pooled feature is anyway.
     """
     import torch
 
     from fieldguide.qformer import LeastSquares
 
-    pooled = TokenTable(pairs.tokens.paths, "pooled") if residual == "text" else None
-    fitted = LeastSquares(pairs.tokens.width, pairs.images.shape[1])
-    shift = torch.zeros(pairs.images.shape[1], dtype=torch.float64)
+    pooled = TokenTable(pairs.tokens.paths, "pooled")
+    to_image = LeastSquares(pairs.tokens.width if residual == "ridge" else pooled.width, pairs.images.shape[1])
+    to_text = LeastSquares(pairs.tokens.width, pooled.width)
     for start in range(0, len(rows), 4096):
         some = rows[start : start + 4096]
         last = torch.from_numpy(pairs.tokens.take(pairs.text_of[some], only_last=True)[0]).float()
         images = pairs.images[torch.from_numpy(pairs.image_of[some])]
-        target = images if pooled is None else torch.from_numpy(pooled.take(pairs.text_of[some])[0])
-        fitted.add(last, target)
-        shift += (images.double() - target.double()).sum(0)
-    weight, bias = fitted.solve(PENALTY[residual])
-    return weight, bias + (shift / len(rows)).float()
+        if residual == "ridge":
+            to_image.add(last, images)
+        else:
+            text = torch.from_numpy(pooled.take(pairs.text_of[some])[0])
+            to_text.add(last, text)
+            to_image.add(text, images)
+    if residual == "ridge":
+        return to_image.solve(RIDGE)
+    first, second = to_text.solve(EXACT), to_image.solve(TOWARDS_TEXT, towards_inputs=True)
+    return second[0] @ first[0], second[0] @ first[1] + second[1]
 
 
 def start_optimiser(model: QFormer, args: argparse.Namespace) -> torch.optim.Optimizer:
@@ -416,9 +423,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--pooling", choices=POOLINGS, default="mean", help="how the queries become one")
     parser.add_argument(
         "--residual",
-        choices=("none", *PENALTY),
+        choices=("none", "text", "ridge"),
         default="none",
-        help="what the queries correct: nothing, the pooled text feature at the images' mean, or ridge regression",
+        help="what the queries correct: nothing, ridge towards the text feature, or plain ridge",
     )
     parser.add_argument("--correction", type=float, default=0.0, help="weight of the correction's squared norm")
     parser.add_argument("--steps", type=int, default=20_000, help="optimiser steps")

@@ -419,18 +419,20 @@ def test_one_token_among_distractors_is_found_by_the_tokens_and_lost_in_the_mean
 
 
 def test_a_planted_nonlinear_map_is_learnt_better_than_by_ridge(tmp_path: Path) -> None:
-    # Products of neighbouring coordinates: to a linear map they look like nothing at all.
+    # Products of neighbouring signs: to a linear map they look like nothing at all.
     from sklearn.linear_model import RidgeCV
 
-    x = torch.randn(1500, 4, generator=Rng().manual_seed(3))
-    images = normalize(x * x.roll(1, dims=1), dim=-1)
+    rng = Rng().manual_seed(3)
+    signs = torch.randn(1000, 4, generator=rng).sign()
+    x = signs + 0.2 * torch.randn(1000, 4, generator=rng)
+    images = normalize(signs * signs.roll(1, dims=1), dim=-1)
     write_planted(tmp_path, [row[None] for row in x], images)
-    more = ("--steps", 300, "--layers", 2, "--held-out", 0.2, "--info-nce", 0)
+    more = ("--lr", 1e-2, "--steps", 120, "--layers", 2, "--held-out", 0.2, "--info-nce", 0)
     _, curve = trained(tmp_path, *PLANTED, *more)
-    fit, held = split_images(np.arange(1500), 0.2, 0)
+    fit, held = split_images(np.arange(1000), 0.2, 0)
     linear = RidgeCV(np.logspace(-3, 3, 7)).fit(x[fit], images[fit]).predict(x[held])
     cosine = float((normalize(torch.from_numpy(linear), dim=-1) * images[held]).sum(1).mean())
-    assert float(curve[-1]["heldout_cosine"]) > cosine + 0.35
+    assert float(curve[-1]["heldout_cosine"]) > max(0.8, cosine + 0.5)
 
 
 @pytest.mark.parametrize("kind", ["qformer", "qformer-pooled"])
@@ -462,7 +464,7 @@ def test_a_large_weight_of_the_correction_keeps_the_linear_map(world: Path) -> N
         padded = qformer.pad_tokens(tensors["tokens"], tensors["offsets"], torch.arange(len(THINGS)))
         return model.correction(*padded).norm(dim=1).mean().item()
 
-    assert corrected(100.0) < 0.1 * corrected(0.0)
+    assert corrected(100.0) < 0.3 * corrected(0.0)
 
 
 # ---------------------------------------------------------------- translating
