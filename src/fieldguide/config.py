@@ -394,13 +394,22 @@ class QFormerSettings(Section):
     heads: Count
     cross_attention_frequency: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    pooling: Literal["mean", "first", "concat"] = "mean"
+    residual: Literal["none", "text", "ridge"] = "none"
+    correction: Annotated[float, Field(ge=0)] = 0.0
     steps: Count
     batch: Annotated[int, Field(ge=2, strict=True)]
     lr: Annotated[float, Field(gt=0)]
     warmup: Annotated[int, Field(ge=0, strict=True)]
     weight_decay: Annotated[float, Field(ge=0)]
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    cosine: Annotated[float, Field(ge=0)] = 1.0
+    mse: Annotated[float, Field(ge=0)] = 0.0
     info_nce: Annotated[float, Field(ge=0)]
     temperature: Annotated[float, Field(gt=0)]
+    captions: Literal["all", "one"] = "all"
+    bucketing: Count = 16
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     held_out: Annotated[float, Field(gt=0, lt=1)]
     evaluate_every: Count
     seed: Seed
@@ -409,6 +418,18 @@ class QFormerSettings(Section):
     def heads_share_the_width(self) -> QFormerSettings:
         if self.hidden % self.heads:
             raise ValueError(f"hidden is {self.hidden}, which {self.heads} heads cannot share equally")
+        return self
+
+    @model_validator(mode="after")
+    def some_loss(self) -> QFormerSettings:
+        if not self.cosine and not self.mse and not self.info_nce:
+            raise ValueError("cosine, mse and info_nce are all 0; one of them has to say what is to be learnt")
+        return self
+
+    @model_validator(mode="after")
+    def a_correction_has_a_base(self) -> QFormerSettings:
+        if self.correction and self.residual == "none":
+            raise ValueError("correction is weighed where residual is none; set residual to text or ridge")
         return self
 
 

@@ -287,19 +287,21 @@ class TokenTable:
 
     They are read by position rather than through a memory map, whose pages would count as this process's memory until
     the kernel takes them back. `lengths` (u,) int64: tokens of each distinct text; `width`: of one token.
+    With `name` "pooled" each text's pooled feature is its only token, float32.
     """
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, name: str = "tokens") -> None:
         self.paths = listed(paths)
+        self.type = np.dtype(np.float16 if name == "tokens" else np.float32)
         self.files: list[int] = []
         lengths, shard_of, places = [], [], []
         for number, path in enumerate(self.paths):
             header, body = read_header(path)
-            _, self.width = header["tokens"]["shape"]
-            offsets = read_file(path, "np", ("offsets",))[0]["offsets"]
+            count, self.width = header[name]["shape"]
+            offsets = read_file(path, "np", ("offsets",))[0]["offsets"] if name == "tokens" else np.arange(count + 1)
             lengths.append(np.diff(offsets))
             shard_of.append(np.full(len(offsets) - 1, number))
-            places.append(body + header["tokens"]["data_offsets"][0] + offsets[:-1] * self.width * 2)
+            places.append(body + header[name]["data_offsets"][0] + offsets[:-1] * self.width * self.type.itemsize)
             self.files.append(os.open(path, os.O_RDONLY))
         self.lengths: NDArray[np.int64] = np.concatenate(lengths)
         self._shard_of, self._places = np.concatenate(shard_of), np.concatenate(places)
@@ -308,16 +310,18 @@ class TokenTable:
         for file in getattr(self, "files", ()):
             os.close(file)
 
-    def take(self, texts: NDArray[np.int64]) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-        """The tokens (total, width) float16 of these distinct texts, end to end in their order, and offsets (b + 1,).
+    def take(self, texts: NDArray[np.int64], only_last: bool = False) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The tokens (total, width) of these distinct texts, end to end in their order, and offsets (b + 1,).
 
-        Raises FieldguideError when a file ends early.
+        `only_last` takes of each text its last token. Raises FieldguideError when a file ends early.
         """
-        offsets = np.concatenate([[0], self.lengths[texts].cumsum()])
-        tokens = np.empty((offsets[-1], self.width), np.float16)
+        lengths, size = self.lengths[texts], self.width * self.type.itemsize
+        skipped = (lengths - 1) * size if only_last else np.zeros_like(lengths)
+        offsets = np.concatenate([[0], np.minimum(lengths, 1).cumsum() if only_last else lengths.cumsum()])
+        tokens = np.empty((offsets[-1], self.width), self.type)
         into = tokens.reshape(-1).view(np.uint8).data
-        shards, places = self._shard_of[texts].tolist(), self._places[texts].tolist()
-        edges = (offsets * self.width * 2).tolist()
+        shards, places = self._shard_of[texts].tolist(), (self._places[texts] + skipped).tolist()
+        edges = (offsets * size).tolist()
         wanted = list(zip(shards, places, edges[:-1], edges[1:], strict=True))
         if hasattr(os, "posix_fadvise"):  # the disk is asked for all of them before the first is waited for
             for shard, place, begin, end in wanted:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_columns
 from fieldguide.plans import generator
+from fieldguide.stage import log
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,6 +85,7 @@ def usable_pairs(
     left_out = [measured_images(image_ids, test_share)]
     if exclude:
         left_out.append(excluded_images(image_of, captions, exclude))
+        log.info("left out %d of %d images whose captions match %s", len(left_out[-1]), len(image_ids), exclude)
     usable = np.flatnonzero(~np.isin(image_of, np.concatenate(left_out)))
     if len(np.unique(image_of[usable])) < 2:
         raise FieldguideError(f"{path}: fewer than two images to train on and hold out")

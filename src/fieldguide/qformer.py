@@ -1,19 +1,24 @@
 """The Q-Former that turns a caption's token features into the image feature it would have had.
 
-Learned queries attend to each other and, by cross-attention, to the caption's tokens (Li et al., BLIP-2, 2023); their
-mean is projected to the image feature's width and normalised. The layers are those of transformers' `Blip2QFormerModel`
-(a test compares them, state by state, on equal weights), written out because importing that takes ten seconds and
-importing torch three. The loss is cosine plus weighted InfoNCE, with captions of one image as positives of each other.
+Learned queries attend to each other and, by cross-attention, to the caption's tokens (Li et al., BLIP-2, 2023); they
+are pooled, projected to the image feature's width and normalised. The layers are those of transformers'
+`Blip2QFormerModel` (a test compares them, state by state, on equal weights), written out because importing that takes
+ten seconds and importing torch three, and because what is the same for every caption is computed once here. The loss is
+a weighted sum of cosine, squared distance and InfoNCE, with captions of one image as positives of each other.
+docs/qformer.md says more.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, log_softmax, normalize, scaled_dot_product_attention
+
+POOLINGS = ("mean", "first", "concat")
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,21 @@ class QFormerSize:
     heads: int = 8
     cross_attention_frequency: int = 2
     dropout: float = 0.1
+    pooling: str = "mean"
+    """How the queries' last states become one: their `mean`, the `first`, or all of them end to end (`concat`)."""
+    residual: bool = False
+    """Whether the queries correct a fixed linear map of the caption's last token, or make the feature alone."""
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling is {self.pooling!r}; known are {', '.join(POOLINGS)}")
 
 
 class Attention(nn.Module):
-    """Multi-head attention with a residual and a layer norm after it; states (b, q, hidden) look at (b, k, width)."""
+    """Multi-head attention with a residual and a layer norm after it; states (b, q, hidden) look at (b, k, width).
+
+    States that are the same for every caption come as (1, q, hidden).
+    """
 
     def __init__(self, hidden: int, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -49,6 +65,7 @@ class Attention(nn.Module):
             return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
         query, key, value = split(self.query(states)), split(self.key(seen)), split(self.value(seen))
+        query = query.expand(len(key), -1, -1, -1)
         p = self.dropout if self.training else 0.0
         attended = scaled_dot_product_attention(query, key, value, mask, p).transpose(1, 2).flatten(2)
         return self.norm(states + dropout(self.out(attended), self.dropout, self.training))
@@ -89,18 +106,38 @@ class QFormer(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
-        self.project = nn.Linear(size.hidden, size.image_width)
+        self.project = nn.Linear(size.hidden * (size.queries if size.pooling == "concat" else 1), size.image_width)
+        if size.residual:
+            self.base = nn.Linear(size.token_width, size.image_width)
+            nn.init.zeros_(self.project.weight)  # the training begins at the linear map
+            nn.init.zeros_(self.project.bias)
+            self.base.requires_grad_(False)
 
     def states(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """The queries' last states (b, queries, hidden)."""
         may_look = mask.bool()[:, None, None]
-        states = dropout(self.norm(self.queries), self.size.dropout, self.training).expand(len(tokens), -1, -1)
+        states = self.norm(self.queries)
+        if self.training and self.size.dropout:
+            # Each caption drops other parts; otherwise the first self-attention is the same for all and done once.
+            states = dropout(states.expand(len(tokens), -1, -1), self.size.dropout)
         for layer in self.layers:
             states = layer(states, tokens, may_look)
         return states
 
+    def correction(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """What the queries make of captions (b, image_width)."""
+        found: Tensor = self.project(pool(self.states(tokens, mask), self.size.pooling))
+        return found
+
+    def linear(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """What the queries' part is added to: the linear map of the last token (b, image_width); zero without one."""
+        if not self.size.residual:
+            return tokens.new_zeros(())
+        found: Tensor = self.base(last_tokens(tokens, mask))
+        return found
+
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        return normalize(self.project(self.states(tokens, mask).mean(1)), dim=-1)
+        return normalize(self.linear(tokens, mask) + self.correction(tokens, mask), dim=-1)
 
     def metadata(self) -> dict[str, str]:
         """The sizes, as a safetensors file keeps them."""
@@ -109,8 +146,22 @@ class QFormer(nn.Module):
     @classmethod
     def from_metadata(cls, metadata: dict[str, str]) -> QFormer:
         """The same sizes again, weights at random."""
-        fields: dict[str, Any] = {k: int(metadata[k]) for k in QFormerSize.__dataclass_fields__ if k != "dropout"}
-        return cls(QFormerSize(**fields, dropout=float(metadata["dropout"])))
+        # Types are the defaults'; what an older file does not say is as it was then.
+        read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "bool": "True".__eq__}
+        known = {f.name: read[str(f.type)](metadata[f.name]) for f in fields(QFormerSize) if f.name in metadata}
+        return cls(QFormerSize(**known))
+
+
+def pool(states: Tensor, pooling: str) -> Tensor:
+    """The queries' states (b, queries, hidden) as one vector of each caption."""
+    if pooling == "concat":
+        return states.flatten(1)
+    return states[:, 0] if pooling == "first" else states.mean(1)
+
+
+def last_tokens(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Each caption's last token (b, width), which a CLIP makes its pooled feature from; of padded (b, t, width)."""
+    return tokens[torch.arange(len(tokens), device=tokens.device), mask.sum(1) - 1]
 
 
 def pad_tokens(tokens: Tensor, offsets: Tensor, rows: Tensor, longest: int | None = None) -> tuple[Tensor, Tensor]:
@@ -140,12 +191,71 @@ def multi_positive_info_nce(texts: Tensor, images: Tensor, image_ids: Tensor, te
     return (forward + backward) / 2
 
 
-def conversion_loss(texts: Tensor, images: Tensor, image_ids: Tensor, info_nce: float, temperature: float) -> Tensor:
-    """(1 - mean cosine) + info_nce * multi-positive InfoNCE, for translated texts and true images (b, d)."""
-    loss = 1 - (texts * images).sum(1).mean()
-    if info_nce:
-        loss = loss + info_nce * multi_positive_info_nce(texts, images, image_ids, temperature)
+@dataclass(frozen=True)
+class LossWeights:
+    """What the loss is a sum of. `mse` is of features before they are normalised: of unit vectors it is the cosine.
+
+    `correction` weighs the mean squared norm of what a residual Q-Former adds to its linear map.
+    """
+
+    cosine: float = 1.0
+    mse: float = 0.0
+    info_nce: float = 1.0
+    temperature: float = 0.07
+    correction: float = 0.0
+
+
+def conversion_loss(
+    texts: Tensor, images: Tensor, image_ids: Tensor, weights: LossWeights, correction: Tensor | None = None
+) -> Tensor:
+    """The weighted sum of 1 - mean cosine, mean squared distance, multi-positive InfoNCE and mean squared correction.
+
+    texts (b, d) translated and not yet normalised; images (b, d) unit norm, row by row their own; image_ids (b,);
+    correction (b, d) the part of `texts` that is to be small.
+    """
+    unit = normalize(texts, dim=-1)
+    loss = weights.cosine * (1 - (unit * images).sum(1).mean())
+    if weights.mse:
+        loss = loss + weights.mse * (texts - images).square().sum(1).mean()
+    if weights.info_nce:
+        loss = loss + weights.info_nce * multi_positive_info_nce(unit, images, image_ids, weights.temperature)
+    if weights.correction and correction is not None:
+        loss = loss + weights.correction * correction.square().sum(1).mean()
     return loss
+
+
+class LeastSquares:
+    """A linear map with an offset, fitted to rows that come in parts; memory does not grow with their number."""
+
+    def __init__(self, width: int, target_width: int) -> None:
+        self.count = 0
+        self.products = torch.zeros(width + 1, width + 1, dtype=torch.float64)
+        self.targets = torch.zeros(width + 1, target_width, dtype=torch.float64)
+
+    def add(self, x: Tensor, y: Tensor) -> None:
+        """Further rows x (n, width) and their targets y (n, target_width)."""
+        whole = torch.cat([x.double(), torch.ones(len(x), 1, dtype=torch.float64)], 1)
+        self.count += len(x)
+        self.products += whole.T @ whole
+        self.targets += whole.T @ y.double()
+
+    def solve(self, penalty: float, towards_inputs: bool = False) -> tuple[Tensor, Tensor]:
+        """Weight (target_width, width) and bias (target_width,) float32, of ridge regression.
+
+        `penalty` is in units of the inputs' mean variance; it pulls the weight to zero, or `towards_inputs` to the
+        scaled identity that fits best: what the pairs do not determine is kept as it is. The offset is not penalised.
+        """
+        n = self.count
+        mean, target_mean = self.products[-1, :-1] / n, self.targets[-1] / n
+        covariance = self.products[:-1, :-1] / n - torch.outer(mean, mean)
+        shared = self.targets[:-1] / n - torch.outer(mean, target_mean)
+        spread = covariance.diagonal().sum().clamp(min=1e-12)
+        scale = shared.diagonal().sum() / spread if towards_inputs else torch.zeros((), dtype=torch.float64)
+        unit = torch.eye(len(mean), dtype=torch.float64)
+        ridge = covariance + penalty * spread / len(mean) * unit
+        prior = scale * unit if towards_inputs else torch.zeros_like(shared)
+        weight = (prior + torch.linalg.solve(ridge, shared - covariance @ prior)).T
+        return weight.float(), (target_mean - weight @ mean).float()
 
 
 def retrieval_at(texts: Tensor, images: Tensor, true: Tensor, k: int) -> float:

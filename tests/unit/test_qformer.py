@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy, normalize
 
 from fieldguide.qformer import (
+    LossWeights,
     QFormer,
     QFormerSize,
     conversion_loss,
@@ -124,9 +125,11 @@ def test_info_nce_does_not_depend_on_the_order(order: list[int], image_ids: list
 def test_conversion_loss_by_hand() -> None:
     texts, images = torch.tensor([[1.0, 0.0], [0.6, 0.8]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     ids = torch.tensor([0, 1])
-    torch.testing.assert_close(conversion_loss(texts, images, ids, 0.0, 0.07), torch.tensor(1 - (1 + 0.8) / 2))
+    torch.testing.assert_close(
+        conversion_loss(texts, images, ids, LossWeights(info_nce=0)), torch.tensor(1 - (1 + 0.8) / 2)
+    )
     both = 0.1 + 3 * multi_positive_info_nce(texts, images, ids, 0.5)
-    torch.testing.assert_close(conversion_loss(texts, images, ids, 3.0, 0.5), both)
+    torch.testing.assert_close(conversion_loss(texts, images, ids, LossWeights(info_nce=3, temperature=0.5)), both)
 
 
 # ---------------------------------------------------------------- retrieval
@@ -190,7 +193,7 @@ def test_a_planted_translation_is_found() -> None:
     for _ in range(80):
         rows = torch.randint(200, (64,), generator=rng)
         out = model(*pad_tokens(tokens, offsets, rows))
-        loss = conversion_loss(out, pictures[kind[rows]], kind[rows], 1.0, 0.1)
+        loss = conversion_loss(out, pictures[kind[rows]], kind[rows], LossWeights(temperature=0.1))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,16 @@ from fieldguide import qformer, translate_texts
 from fieldguide.errors import FieldguideError
 from fieldguide.features import Shard, read_features, save_features
 from fieldguide.files import read_csv, write_csv
+from fieldguide.pairs import excluded_images, split_images
 from fieldguide.qformer import QFormer, retrieval_at, translate
 from fieldguide.records import PAIR_COLUMNS, TEXT_COLUMNS
-from fieldguide.train_qformer import CURVE_COLUMNS, excluded_images, main, split_images
+from fieldguide.train_qformer import (
+    CHECKPOINT,
+    CURVE_COLUMNS,
+    build_parser,
+    key_of,
+    main,
+)
 from tests.tiny_data import refusal, said
 
 THINGS = ("dog", "bus", "kite", "bird", "cup", "boat")
@@ -286,6 +296,174 @@ def test_bad_input_is_refused(world: Path) -> None:
 def test_a_training_that_diverges_is_told(world: Path) -> None:
     write_pairs(world, spoil="bird")
     assert "the training diverged before step 5; try a smaller --lr than 0.003" in refused(world)
+
+
+# ---------------------------------------------------------------- going on after a kill
+
+LONG = ("--steps", 200, "--evaluate-every", 60, "--dropout", 0.1, "--bucketing", 2)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_a_killed_training_goes_on_to_the_same_weights(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    undisturbed = trained(world, *LONG, out="undisturbed")
+    assert not (world / "undisturbed" / CHECKPOINT).exists()
+    often = argv(world, *LONG, "--checkpoint-seconds", 0)
+    process = subprocess.Popen([sys.executable, "-m", "fieldguide.train_qformer", *often], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not (world / "out" / CHECKPOINT).exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    time.sleep(0.1)  # some steps on
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (world / "out" / "translator.safetensors").exists()
+    log = said(main, capsys, *argv(world, *LONG))
+    (step,) = re.findall(r"going on after step (\d+), from", log)
+    assert 0 < int(step) < 200
+    assert (world / "out" / "translator.safetensors").read_bytes() == undisturbed[0]
+    assert read_csv(world / "out" / "curve.csv", CURVE_COLUMNS) == undisturbed[1]
+    assert not (world / "out" / CHECKPOINT).exists()
+
+
+class Killed(BaseException):
+    pass
+
+
+def stop_training(world: Path, monkeypatch: pytest.MonkeyPatch, *more: object) -> Path:
+    """Begin a training, write a checkpoint after each step and stop at the first look; returns the checkpoint."""
+
+    def stop(*_: object) -> float:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(qformer, "retrieval_at", stop)
+        main(argv(world, "--checkpoint-seconds", 0, *more))
+    return world / "out" / CHECKPOINT
+
+
+@pytest.mark.parametrize("change", ["settings", "inputs", "damage", "nothing"])
+def test_a_checkpoint_of_something_else_is_ignored(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    checkpoint = stop_training(world, monkeypatch)
+    more: tuple[object, ...] = ()
+    if change == "settings":
+        more = ("--lr", 2e-3)
+    elif change == "inputs":
+        write_pairs(world)
+    elif change == "damage":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    log = said(main, capsys, *argv(world, *more))
+    wanted = {"nothing": "going on after step 4", "damage": "cannot be read"}
+    assert wanted.get(change, "is of other settings, inputs or code: beginning anew") in log
+    assert ("going on" in log) == (change == "nothing")
+    found = (world / "out" / "translator.safetensors").read_bytes()
+    assert found == trained(world, *more, out="fresh")[0]
+    assert not checkpoint.exists()
+
+
+def test_threads_and_place_are_no_part_of_what_a_checkpoint_is_of() -> None:
+    def key(*more: str) -> str:
+        return key_of(build_parser().parse_args([*given, *more]), torch.device("cpu"))
+
+    here = str(Path(__file__))
+    given = ["--pairs", here, "--images", here, "--texts", here, "--out", "a"]
+    assert key() == key("--out", "b", "--checkpoint-seconds", "5")
+    assert len({key(), key("--threads", "2"), key("--residual", "text"), key("--captions", "one")}) == 4
+
+
+# ---------------------------------------------------------------- planted answers
+
+
+def write_planted(folder: Path, sentences: list[torch.Tensor], images: torch.Tensor) -> None:
+    """One caption an image, with these tokens each (t, width); the pooled feature is their mean."""
+    captions = [f"caption {i}" for i in range(len(sentences))]
+    rows = [
+        {"pair_id": str(i), "image_id": str(i), "path": f"{i}.jpg", "caption": text} for i, text in enumerate(captions)
+    ]
+    write_csv(folder / "pairs.csv", PAIR_COLUMNS, rows)
+    ids = [str(i) for i in range(len(images))]
+    save_features(folder / "images.safetensors", {"features": images}, ids, "tiny_1", {"kind": "image"})
+    tensors = {
+        "pooled": normalize(torch.stack([tokens.mean(0) for tokens in sentences]), dim=-1),
+        "tokens": torch.cat(sentences).half(),
+        "offsets": torch.tensor([0, *map(len, sentences)]).cumsum(0),
+        "rows": torch.arange(len(sentences)),
+    }
+    save_features(folder / "texts.safetensors", tensors, captions, "tiny_1", {"kind": "text"})
+
+
+PLANTED = ("--lr", 3e-3, "--evaluate-every", 100, "--batch", 64, "--warmup", 20)
+
+
+def test_one_token_among_distractors_is_found_by_the_tokens_and_lost_in_the_mean(tmp_path: Path) -> None:
+    # A caption names all six things in any order and marks one. The mean is the same whichever is marked.
+    rng = np.random.default_rng(0)
+    things = torch.stack([WORDS[thing] for thing in THINGS])
+    marked = rng.integers(len(THINGS), size=300)
+    sentences = []
+    for thing in marked:
+        words = torch.cat([things, torch.zeros(len(THINGS), 1)], 1)
+        words[thing, -1] = 1.0
+        sentences.append(words[rng.permutation(len(THINGS))])
+    assert len({tuple(np.round(tokens.mean(0).tolist(), 4)) for tokens in sentences}) == 1
+    write_planted(tmp_path, sentences, torch.stack([PICTURES[THINGS[thing]] for thing in marked]))
+    r1 = {}
+    for kind in ("qformer", "qformer-pooled"):
+        _, curve = trained(tmp_path, "--kind", kind, *PLANTED, "--steps", 300, out=kind)
+        r1[kind] = float(curve[-1]["heldout_r1"])
+        assert read_features(tmp_path / kind / "translator.safetensors")[1]["translator"] == kind
+    assert r1["qformer"] > 95
+    assert r1["qformer-pooled"] < 35  # chance is 17
+
+
+def test_a_planted_nonlinear_map_is_learnt_better_than_by_ridge(tmp_path: Path) -> None:
+    # Products of neighbouring signs: to a linear map they look like nothing at all.
+    from sklearn.linear_model import RidgeCV
+
+    rng = Rng().manual_seed(3)
+    signs = torch.randn(1000, 4, generator=rng).sign()
+    x = signs + 0.2 * torch.randn(1000, 4, generator=rng)
+    images = normalize(signs * signs.roll(1, dims=1), dim=-1)
+    write_planted(tmp_path, [row[None] for row in x], images)
+    more = ("--lr", 1e-2, "--steps", 120, "--layers", 2, "--held-out", 0.2, "--info-nce", 0)
+    _, curve = trained(tmp_path, *PLANTED, *more)
+    fit, held = split_images(np.arange(1000), 0.2, 0)
+    linear = RidgeCV(np.logspace(-3, 3, 7)).fit(x[fit], images[fit]).predict(x[held])
+    cosine = float((normalize(torch.from_numpy(linear), dim=-1) * images[held]).sum(1).mean())
+    assert float(curve[-1]["heldout_cosine"]) > max(0.8, cosine + 0.5)
+
+
+@pytest.mark.parametrize("kind", ["qformer", "qformer-pooled"])
+@pytest.mark.parametrize("residual", ["ridge", "text"])
+def test_a_residual_training_begins_at_its_linear_map(tmp_path: Path, kind: str, residual: str) -> None:
+    rng = Rng().manual_seed(4)
+    turn = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=rng))[0]
+    x = unit(300, WIDTH, seed=5)
+    shift = unit(1, WIDTH, seed=6)
+    # What ridge finds exactly; and the pooled feature itself, moved.
+    images = normalize(x @ turn if residual == "ridge" else x + shift, dim=-1)
+    write_planted(tmp_path, [row[None] for row in x], images)
+    _, curve = trained(tmp_path, "--kind", kind, "--residual", residual, "--steps", 1, "--lr", 1e-9)
+    assert float(curve[-1]["heldout_cosine"]) > (0.999 if residual == "ridge" else 0.9)
+    state, about = read_features(tmp_path / "out" / "translator.safetensors")
+    model = QFormer.from_metadata(about)
+    model.load_state_dict(state)
+    out = translate(model, x, torch.arange(301))
+    torch.testing.assert_close(out, normalize(model.base(x), dim=-1).detach(), atol=1e-3, rtol=0)
+
+
+def test_a_large_weight_of_the_correction_keeps_the_linear_map(world: Path) -> None:
+    def corrected(weight: float) -> float:
+        trained(world, "--residual", "text", "--correction", weight, "--steps", 60)
+        state, about = read_features(world / "out" / "translator.safetensors")
+        model = QFormer.from_metadata(about).eval()
+        model.load_state_dict(state)
+        tensors = text_tensors([f"a {thing}" for thing in THINGS])
+        padded = qformer.pad_tokens(tensors["tokens"], tensors["offsets"], torch.arange(len(THINGS)))
+        return model.correction(*padded).norm(dim=1).mean().item()
+
+    assert corrected(100.0) < 0.3 * corrected(0.0)
 
 
 # ---------------------------------------------------------------- translating

@@ -254,6 +254,12 @@ def get_translator_code(module):
     ]
 
 
+def get_qformer_options(wildcards):
+    """A Q-Former's settings as train_qformer takes them: all are named alike."""
+    settings = checked.translators[wildcards.translator].model_dump()
+    return shlex.join(f"--{name.replace('_', '-')}={value}" for name, value in settings.items())
+
+
 def get_translator_file(wildcards):
     """The file of a fitted translator; none for one that learns nothing."""
     is_fitted = TRANSLATORS[get_translator_kind(wildcards)].rule

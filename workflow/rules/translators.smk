@@ -2,7 +2,7 @@
 
 
 rule train_qformer:
-    """Train the Q-Former; held-out images choose the checkpoint."""
+    """Train a Q-Former; held-out images choose the checkpoint. A killed one goes on where it was."""
     input:
         pairs=f"{RESULTS}/records/pairs.csv",
         images=get_image_features("world"),
@@ -26,9 +26,7 @@ rule train_qformer:
         runtime=get_more_each_try(480),
         gpu=GPU,
     params:
-        q=lookup(dpath="translators/{translator}", within=config),
-        exclude=lambda wildcards: checked.translators[wildcards.translator].exclude,
-        pooled=lambda wildcards: "--pooled" if get_translator_kind(wildcards) == "qformer-pooled" else "",
+        options=get_qformer_options,
         test_share=checked.world.test_share,
         out=subpath(output.translator, parent=True),
         threads=lookup(dpath="threads/translator", within=config),
@@ -38,25 +36,8 @@ rule train_qformer:
             --pairs {input.pairs:q} \
             --images {input.images:q} \
             --texts {input.texts:q} \
-            --exclude={params.exclude:q} \
+            {params.options} \
             --test-share {params.test_share} \
-            {params.pooled} \
-            --queries {params.q[queries]} \
-            --layers {params.q[layers]} \
-            --hidden {params.q[hidden]} \
-            --heads {params.q[heads]} \
-            --cross-attention-frequency {params.q[cross_attention_frequency]} \
-            --dropout {params.q[dropout]} \
-            --steps {params.q[steps]} \
-            --batch {params.q[batch]} \
-            --lr {params.q[lr]} \
-            --warmup {params.q[warmup]} \
-            --weight-decay {params.q[weight_decay]} \
-            --info-nce {params.q[info_nce]} \
-            --temperature {params.q[temperature]} \
-            --held-out {params.q[held_out]} \
-            --evaluate-every {params.q[evaluate_every]} \
-            --seed {params.q[seed]} \
             --threads {params.threads} \
             --out {params.out:q} &>{log:q}
         """
