@@ -229,7 +229,13 @@ def accuracy_chart(
         opacity=bold,
         tooltip=[alt.Tooltip(f"{field}:{kind_of(field)}", title=title) for field, title in tips],
     )
-    layers = [band, line, points]
+    empty = (
+        base.transform_aggregate(cells="count()")
+        .transform_filter("datum.cells == 0")
+        .mark_text(color=INK, fontSize=14, text="No cell of the table is of this kind.")
+        .encode(x=alt.value("width"), y=alt.value("height"))
+    )
+    layers = [band, line, points, empty]
     figures = [
         {
             "column": named[figure.text_source],
@@ -305,12 +311,17 @@ def class_chart(rows: Sequence[Mapping[str, str]], labels: Mapping[str, str]) ->
 
     shown = [labels.get(source, source) for source in sources]
     colour = alt.Color("c:N", title=None, sort=None, scale=alt.Scale(domain=shown, range=take(PALETTE, len(shown))))
-    x = alt.X("i:Q", title="labelled images of the class in training, mean over seeds")
+    most = max(value["i"] for value in values)
+    x = alt.X(
+        "i:Q",
+        scale=alt.Scale(domain=[0, max(1, most)]),
+        title="labelled images of the class in training, mean over seeds",
+    )
     y_title = "accuracy on the class's test images, %"
     base = alt.Chart(alt.Data(values=values)).transform_filter(choices.test)
     points = base.mark_point(filled=True, size=26, opacity=QUIET).encode(
         x=x,
-        y=alt.Y("a:Q", title=y_title),
+        y=alt.Y("a:Q", title=y_title, scale=alt.Scale(domain=[0, 100])),
         color=colour,
         tooltip=[
             alt.Tooltip("n:N", title="class"),

@@ -262,7 +262,7 @@ def embed_json(value: Any) -> str:
 def table_options(table: PageTable) -> str:
     """What DataTables is told of a table, as JSON."""
     buttons = [
-        {"extend": "colvis", "text": "Columns", "columns": ":gt(0)"},
+        {"extend": "colvis", "text": "Columns", "columns": list(range(1, len(table.heads) + 1))},
         {"extend": "copyHtml5", "text": "Copy", "title": None},
     ]
     options = {
