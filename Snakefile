@@ -40,4 +40,5 @@ rule everything:
         get_cells(),
         get_extras(),
         rules.predict_classes.output,
+        rules.typeset_tables.output,
         rules.write_report.output,

@@ -311,7 +311,7 @@ def class_chart(rows: Sequence[Mapping[str, str]], labels: Mapping[str, str]) ->
 
     shown = [labels.get(source, source) for source in sources]
     colour = alt.Color("c:N", title=None, sort=None, scale=alt.Scale(domain=shown, range=take(PALETTE, len(shown))))
-    most = max(value["i"] for value in values)
+    most = max(float(row["images"]) for row in rows)
     x = alt.X(
         "i:Q",
         scale=alt.Scale(domain=[0, max(1, most)]),
@@ -356,24 +356,21 @@ def class_chart(rows: Sequence[Mapping[str, str]], labels: Mapping[str, str]) ->
 def bar_chart(values: Sequence[Mapping[str, Any]], measures: Sequence[str], name: str = "measure") -> dict[str, Any]:
     """One measure of several things as bars, the measure chosen by the reader; `label` names a thing.
 
-    values: a record per thing and measure with `label`, `measure`, `value`.
+    values: a record per thing and measure with `label`, `measure`, `value`, and its interval from `low` to `high`.
     """
     import altair as alt
 
     choices = Choices(name)
     chosen = choices.choose("Measure", "measure", measures, measures[0])
     choices.match(chosen, "measure")
-    chart = (
-        alt.Chart(alt.Data(values=list(values)))
-        .transform_filter(choices.test)
-        .mark_bar(color=COLOURS[1], height={"band": 0.6})
-        .encode(
-            y=alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=320)),
-            x=alt.X("value:Q", title=None),
-            tooltip=[alt.Tooltip("label:N"), alt.Tooltip("measure:N"), alt.Tooltip("value:Q")],
-        )
-        .add_params(*choices.params)
+    base = alt.Chart(alt.Data(values=list(values))).transform_filter(choices.test)
+    y = alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=320))
+    told = ("label:N", "measure:N", "value:Q", "low:Q", "high:Q")
+    bars = base.mark_bar(color=COLOURS[1], height={"band": 0.6}).encode(
+        y=y, x=alt.X("value:Q", title=None), tooltip=[alt.Tooltip(each) for each in told]
     )
+    intervals = base.mark_rule(color=INK, strokeWidth=1.5).encode(y=y, x="low:Q", x2="high:Q")
+    chart = alt.layer(bars.add_params(*choices.params), intervals)
     things = len({value["label"] for value in values})
     return specification(chart, "One measure of each translator", max(80, 34 * things))
 

@@ -20,6 +20,7 @@ from fieldguide.comparison import (
     AccuracyRow,
     Block,
     Column,
+    Grid,
     Identity,
     PublishedFigure,
     Series,
@@ -34,6 +35,7 @@ from fieldguide.image_worth import AT_LEAST, AT_MOST, BETWEEN
 Words = Mapping[str, str]
 MINUS = "\N{MINUS SIGN}"
 LONGEST_TEXT = 240
+CI = "_ci95"
 
 
 class Entry(NamedTuple):
@@ -73,6 +75,19 @@ class PageTable:
         if not any(head.group for head in self.heads):
             return []
         return [(group, len(list(members))) for group, members in itertools.groupby(self.heads, lambda h: h.group)]
+
+    @property
+    def grid(self) -> Grid:
+        """The columns shown at first as a grid of words, for paper."""
+        shown = [place for place, head in enumerate(self.heads) if head.shown]
+        heads = [self.heads[place] for place in shown]
+        groups = [(group, len(list(members))) for group, members in itertools.groupby(heads, lambda h: h.group)]
+        return Grid(
+            self.stub,
+            tuple(head.text for head in heads),
+            tuple((name.text, tuple(entries[place].text for place in shown)) for name, entries in self.rows),
+            tuple(groups) if any(group for group, _ in groups) else (),
+        )
 
 
 def shares(name: float) -> Entry:
@@ -243,23 +258,32 @@ def as_number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def tidy_number(text: str) -> str:
+    """A figure in four significant digits; a word, a count or a short figure as it stands."""
+    value = as_number(text)
+    return f"{value:.4g}" if value is not None and "." in text and len(text) > 6 else text
+
+
 def plain_table(
     title: str,
     columns: Sequence[str],
     rows: Sequence[Mapping[str, str]],
     tips: Mapping[str, str] = {},
 ) -> PageTable:
-    """A tidy table as it stands; columns that say the same in every row are hidden at first."""
+    """A tidy table as it stands, each interval beside its figure; what is the same in every row is hidden at first."""
+    columns = [column for column in columns if (of := column.removesuffix(CI)) not in columns or of == column]
 
-    def entry(text: str) -> Entry:
-        return Entry(text or MISSING, as_number(text))
+    def entry(row: Mapping[str, str], column: str) -> Entry:
+        text, width = row[column], row.get(column + CI, "")
+        told = tidy_number(text) + (f" ± {tidy_number(width)}" if text and width else "")
+        return Entry(told or MISSING, as_number(text))
 
     def head(column: str) -> Head:
         same = len(rows) > 1 and len({row[column] for row in rows}) == 1
         return Head(column.replace("_", " "), "", tips.get(column, ""), not same)
 
     first, *others = columns
-    table = tuple((entry(row[first]), tuple(entry(row[column]) for column in others)) for row in rows)
+    table = tuple((entry(row, first), tuple(entry(row, column) for column in others)) for row in rows)
     return PageTable(title, first.replace("_", " "), tuple(map(head, others)), table, (), len(rows) > 30)
 
 
@@ -268,9 +292,22 @@ def measures_of(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> li
     return [
         column
         for column in columns[1:]
-        if len({row[column] for row in rows}) > 1 and all(as_number(row[column]) is not None for row in rows)
-        if not column.endswith(("_ci95", "_sd", "_seeds"))
+        if len({row[column] for row in rows}) > 1
+        and all(as_number(row[column]) is not None or not row[column] for row in rows)
+        if not column.endswith((CI, "_seeds"))
     ]
+
+
+def bar_values(label: str, measures: Sequence[str], rows: Sequence[Mapping[str, str]]) -> list[dict[str, object]]:
+    """What a chart of measures is drawn from: a record per row and measure, with its interval where it has one."""
+    values: list[dict[str, object]] = []
+    for measure in measures:
+        for row in rows:
+            value, width = as_number(row[measure]), as_number(row.get(measure + CI, "")) or 0.0
+            if value is not None:
+                told = {"label": row[label], "measure": measure.replace("_", " "), "value": value}
+                values.append({**told, "low": value - width, "high": value + width})
+    return values
 
 
 # ---------------------------------------------------------------- confused classes

@@ -38,7 +38,7 @@ from fieldguide.report_page import (
     Pair,
     Provenance,
     Side,
-    as_number,
+    bar_values,
     choose_cells,
     choose_texts,
     comparison_tables,
@@ -65,6 +65,7 @@ LARGEST = 10_000_000
 """Bytes of the page, which has to open at once and to go by mail."""
 VERSIONS = ("fieldguide", "numpy", "torch", "open_clip_torch", "transformers", "snakemake", "altair", "itables")
 FURTHER = {
+    "conversion_fields": "Conversion accuracy by field of the text",
     "differences": "Differences between columns, paired by seed",
     "sampling": "Sampling, redraw and budget against the published figures",
     "probe": "Logistic regression on the same features",
@@ -262,7 +263,7 @@ def embed_json(value: Any) -> str:
 def table_options(table: PageTable) -> str:
     """What DataTables is told of a table, as JSON."""
     buttons = [
-        {"extend": "colvis", "text": "Columns", "columns": list(range(1, len(table.heads) + 1))},
+        {"extend": "colvis", "text": "Columns", "background": False, "columns": list(range(1, len(table.heads) + 1))},
         {"extend": "copyHtml5", "text": "Copy", "title": None},
     ]
     options = {
@@ -340,17 +341,9 @@ def build_page(args: argparse.Namespace) -> Page:
     conversion = None
     if found := rows_of("conversion"):
         columns = list(found[0])
-        tips = {}
-        if fields := rows_of("conversion_fields"):
-            name, meaning = next(iter(fields[0])), list(fields[0])[-1]
-            tips = {row[name]: row[meaning] for row in fields}
-        conversion = plain_table("Conversion accuracy", columns, found, tips)
+        conversion = plain_table("Conversion accuracy", columns, found)
         if measures := measures_of(columns, found):
-            values = [
-                {"label": row[columns[0]], "measure": m.replace("_", " "), "value": as_number(row[m])}
-                for m in measures
-                for row in found
-            ]
+            values = bar_values(columns[0], measures, found)
             charts["conversion"] = embed_json(bar_chart(values, [m.replace("_", " ") for m in measures], "conversion"))
 
     class_note = ""

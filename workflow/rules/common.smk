@@ -267,6 +267,12 @@ def get_report_tables():
     return [path for path in made if path.endswith(".csv")] + list(rules.predict_classes.output)
 
 
+def get_typeset_tables():
+    """Those of them that are typeset for LaTeX; the comparison table is typeset where it is made."""
+    names = ("recipes.csv", "image_worth.csv", "conversion.csv")
+    return [table for table in [*get_tables(), *get_extras()] if table.endswith(tuple(f"/{name}" for name in names))]
+
+
 def get_photographs():
     """Where the labelled images lie; none where features were computed elsewhere."""
     folder = getattr(checked.dataset, "root", f"{RESULTS}/unpacked/cub")

@@ -7,6 +7,7 @@ localrules:
     plot_accuracy,
     score_sampling,
     compare_recipes,
+    typeset_tables,
     write_report,
 
 
@@ -265,6 +266,37 @@ rule predict_classes:
             --threads {params.threads} \
             --class-accuracy {output.accuracy:q} \
             --confusions {output.confusions:q} &>{log:q}
+        """
+
+
+rule typeset_tables:
+    """Tidy tables as LaTeX with booktabs."""
+    input:
+        tables=get_typeset_tables(),
+        code=get_code("typeset_tables"),
+    output:
+        [str(Path(table).with_suffix(".tex")) for table in get_typeset_tables()],
+    log:
+        f"{RESULTS}/logs/typeset_tables/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/typeset_tables/all.tsv"
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dataset=lookup(dpath="dataset/name", within=config),
+        notes=get_notes(),
+        out=subpath(output[0], parent=True),
+    shell:
+        """
+        python -m fieldguide.typeset_tables \
+            --tables {input.tables:q} \
+            --dataset {params.dataset:q} \
+            {params.notes} \
+            --out {params.out:q} &>{log:q}
         """
 
 
