@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import functools
 import io
 import json
 import platform
@@ -296,6 +297,14 @@ def table_options(table: PageTable) -> str:
     return json.dumps(options)
 
 
+@functools.cache
+def vega_bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).replace("</script", "<\\/script")
+
+
 def render(page: Page) -> str:
     """The page as HTML, with all that it runs."""
     import itables
@@ -314,7 +323,7 @@ def render(page: Page) -> str:
     environment.filters["options"] = table_options
     return environment.get_template("report.html.j2").render(
         page=page,
-        vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script"),
+        vega=vega_bundle(),
         tables_module=base64.b64encode(bundle.read_bytes()).decode("ascii"),
         tables_style=bundle.with_suffix(".css").read_text(encoding="utf-8"),
         versions={
