@@ -367,7 +367,7 @@ def bar_chart(values: Sequence[Mapping[str, Any]], measures: Sequence[str], name
     y = alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=320))
     told = ("label:N", "measure:N", "value:Q", "low:Q", "high:Q")
     bars = base.mark_bar(color=COLOURS[1], height={"band": 0.6}).encode(
-        y=y, x=alt.X("value:Q", title=None), tooltip=[alt.Tooltip(each) for each in told]
+        y=y, x=alt.X("value:Q", title=None, axis=alt.Axis(tickCount=8)), tooltip=[alt.Tooltip(each) for each in told]
     )
     intervals = base.mark_rule(color=INK, strokeWidth=1.5).encode(y=y, x="low:Q", x2="high:Q")
     chart = alt.layer(bars.add_params(*choices.params), intervals)

@@ -77,6 +77,12 @@ class PageTable:
         return [(group, len(list(members))) for group, members in itertools.groupby(self.heads, lambda h: h.group)]
 
     @property
+    def is_words(self) -> list[bool]:
+        """Of each column, whether it holds words and no figure."""
+        columns = ([entries[place] for _, entries in self.rows] for place in range(len(self.heads)))
+        return [all(entry.order is None for entry in column) for column in columns]
+
+    @property
     def grid(self) -> Grid:
         """The columns shown at first as a grid of words, for paper."""
         shown = [place for place, head in enumerate(self.heads) if head.shown]
@@ -261,7 +267,8 @@ def as_number(text: str) -> float | None:
 def tidy_number(text: str) -> str:
     """A figure in four significant digits; a word, a count or a short figure as it stands."""
     value = as_number(text)
-    return f"{value:.4g}" if value is not None and "." in text and len(text) > 6 else text
+    digits = len(text.lstrip("-0.").replace(".", ""))
+    return f"{value:.4g}" if value is not None and "." in text and digits > 4 else text
 
 
 def plain_table(

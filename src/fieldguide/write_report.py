@@ -68,7 +68,7 @@ VERSIONS = ("fieldguide", "numpy", "torch", "open_clip_torch", "transformers", "
 FURTHER = {
     "conversion_fields": "Conversion accuracy by field of the text",
     "differences": "Differences between columns, paired by seed",
-    "sampling": "Sampling, redraw and budget against the published figures",
+    "sampling": "Sampling, redraw and budget",
     "probe": "Logistic regression on the same features",
 }
 
@@ -279,11 +279,8 @@ def table_options(table: PageTable) -> str:
         "columnDefs": [
             {"targets": 0, "type": "num" if table.rows and table.rows[0][0].order is not None else "string"},
             *(
-                {
-                    "targets": place,
-                    "type": "num" if any(e[place - 1].order is not None for _, e in table.rows) else "string",
-                }
-                for place in range(1, len(table.heads) + 1)
+                {"targets": place, "type": "string" if is_word else "num"}
+                for place, is_word in enumerate(table.is_words, start=1)
             ),
             {"targets": [place for place, head in enumerate(table.heads, start=1) if not head.shown], "visible": False},
         ],

@@ -63,19 +63,25 @@ class Browser:
         return [f"{entry['level']}: {entry['message']}" for entry in self.driver.get_log("browser")]
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (program and driver):
-        pytest.skip("needs chromium and chromedriver: apt-get install chromium chromium-driver")
+def start_chromium() -> Any:
+    """Chromium of this machine, driven by its own driver: nothing is looked up or fetched."""
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
-    options.binary_location = program
+    options.binary_location = shutil.which("chromium")
     # As root Chromium refuses its sandbox, and /dev/shm is small in containers.
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--lang=en"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    pytest.importorskip("selenium", reason="needs selenium")
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("needs chromium and chromedriver: apt-get install chromium chromium-driver")
+    started = start_chromium()
     yield Browser(started)
     started.quit()
 
