@@ -5,6 +5,9 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+report: "workflow/report/workflow.rst"
+
+
 configfile: workflow.current_basedir.join("config.yaml").get_path_or_uri(secret_free=False)
 
 
@@ -45,8 +48,11 @@ rule all:
 
 
 rule everything:
-    """All tables, figures, translators and references."""
+    """All tables, figures, translators and references, and the report."""
     input:
         get_tables(),
         get_cells(),
         get_extras(),
+        rules.predict_classes.output,
+        rules.typeset_tables.output,
+        rules.write_report.output,

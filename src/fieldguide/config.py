@@ -525,6 +525,7 @@ class Threads(Section):
 class Config(Section):
     dataset: Dataset
     results: str
+    language: Literal["en", "ja"]
     data: Data
     world: World
     aviary: Aviary

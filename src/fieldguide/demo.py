@@ -53,6 +53,8 @@ PLACES = (
     ("tables/conversion.csv", "how well each translator's output stands in for image features"),
     ("figures/conversion.svg", "the picture of it"),
     ("figures/birds.png", "the aviary's species: male, female and juvenile"),
+    ("tables/classes.csv", "every cell's accuracy by class"),
+    ("tables/confusions.csv", "which classes are taken for which"),
     ("tables/probe.csv", "how far the backbone's features alone go"),
     ("translators", "each translator, and how its training went"),
     ("report.html", "the report"),

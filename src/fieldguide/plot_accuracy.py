@@ -19,15 +19,12 @@ from fieldguide.comparison import (
     read_rows,
     split_blocks,
 )
-from fieldguide.plotting import COLOURS, plain_axes, save_svg
+from fieldguide.plotting import COLOURS, DASHES, LABEL, MARKERS, SMALL, TITLE, legend_columns, plain_axes, save_svg
 from fieldguide.stage import new_parser, run_stage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (8, 2, 1, 2, 1, 2)))
 
 PUBLISHED_LINE: dict[str, Any] = {"linestyle": ":", "linewidth": 0.9, "markersize": 2.5, "markerfacecolor": "white"}
 
@@ -85,7 +82,7 @@ def draw_panel(axes: Axes, block: Block, styles: Mapping[Series, Style], publish
             )
             if known:
                 axes.plot(*zip(*known, strict=True), **(style.line() | PUBLISHED_LINE))
-    axes.set_title("\n".join(textwrap.wrap(block.title, 48)), fontsize=10)
+    axes.set_title("\n".join(textwrap.wrap(block.title, 56)), fontsize=TITLE)
     axes.set_xlabel("images in the training set, %")
     axes.set_xlim(-3, 103)
     axes.set_xticks(range(0, 101, 20))
@@ -119,12 +116,18 @@ def draw_figure(
         draw_panel(axes, block, styles, published)
         axes.xaxis.set_tick_params(labelbottom=True)
     for axes in panels[:, 0]:
-        axes.set_ylabel("accuracy on the test images, %")
+        axes.set_ylabel("accuracy on the test images, %", fontsize=LABEL)
     handles = [Line2D([], [], label=label, **style.line()) for label, style in named.items()]
     if published and any(r.recipe == PUBLISHED_RECIPE for r in rows):
         handles.append(Line2D([], [], label="published", **(PUBLISHED_LINE | {"color": "0.3", "marker": "o"})))
+    columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
     figure.legend(
-        handles=handles, loc="outside upper center", ncols=min(len(handles), 2 * across), frameon=False, handlelength=3
+        handles=handles,
+        loc="outside upper center",
+        ncols=columns,
+        frameon=False,
+        handlelength=3,
+        fontsize=SMALL,
     )
     seeds = max(r.n_seeds for r in rows)
     interval = f"Bands: 95% t interval over {seeds} seeds." if seeds > 1 else "One seed: no interval."

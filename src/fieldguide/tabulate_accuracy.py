@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fieldguide.cell_results import read_cells
-from fieldguide.comparison import ACCURACY_COLUMNS, MISSING, Comparison, Grid, build_comparison, read_published
+from fieldguide.comparison import ACCURACY_COLUMNS, Comparison, build_comparison, read_published
 from fieldguide.differences import (
     DIFFERENCE_COLUMNS,
-    LIKE_HUMAN,
-    LIKE_IMAGES,
     find_differences,
     mark_cells,
     tabulate_differences,
@@ -20,22 +18,11 @@ from fieldguide.differences import (
 )
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_csv, write_text
+from fieldguide.latex import tex_file, tex_float
 from fieldguide.markdown import escape, grid_table
 from fieldguide.stage import new_parser, run_stage
 
 TEMPLATES = Path(__file__).parent / "templates"
-TEX_SPECIALS = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "\N{MINUS SIGN}": "$-$",
-    LIKE_IMAGES: r"$\dagger$",
-    LIKE_HUMAN: r"$\ddagger$",
-    MISSING: "--",
-} | {character: f"\\{character}" for character in "&%$#_{}"}
 
 
 def render_markdown(comparison: Comparison) -> str:
@@ -50,38 +37,15 @@ def render_markdown(comparison: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def escape_tex(text: str) -> str:
-    """Text that LaTeX sets as it reads."""
-    return "".join(TEX_SPECIALS.get(character, character) for character in text.replace("\n", " "))
-
-
 def render_tex(comparison: Comparison) -> str:
     r"""The comparison as one LaTeX float per block, to be read by \input; wide ones shrink to the line."""
-
-    def row(cells: Sequence[str]) -> str:
-        return f"{' & '.join(cells)} \\\\"
-
-    def grid(table: Grid) -> list[str]:
-        lines = [r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]
-        lines += [f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule"]
-        if table.groups:
-            lines.append(row(["", *(f"\\multicolumn{{{span}}}{{c}}{{{escape_tex(g)}}}" for g, span in table.groups)]))
-            ends = [1 + sum(span for _, span in table.groups[: i + 1]) for i in range(len(table.groups))]
-            rules = zip(ends, table.groups, strict=True)
-            lines.append("".join(f"\\cmidrule(lr){{{end - span + 1}-{end}}}" for end, (_, span) in rules))
-        lines += [row([escape_tex(cell) for cell in (table.stub, *table.columns)]), r"\midrule"]
-        lines += [row([escape_tex(cell) for cell in (name, *cells)]) for name, cells in table.rows]
-        return [*lines, r"\bottomrule", r"\end{tabular}%", "}"]
-
     facts = ". ".join(f"{name}: {value}" for name, value in comparison.facts)
-    lines = [r"% \input this; it needs \usepackage{booktabs} and \usepackage{graphicx}."]
+    floats = []
     for number, table in enumerate(comparison.tables, start=1):
-        caption = " ".join([f"{comparison.heading}, {table.title}.", *comparison.notes, *table.remarks, f"{facts}."])
-        lines += [r"\begin{table}", r"\centering", f"\\caption{{{escape_tex(caption)}}}"]
-        lines += [f"\\label{{tab:fieldguide-accuracy-{number}}}", *grid(table.accuracies)]
-        lines += [r"\par\medskip", *grid(table.counts)] if table.counts.rows else []
-        lines += [r"\end{table}", ""]
-    return "\n".join(lines)
+        caption, remarks = f"{comparison.heading}, {table.title}.", [*comparison.notes, *table.remarks, f"{facts}."]
+        grids = [table.accuracies, *([table.counts] if table.counts.rows else [])]
+        floats.append(tex_float(caption, f"tab:fieldguide-accuracy-{number}", grids, remarks))
+    return tex_file(floats)
 
 
 def render_html(comparison: Comparison) -> str:

@@ -38,7 +38,18 @@ FORBIDDEN = re.compile(
 RULE = re.compile(r"^( *)(?:rule|checkpoint) (\w+):\n((?:\1[ \t]+.*\n|[ \t]*\n)*)", re.MULTILINE)
 
 # Too heavy for a command line to answer; and torch takes its number of threads from what is set before it is imported.
-HEAVY = ("torch", "torchvision", "open_clip", "transformers", "sklearn", "scipy", "matplotlib", "openai", "tiktoken")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "open_clip",
+    "transformers",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "openai",
+    "tiktoken",
+    "altair",
+)
 
 STAGES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)

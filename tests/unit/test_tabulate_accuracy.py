@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from fieldguide.cell_results import read_cell
 from fieldguide.comparison import ACCURACY_COLUMNS, MISSING, read_published, read_rows, sort_rows
+from fieldguide.latex import escape_tex
 from fieldguide.significance import half_width
-from fieldguide.tabulate_accuracy import escape_tex, main
+from fieldguide.tabulate_accuracy import main
 from tests.unit.planted_cells import BACKBONE, plant, planted_cell, thesis_cells
 
 PUBLISHED = Path(__file__).parents[2] / "workflow" / "resources" / "published.csv"

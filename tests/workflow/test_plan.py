@@ -204,7 +204,10 @@ def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path
     extras = {
         "probe_features": 1,
         "compare_recipes": 1,
+        "predict_classes": 1,
         "score_sampling": 1,
+        "typeset_tables": 1,
+        "write_report": 1,
         "write_prompts": 2,
         "encode_texts": 2 * shards,
         "translate_texts": 2,

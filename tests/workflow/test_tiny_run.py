@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -126,8 +127,8 @@ def test_everything_adds_the_extras_and_nothing_else(tiny: Path):
     study["train_adapter"] += 3 * 2 * 3 - 4
     conversion = {"fit_translator": 1, "translate_texts": 4, "measure_conversion": 3}
     conversion |= {"tabulate_conversion": 1, "plot_conversion": 1}
-    extras = {"probe_features": 1, "draw_birds": 1, "compare_recipes": 1}
-    assert run(tiny, "everything").ran == {**extras, **study, **conversion}
+    further = ("probe_features", "draw_birds", "compare_recipes", "predict_classes", "typeset_tables", "write_report")
+    assert run(tiny, "everything").ran == {**dict.fromkeys(further, 1), **study, **conversion}
     results = tiny / "results/tiny"
     assert (results / "tables/probe.csv").exists() and (results / "figures/birds.png").exists()
     assert len(list((results / "translators").rglob("curve.svg"))) == 1
@@ -138,6 +139,23 @@ def test_everything_adds_the_extras_and_nothing_else(tiny: Path):
     for name in ("conversion", "conversion_pca"):
         assert (results / f"figures/{name}.svg").stat().st_size > 10_000
     assert plan(tiny, "everything") == {}
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert len(page.encode()) < 10_000_000
+    assert "aviary-llm" in page and "data:image/jpeg" in page and "Recipes and baselines" in page
+
+
+def test_snakemakes_own_report_holds_the_table_and_says_what_each_file_is(tiny: Path):
+    run(tiny, "--report", "results/tiny/report.zip")
+    with zipfile.ZipFile(tiny / "results/tiny/report.zip") as archive:
+        names = {Path(name).name for name in archive.namelist()}
+        (index,) = [name for name in archive.namelist() if name.endswith("report.html")]
+        told = archive.read(index).decode("utf-8")
+        (table,) = [name for name in archive.namelist() if name.endswith("accuracy.html")]
+        assert archive.read(table) == (tiny / "results/tiny/tables/accuracy.html").read_bytes()
+    assert {"accuracy.csv", "accuracy.html", "accuracy.svg", "differences.csv", "image_worth.csv"} <= names
+    for words in ("comparison table", "paired differences", "Bands are 95% t intervals", "How far can text stand in"):
+        assert words in told, words
+    assert "Six rendered species" in told
 
 
 def test_every_recipe_and_baseline_stands_in_one_table(tiny: Path):

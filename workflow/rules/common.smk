@@ -362,6 +362,36 @@ def get_extras():
     return [*extras, f"{RESULTS}/figures/birds.png"] if IS_AVIARY else extras
 
 
+def get_report_tables():
+    """The tidy tables that the report shows: all that `everything` makes, and what is told by class."""
+    made = [path for path in [*get_tables(), *get_extras()] if path.startswith(f"{RESULTS}/tables/")]
+    return [path for path in made if path.endswith(".csv")] + list(rules.predict_classes.output)
+
+
+def get_typeset_tables():
+    """Those of them that are typeset for LaTeX; the comparison table is typeset where it is made."""
+    names = ("recipes.csv", "image_worth.csv", "conversion.csv")
+    return [table for table in [*get_tables(), *get_extras()] if table.endswith(tuple(f"/{name}" for name in names))]
+
+
+def get_photographs():
+    """Where the labelled images lie; none where features were computed elsewhere."""
+    folder = getattr(checked.dataset, "root", f"{RESULTS}/unpacked/cub")
+    return [] if checked.dataset.kind == "features" else [folder]
+
+
+def get_report_options():
+    """The options that name the photographs and the texts of the table."""
+    texts = [f"{source}={RESULTS}/texts/{source}.csv" for source in get_sources()]
+    photographs = [f"--photographs={shlex.quote(folder)}" for folder in get_photographs()]
+    return " ".join([*photographs, f"--texts {shlex.join(texts)}" if texts else ""])
+
+
+def get_configuration(wildcards):
+    """The whole configuration as JSON, which the report shows; a function, since braces would count as wildcards."""
+    return json.dumps(checked.model_dump(mode="json"))
+
+
 # GPUs that a rule with a network asks for; a machine without one ignores it, a cluster may set another number.
 GPU = 1
 
