@@ -19,9 +19,10 @@ log = logging.getLogger("fieldguide")
 
 
 def new_parser(name: str, doc: str | None) -> argparse.ArgumentParser:
-    """A parser for `python -m fieldguide.<name>`, described by the module's docstring."""
+    """A parser for `python -m fieldguide.<name>`, or `fieldguide <name>` if so called; the module's docstring describes it."""
+    is_command = Path(sys.argv[0]).name == "fieldguide"
     return argparse.ArgumentParser(
-        prog=f"python -m fieldguide.{name}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"fieldguide {name}" if is_command else f"python -m fieldguide.{name}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
 
