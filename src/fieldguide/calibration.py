@@ -33,10 +33,9 @@ def softmax(logits: Floats | Doubles, temperature: float = 1.0) -> Doubles:
 def fit_temperature(logits: Floats, labels: Ints) -> float:
     """The temperature of logits (M, C) of images with labels (M,) that the classifier was not trained on.
 
-    The negative log-likelihood is convex in 1 / T, so its slope is bisected. Labels are smoothed as Platt (1999) has it,
-    a label counts 1 - 1 / (M + 2) and the other classes share the rest: a few images that are all right would make the
-    classifier infinitely sure. Images of a class that the classifier knows no example of are left out; without any image
-    the temperature is 1.
+    The negative log-likelihood is convex in 1 / T, so its slope is bisected. Labels are smoothed as Platt (1999) has
+    it, by 1 / (M + 2): a few images that are all right would make the classifier infinitely sure. Images of a class
+    that the classifier knows no example of are left out; without any image the temperature is 1.
     """
     known = logits[np.arange(len(labels)), labels] > UNKNOWN
     z, labels = logits[known].astype(np.float64), labels[known]

@@ -1,4 +1,4 @@
-"""A trained cell's weights file, read back: the classifier, its classes, and the encoder that its features come from."""
+"""A trained cell's weights file, read back: the classifier, its classes, and the encoder that its features need."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if "temperature" not in about or "model" not in about:
         lacks = "how its photographs were encoded" if "temperature" in about else "how sure it is"
         raise FieldguideError(
-            f"{weights}: does not say {lacks}, since its features were computed elsewhere or by an older version; it "
-            "cannot name photographs. Where the workflow encodes the images itself, run it again to have the cell trained "
-            "anew"
+            f"{weights}: does not say {lacks}, since its features were computed elsewhere or by an older version, and "
+            "cannot name photographs; where the workflow encodes the images itself, run it again to have the cell "
+            "trained anew"
         )
     class_ids = about["classes"].split("\n")
     classifier: Classifier = Adapter(tensors["weight"], tensors["bias"]) if "bias" in tensors else _cache(tensors)
@@ -91,8 +91,8 @@ def _cache(tensors: Mapping[str, Floats]) -> Classifier:
 def find_model(about: Mapping[str, str], model: str = "", pretrained: str = "") -> tuple[str, str]:
     """The encoder's open_clip model and weights as they can be loaded here: as given, or as the checkpoint names them.
 
-    A local folder is looked for where the checkpoint says, and in the project. Raises FieldguideError when it is nowhere,
-    or when what is found is not what the checkpoint was trained with.
+    A local folder is looked for where the checkpoint says, and in the project. Raises FieldguideError when it is
+    nowhere, or when what is found is not what the checkpoint was trained with.
     """
     from fieldguide.backbone import LOCAL, backbone_key
 
@@ -108,7 +108,7 @@ def find_model(about: Mapping[str, str], model: str = "", pretrained: str = "") 
     key = backbone_key(model, pretrained, about["precision"])
     if key.rpartition("_")[2] != about["backbone"].rpartition("_")[2]:
         raise FieldguideError(
-            f"the encoder {model} is {key}, but the checkpoint was trained on features of {about['backbone']}; name that "
-            "one by --model and --pretrained"
+            f"the encoder {model} is {key}, but the checkpoint was trained on features of {about['backbone']}; name "
+            "that one by --model and --pretrained"
         )
     return model, pretrained

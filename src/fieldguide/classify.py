@@ -97,14 +97,13 @@ class Guide:
 
 
 def find_photographs(given: Sequence[str]) -> list[str]:
-    """The files that paths, folders and patterns name, each once; a path that is nothing is kept, to be told of later."""
+    """The files that paths, folders and patterns name, each once; a path that is nothing is kept, to be told of."""
     found: dict[str, None] = {}
     for name in given:
         if Path(name).is_dir():
-            files = [os.path.join(top, file) for top, _, files in os.walk(name, followlinks=True) for file in files]
-            found.update(dict.fromkeys(sorted(filter(is_image_name, files))))
+            found.update(dict.fromkeys(str(Path(name, file)) for file in FolderStore(Path(name)).names()))
         elif not Path(name).exists() and glob.has_magic(name):
-            files = sorted(path for path in glob.glob(name, recursive=True) if is_image_name(path))
+            files = sorted(filter(is_image_name, glob.glob(name, recursive=True)))  # noqa: PTH207 - may be absolute
             found.update(dict.fromkeys(files or [name]))
         else:
             found[name] = None
@@ -167,8 +166,8 @@ def read_guide(results: Path, checkpoint: Checkpoint, asked: Sequence[str]) -> G
         shards = find_shards(text_folder(results, checkpoint, name))
         if not shards:
             raise FieldguideError(
-                f"{results}: holds no features of the texts {name} by the backbone {checkpoint.backbone}; ask for others by "
-                "--texts, or run the workflow with them among its sources"
+                f"{results}: holds no features of the texts {name} by the backbone {checkpoint.backbone}; ask for "
+                "others by --texts, or run the workflow with them among its sources"
             )
         tensors, _ = read_features(shards, [row["text"] for row in table.rows], "np", ("pooled", "rows"))
         # A text that stands in several rows is quoted once.
@@ -194,8 +193,8 @@ def name_photographs(
     for name, row, sentences in zip(names, probabilities, quoted, strict=True):
         order = sorted(range(len(row)), key=lambda c: (-row[c], c))[: args.top]
         classes = [
-            {"class_id": checkpoint.class_ids[c], "class_name": checkpoint.class_names[c], "probability": round(row[c], 6)}
-            for c in order
+            {"class_id": class_id, "class_name": class_name, "probability": round(row[c], 6)}
+            for c, class_id, class_name in ((c, checkpoint.class_ids[c], checkpoint.class_names[c]) for c in order)
         ]
         answers.append({"photograph": name, "classes": classes, "out_of_domain": None, "sentences": sentences})
     if domain is not None:
@@ -218,8 +217,8 @@ def tell(answer: dict[str, Any]) -> str:
     if answer["out_of_domain"]:
         lines += textwrap.wrap(
             f"  Out of its domain: at {answer['distance']:.3f} from the nearest training photograph, where "
-            f"{answer['farther_than_percent']:.4g}% of these have another one nearer (limit {answer['threshold']:.3f}). "
-            "The names above are guesses.",
+            f"{answer['farther_than_percent']:.4g}% of these have another one nearer (limit "
+            f"{answer['threshold']:.3f}). The names above are guesses.",
             WIDTH,
             subsequent_indent="  ",
         )
@@ -251,10 +250,10 @@ def choose_checkpoint(args: argparse.Namespace) -> tuple[Checkpoint, Path | None
     if given is not None and not given.is_dir():
         checkpoint = read_checkpoint(given)
         return checkpoint, args.results or checkpoint.results
-    if given is not None and not (given / "records").is_dir() and not list(given.glob("*/records")):
-        # A folder of cells below a results folder.
-        own = next((parent.parent for parent in [given, *given.parents] if parent.name == "adapters"), given)
-        raise FieldguideError(f"{given}: is not a results folder; give a cell's .safetensors below it, or {own}")
+    # A folder of cells below a results folder holds several, and none of what goes with them.
+    inside = [parent.parent for parent in [given, *given.parents] if parent.name == "adapters"] if given else []
+    if inside:
+        raise FieldguideError(f"{given}: is a part of {inside[0]}; give that folder, or the .safetensors of one cell")
     results = find_results(given or args.results)
     path, why = choose_cell(results)
     log.info("with %s: %s", path, why)
@@ -281,7 +280,8 @@ def classify(args: argparse.Namespace) -> None:
     loaded = load_backbone(model, pretrained, about["precision"], "cpu", cache, precision)
     if loaded.weights and loaded.weights != about.get("weights", loaded.weights):
         raise FieldguideError(
-            f"{checkpoint.path}: was trained on features of other weights of {model} than those in {cache}; fetch them anew"
+            f"{checkpoint.path}: was trained on features of other weights of {model} than those in {cache}; name "
+            "the folder that holds them by --cache"
         )
     backbone = keep_tower(loaded, "image", device)
     store = Photographs()
@@ -335,7 +335,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = new_parser("classify", __doc__)
     parser.add_argument("photographs", nargs="+", metavar="PHOTO", help="a file, a folder, or a pattern in quotes")
-    parser.add_argument("--checkpoint", type=Path, help=f"a cell's .safetensors, or a results folder; default: {RESULTS}")
+    parser.add_argument(
+        "--checkpoint", type=Path, help=f"a cell's .safetensors, or a results folder (default: {RESULTS})"
+    )
     parser.add_argument("--top", type=count, default=5, help="how many classes to tell (default: 5)")
     parser.add_argument("--sentences", type=count, default=3, help="how many sentences to quote (default: 3)")
     parser.add_argument(
@@ -349,14 +351,17 @@ def build_parser() -> argparse.ArgumentParser:
         help="of training photographs that count as inside the domain (default: 95); 100 is the least strict",
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON for each photograph")
-    parser.add_argument("--results", type=Path, help="results folder with the texts, where the checkpoint lies elsewhere")
+    parser.add_argument("--results", type=Path, help="results folder with the texts, if the checkpoint lies elsewhere")
     parser.add_argument("--model", default="", help="the encoder, where it moved: open_clip name or local-dir:FOLDER")
     parser.add_argument("--pretrained", default="", help="its open_clip tag or weights file")
     parser.add_argument("--cache", default="", help=f"folder of downloaded weights (default: {CACHE}, if there is one)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
     parser.add_argument("--batch", type=parse_batch, default=None, help="photographs per forward pass; default: auto")
     parser.add_argument("--workers", type=int, default=2, help="threads that decode and resize")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="numeric threads (default: all cores)")
+    # One core decodes: where numeric threads have all of them, every decoded photograph makes the others wait.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    help_ = "numeric threads (default: all cores but one)"
+    parser.add_argument("--threads", type=int, default=max(1, cores - 1), help=help_)
     return parser
 
 

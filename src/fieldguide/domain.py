@@ -23,7 +23,7 @@ AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Domain:
-    """`features` (n, D) float32, unit norm, of the training images; `distances` (m,) of some to the nearest other one."""
+    """`features` (n, D) float32, unit norm, of the training images; `distances` (m,) of some to the nearest other."""
 
     features: Floats
     distances: Floats

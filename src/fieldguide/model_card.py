@@ -1,4 +1,4 @@
-"""What a checkpoint was trained on, in words: a model card (Mitchell et al., Model cards for model reporting, 2019). Pure."""
+"""What a checkpoint was trained on, in words (Mitchell et al., Model cards for model reporting, 2019). Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def tell_texts(cell: Mapping[str, Any]) -> str:
     unit = UNITS.get(cell["text_unit"], f"of the unit {cell['text_unit']}")
     sentence = f"{span(cell['distinct_texts'])} different texts of the source `{cell['text_source']}`, {unit}"
     sentence += f"; {named}" if named else ""
-    through = f"translated by `{cell['translator']}`" if cell["translator"] != "none" else "as the text encoder has them"
+    through = f"translated by `{cell['translator']}`" if cell["translator"] != "none" else "as the encoder has them"
     return f"{sentence}; {through}. They take the places of {cell['text_percent']}% of the images."
 
 
@@ -57,8 +57,8 @@ def tell_calibration(calibration: Mapping[str, float]) -> str:
     """The sentence about probabilities."""
     if not calibration["held_out_images"]:
         return (
-            "Not calibrated: too few images of a class to leave any out. Probabilities are the softmax of the logits as "
-            "they are, whatever their scale."
+            "Not calibrated: too few images of a class to leave any out. Probabilities are the softmax of the logits "
+            "as they are, whatever their scale."
         )
     return (
         f"Probabilities are softmax(logits / {calibration['temperature']:.4g}), averaged over the seeds' layers; the "
@@ -84,7 +84,8 @@ def write_card(
         "texts": tell_texts(cell),
         "recipe": f"`{cell['recipe']}`, {steps}; {settings}",
         "seeds": f"{', '.join(map(str, seeds))}: one layer each, side by side in the file",
-        "backbone": f"`{cell['backbone']}`" + (f" (open_clip `{encoder['model']}`" if "model" in encoder else "")
+        "backbone": f"`{cell['backbone']}`"
+        + (f" (open_clip `{encoder['model']}`" if "model" in encoder else "")
         + (f", weights `{encoder['pretrained']}`" if encoder.get("pretrained") else "")
         + (f", {encoder['precision']})" if "model" in encoder else ""),
         "preprocessing": f"`{encoder['preprocessing']}`" if "preprocessing" in encoder else "not known",
@@ -97,8 +98,8 @@ def write_card(
     lines = [
         f"# {cell['recipe']}: {share} {texts}",
         "",
-        f"A linear classifier of {counts.classes} classes on the image features of a frozen CLIP, trained by fieldguide "
-        f"on the data set {name}.",
+        f"A classifier of {counts.classes} classes on the image features of a frozen CLIP, trained by fieldguide on "
+        f"the data set {name}.",
         "",
         f"Accuracy on the test images: **{mean_with_interval(accuracy)}%**{several}. Chance is "
         f"{100 / counts.classes:.3g}%.",
@@ -112,19 +113,19 @@ def write_card(
         tell_calibration(cell["calibration"]),
         "",
         "## Use",
-        f"`fieldguide classify PHOTO --checkpoint {own}` names photographs with it, and says of each whether it lies farther "
-        "from every training photograph than nearly all of these lie from one another.",
+        f"`fieldguide classify PHOTO --checkpoint {own}` names photographs with it, and says of each whether it lies "
+        "farther from every training photograph than nearly all of these lie from one another.",
         "",
         "## Limits",
-        f"- It knows {counts.classes} classes and gives every photograph to one of them, whatever the photograph shows.",
+        f"- It knows {counts.classes} classes and gives every photograph to one of them, whatever it shows.",
         "- Its accuracy is that on the data set's own test images, which were taken as the training images were. "
         "Photographs of another kind, place or camera were not tried.",
-        "- What the backbone does not see it cannot tell, and what the backbone's own training data favours, it favours.",
+        "- What the backbone does not see it cannot tell, and it favours what the backbone's own data favours.",
         "- Learning rate, penalty and the like were chosen on a held-out part of all training images, so labels beyond "
-        "its own share of the images had a part in that choice.",
+        "its own share of the images had a part in that choice, as they have in the probabilities.",
     ]
     if cell["text_source"] != "none":
-        lines.append("- What the texts say that is wrong, it may have learned; nobody checked them sentence by sentence.")
+        lines.append("- What the texts say that is wrong, it may have learned; they were not checked one by one.")
     lines += [
         "",
         "## Files",

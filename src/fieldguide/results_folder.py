@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,8 @@ def find_results(given: Path | None) -> Path:
     found = [path.parents[1] for path in folder.glob(f"*/{CLASSES}")]
     if not found:
         raise FieldguideError(
-            f"{folder}: holds no results ({CLASSES} is missing); run `make demo`, or name a results folder such as "
-            "results/aviary by --results"
+            f"{folder}: holds no results ({CLASSES} is missing); run `make demo`, or name another results folder, such "
+            "as results/aviary"
         )
     return max(found, key=lambda path: (newest(path), path.name))
 
@@ -45,7 +45,7 @@ def read_classes(folder: Path) -> list[dict[str, str]]:
     return read_csv(folder / CLASSES, ("class_id", "class_name"))
 
 
-def find_class(name: str, classes: Sequence[dict[str, str]]) -> dict[str, str]:
+def find_class(name: str, classes: Sequence[dict[str, str]]) -> Mapping[str, str]:
     """The class of a name in any spelling, or of an id.
 
     Raises FieldguideError with the closest names where there is none, and with all of them where several are meant.
@@ -68,7 +68,7 @@ def find_class(name: str, classes: Sequence[dict[str, str]]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class TextTable:
-    """A text source: its rows (class_id, class_name, image_id, field, text), and whether they are about single images."""
+    """A text source: its rows (class_id, class_name, image_id, field, text), which may be about single images."""
 
     name: str
     path: Path
@@ -110,12 +110,12 @@ def choose_cell(folder: Path) -> tuple[Path, str]:
             cells.append((cell["image_percent"], told["held_out_accuracy"], weights, cell))
     if not cells:
         raise FieldguideError(
-            f"{folder}: holds no trained cell that `fieldguide classify` can use; run the workflow, which trains them, or "
-            "name one by --checkpoint"
+            f"{folder}: holds no trained cell that `fieldguide classify` can use; run the workflow, which trains them, "
+            "or name one by --checkpoint"
         )
     largest = max(percent for percent, *_ in cells)
     best = max((cell for cell in cells if cell[0] == largest), key=lambda cell: cell[1])
     return best[2], (
-        f"{best[3]['recipe']} with {largest}% of the images, which names most of the training images that it did not see "
-        f"({best[1]:.1f}%)"
+        f"{best[3]['recipe']} with {largest}% of the images, which names most of the training images that it did not "
+        f"see ({best[1]:.1f}%)"
     )

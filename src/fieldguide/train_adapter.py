@@ -5,8 +5,8 @@
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out adapters/…/ratio-10.json
 
 Without --source the cell is image only. `--recipe` says how it is trained (listed in `fieldguide.recipes.registry`;
-default the thesis's). Beside the JSON, `--weights` keeps the trained layers with what `fieldguide classify` needs to use
-them, and `--card` says in words what they were trained on.
+default the thesis's). Beside the JSON, `--weights` keeps the trained layers with what `fieldguide classify` needs to
+use them, and `--card` says in words what they were trained on.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def train(args: argparse.Namespace) -> None:
         }
         save_tensors(args.weights, fitted.classifier.tensors(), about)
     if args.card:
-        # Large files are known by the rows that they hold and by their backbone: hashing them would take longer than training.
+        # Features are left out, known by their backbone and rows: hashing them would take longer than training.
         files = {"records": args.records, "plan": args.plan, "texts": args.source and args.source.table}
         files[CHECKPOINT] = args.weights
         sources = [Source(what, str(path), sha256_of(path)) for what, path in files.items() if path]
