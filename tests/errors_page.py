@@ -87,7 +87,7 @@ def text_of(node: ast.AST, constants: dict[str, str]) -> str:
 
 
 def messages_of(path: Path) -> list[str]:
-    """The messages that a module raises, in their order, each once; those that are only another's words are left out."""
+    """The messages that a module raises, in their order, each once; what is only another's words is left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     constants = constants_of(tree)
     found: dict[str, None] = {}
