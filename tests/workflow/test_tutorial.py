@@ -15,7 +15,7 @@ import pytest
 
 from tests.workflow_runs import ROOT, copy_checkout, environment
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
