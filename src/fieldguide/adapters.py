@@ -25,6 +25,9 @@ EPSILON = 1e-8
 class Classifier(Protocol):
     """What a recipe ends in: R trained runs that score features."""
 
+    def logits(self, run: int, features: Floats) -> Floats:
+        """Logits (M, C) that one run gives features (M, D); their scale is the recipe's own."""
+
     def predict(self, features: Floats) -> Ints:
         """Predicted labels (R, M) of features (M, D)."""
 
@@ -39,9 +42,13 @@ class Adapter:
     weight: Floats
     bias: Floats
 
+    def logits(self, run: int, features: Floats) -> Floats:
+        """Logits (M, C) of features (M, D)."""
+        return features @ self.weight[run].T + self.bias[run]
+
     def predict(self, features: Floats) -> Ints:
         """Predicted labels (R, M) of features (M, D)."""
-        return np.stack([(features @ w.T + b).argmax(1) for w, b in zip(self.weight, self.bias, strict=True)])
+        return np.stack([self.logits(run, features).argmax(1) for run in range(len(self.weight))])
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Weights and biases by name."""

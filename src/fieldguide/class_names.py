@@ -235,11 +235,16 @@ def report(matching: Matching, classes: Sequence[Mapping[str, str]], unknown: bo
     return " - and ".join(parts)
 
 
+def closest(name: str, candidates: Iterable[str], count: int = SUGGESTED) -> list[str]:
+    """The candidates that are spelled most like a name, nearest first; none where nothing is like it."""
+    by_key = {key_of(one): one for one in candidates}
+    return [by_key[key] for key in difflib.get_close_matches(key_of(name), list(by_key), count)]
+
+
 def _like(name: str, candidates: Iterable[str]) -> str:
     """` [perhaps …]`: the closest names, for a person to decide on."""
-    by_key = {key_of(one): one for one in candidates}
-    close = difflib.get_close_matches(key_of(name), list(by_key), SUGGESTED)
-    return f" [perhaps {_or(_shown(by_key[key]) for key in close)}]" if close else ""
+    close = closest(name, candidates)
+    return f" [perhaps {_or(_shown(one) for one in close)}]" if close else ""
 
 
 def _shown(name: str) -> str:

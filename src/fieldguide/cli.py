@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import os
 import re
 import sys
 import textwrap
@@ -22,7 +23,12 @@ COMMANDS = (
     ("snakemake all --cores all --configfile config/aviary.yaml", "the aviary, by hand"),
     ("snakemake --workflow-profile profiles/slurm", "on a SLURM cluster"),
 )
+TOOLS = ("classify", "show", "print_table")
+"""Modules that no rule runs: for those who ask the results."""
 EXAMPLES = (
+    "fieldguide classify bird.jpg",
+    "fieldguide classify photographs/ --json > names.jsonl",
+    "fieldguide show cardinal",
     "fieldguide print_table --csv results/aviary/tables/accuracy.csv",
     "fieldguide tabulate_accuracy --help",
 )
@@ -52,8 +58,11 @@ def tell_help() -> str:
     """What `fieldguide --help` prints."""
     stages = find_stages()
     width = max(map(len, stages))
+    tools = {name: stages.pop(name) for name in TOOLS}
     lines = [f"fieldguide {__version__}: {(ABOUT or '').removeprefix('fieldguide: ')}", ""]
-    lines += ["usage: fieldguide STAGE [OPTION …]   run one stage by hand, as the workflow's rules do"]
+    lines += ["usage: fieldguide classify PHOTO …   name what photographs show"]
+    lines += ["       fieldguide show CLASS         what the guide says of a class"]
+    lines += ["       fieldguide STAGE [OPTION …]   run one stage by hand, as the workflow's rules do"]
     lines += ["       fieldguide STAGE --help       its options"]
     lines += [
         "       fieldguide --version",
@@ -62,10 +71,11 @@ def tell_help() -> str:
     ]
     for command, meaning in COMMANDS:
         lines += [f"  {command}", f"      {meaning}"]
-    lines += ["", "Stages:"]
-    for name, meaning in stages.items():
-        text = f"  {name:<{width}}  {meaning}"
-        lines += textwrap.wrap(text, WIDTH, subsequent_indent=" " * (width + 4), break_on_hyphens=False)
+    for head, listed in (("Once there are results:", tools), ("Stages:", stages)):
+        lines += ["", head]
+        for name, meaning in listed.items():
+            text = f"  {name:<{width}}  {meaning}"
+            lines += textwrap.wrap(text, WIDTH, subsequent_indent=" " * (width + 4), break_on_hyphens=False)
     lines += ["", "Examples:", *(f"  {example}" for example in EXAMPLES)]
     return "\n".join(lines)
 
@@ -73,7 +83,10 @@ def tell_help() -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
-        print(tell_help())
+        try:
+            print(tell_help(), flush=True)
+        except BrokenPipeError:  # `| head` has read all it wants
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     elif args[0] == "--version":
         print(f"fieldguide {__version__}")
     else:

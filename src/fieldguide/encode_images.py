@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import time
 from collections import deque
@@ -188,6 +189,11 @@ def encode(args: argparse.Namespace) -> None:
         "dtype": str(backbone.dtype).removeprefix("torch."),
         "shard": str(args.shard.number),
         "shards": str(args.shard.count),
+        # What another photograph needs to become such a feature; the key says whether it is still the same.
+        "model": args.model,
+        "pretrained": args.pretrained,
+        "precision": args.precision,
+        "preprocessing": json.dumps(getattr(backbone.model.visual, "preprocess_cfg", {}), sort_keys=True),
         **({"weights": backbone.weights} if backbone.weights else {}),
     }
     key = backbone_key(args.model, args.pretrained, args.precision)

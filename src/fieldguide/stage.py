@@ -32,9 +32,12 @@ NO_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "is killed b
 
 
 def new_parser(name: str, doc: str | None) -> argparse.ArgumentParser:
-    """A parser for `python -m fieldguide.<name>`, described by the module's docstring."""
+    """A parser for `python -m fieldguide.<name>`, or `fieldguide <name>` where that was typed, with the docstring."""
+    is_command = Path(sys.argv[0]).name == "fieldguide"
     return argparse.ArgumentParser(
-        prog=f"python -m fieldguide.{name}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"fieldguide {name}" if is_command else f"python -m fieldguide.{name}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
@@ -199,6 +202,9 @@ def run_stage(
             log.info("done: work %.2f s, threads %d", time.perf_counter() - started, used)
     except FieldguideError as error:
         stop_with(f"{name}: error: {error}")
+    except BrokenPipeError:
+        # `| head` has read all it wants; Python would complain again when it closes the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.filename is None and not way_out(error.errno):
             raise

@@ -5,18 +5,21 @@
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out adapters/…/ratio-10.json
 
 Without --source the cell is image only. `--recipe` says how it is trained (listed in `fieldguide.recipes.registry`;
-default the thesis's). Beside the JSON, `--weights` keeps the trained layers.
+default the thesis's). Beside the JSON, `--weights` keeps the trained layers with what `fieldguide classify` needs to
+use them, and `--card` says in words what they were trained on.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldguide.errors import FieldguideError
-from fieldguide.files import hash_ids, read_csv, read_json, write_json
+from fieldguide.files import hash_ids, read_csv, read_json, sha256_of, write_json, write_text
+from fieldguide.model_card import CHECKPOINT, Counts, Source, write_card
 from fieldguide.naming import tell_names
 from fieldguide.recipes.registry import RECIPES
 from fieldguide.stage import log, new_parser, run_stage
@@ -26,9 +29,16 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from fieldguide.adapters import Classifier
-    from fieldguide.cells import ImageTable
+    from fieldguide.cells import ImageTable, TextSource
+    from fieldguide.recipes.task import Task
 
 PACKAGES = ("fieldguide", "numpy", "safetensors")
+ENCODER = ("model", "pretrained", "precision", "preprocessing", "weights", "dtype")
+"""What image features say of the encoder that made them; another photograph has to go through the same one."""
+HELD_OUT = 0.2
+"""The part of the training images that a cell which trains on all of them is calibrated on, by one fit more."""
+LEFT_OUT = 10
+"""Percent of the training images: a fixed cell that leaves out as many is calibrated on those."""
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
@@ -51,6 +61,64 @@ def score_on_test(classifier: Classifier, features: Sequence[Path], images: Imag
 
     test, labels, _ = read_split(features, images, images.test_rows)
     return [round(a, 6) for a in accuracy(classifier, test, labels).tolist()]
+
+
+def calibrate(
+    task: Task, source: TextSource | None, ids: Sequence[str], module: ModuleType, setting: dict, classifier: Classifier
+) -> dict[str, float]:
+    """The temperature that makes logits probabilities, and what it rests on: training images that a run never saw.
+
+    Each run of a fixed cell is asked about the images that it left out. Where there are too few, a run of one seed is
+    trained without a part of the images, class by class. No test image has a part in it.
+    """
+    import numpy as np
+
+    from fieldguide.calibration import calibration_error, fit_temperature, softmax
+    from fieldguide.plans import Drawer, cell_size, split_validation
+
+    if task.redraw == "fixed" and task.percent <= 100 - LEFT_OUT:
+        every = np.arange(len(task.labels))
+        left = [np.setdiff1d(every, task.draw(seed)[0]) for seed in task.seeds]
+        logits = np.concatenate([classifier.logits(run, task.images[rows]) for run, rows in enumerate(left)])
+        labels = np.concatenate([task.labels[rows] for rows in left])
+    else:
+        try:
+            rows, held = split_validation(task.labels, HELD_OUT, seed=0)
+        except ValueError:  # a class with a single image
+            return {"temperature": 1.0, "held_out_images": 0}
+        if cell_size(task.percent, len(rows), source is not None) == 0:
+            return {"temperature": 1.0, "held_out_images": 0}
+        texts = task.texts
+        if texts is not None and source is not None:
+            texts = replace(texts, pool=source.pool([ids[i] for i in rows], task.classes))
+        part = replace(
+            task,
+            images=task.images[rows],
+            labels=task.labels[rows],
+            texts=texts,
+            drawer=Drawer(task.labels[rows], task.drawer.sampling),
+            seeds=task.seeds[:1],
+        )
+        logits, labels = module.fit(part, [setting]).classifier.logits(0, task.images[held]), task.labels[held]
+        left = [held]
+    temperature = round(fit_temperature(logits, labels), 6)
+    return {
+        "temperature": temperature,
+        "held_out_images": len(left[0]),
+        "held_out_accuracy": round(float((logits.argmax(1) == labels).mean() * 100), 6),
+        "calibration_error": round(calibration_error(softmax(logits, temperature), labels), 6),
+    }
+
+
+def read_class_names(path: Path | None, class_ids: Sequence[str]) -> list[str]:
+    """The classes' names in the order of their ids; without a table their ids."""
+    if path is None:
+        return list(class_ids)
+    names = {row["class_id"]: row["class_name"] for row in read_csv(path, ("class_id", "class_name"))}
+    missing = [class_id for class_id in class_ids if class_id not in names]
+    if missing:
+        raise FieldguideError(f"{path}: lacks class {missing[0]}, which has images; make the records anew")
+    return [names[class_id] for class_id in class_ids]
 
 
 def read_setting(args: argparse.Namespace, module: ModuleType) -> dict[str, float]:
@@ -130,6 +198,7 @@ def train(args: argparse.Namespace) -> None:
     )
     fitted = module.fit(task, [setting])
     draws = [task.draw(seed) for seed in args.seeds]
+    calibration = calibrate(task, source, ids, module, setting, fitted.classifier)
     accuracy = score_on_test(fitted.classifier, args.images, images)
 
     result = {
@@ -151,6 +220,7 @@ def train(args: argparse.Namespace) -> None:
         "optimiser_steps": fitted.steps,
         "examples_per_epoch": size,
         "plan_sha256": hash_plan(drawer, args.ratio, pool, args.seeds, ids),
+        "calibration": calibration,
         "config": {
             **({"batch": args.batch, "amount": args.amount} if fitted.steps else {}),
             **setting,
@@ -158,9 +228,27 @@ def train(args: argparse.Namespace) -> None:
         },
         "versions": versions((*PACKAGES, *getattr(module, "PACKAGES", ()))),
     }
+    class_names = read_class_names(args.classes, images.class_ids)
+    encoder = {key: value for key, value in read_about(args.images).items() if key in ENCODER}
     if args.weights:
-        about = {"backbone": backbone, "classes": "\n".join(images.class_ids)}
+        about = {
+            **encoder,
+            "backbone": backbone,
+            "classes": "\n".join(images.class_ids),
+            "class_names": "\n".join(class_names),
+            "dataset": args.dataset,
+            "recipe": args.recipe,
+            "text_source": result["text_source"],
+            "temperature": repr(calibration["temperature"]),
+        }
         save_tensors(args.weights, fitted.classifier.tensors(), about)
+    if args.card:
+        # Features are left out, known by their backbone and rows: hashing them would take longer than training.
+        files = {"records": args.records, "plan": args.plan, "texts": args.source and args.source.table}
+        files[CHECKPOINT] = args.weights
+        sources = [Source(what, str(path), sha256_of(path)) for what, path in files.items() if path]
+        counts = Counts(len(ids), len(images.test_rows), classes)
+        write_text(args.card, write_card(result, args.dataset, counts, encoder, sources))
     write_json(args.out, result)
     log.info("%d examples an epoch, %d steps, test accuracy per seed: %s", size, fitted.steps, accuracy)
 
@@ -189,6 +277,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--weights", type=Path, help="safetensors file for the trained layers, (seeds, classes, d)")
+    parser.add_argument("--classes", type=Path, help="records/classes.csv: the classes' names; default: their ids")
+    parser.add_argument("--dataset", default="", help="the data set's name, for the weights and the card")
+    parser.add_argument("--card", type=Path, help="Markdown file for the model card")
     parser.add_argument("--threads", type=int, default=1, help="numeric threads")
     return parser
 

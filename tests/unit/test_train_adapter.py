@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from fieldguide.cells import read_images
+from fieldguide.features import read_about
 from fieldguide.files import read_json, write_csv
 from fieldguide.records import IMAGE_COLUMNS
 from fieldguide.train_adapter import main
@@ -63,6 +64,8 @@ def test_a_cells_json(world: World) -> None:
     assert {"fieldguide", "numpy"} <= versions.keys()
     assert len(cell.pop("plan_sha256")) == 64
     assert cell.pop("accuracy") == [100, 100, 100], "the world is easy"
+    calibration = cell.pop("calibration")
+    assert calibration["held_out_images"] == TRAIN // 2 and calibration["held_out_accuracy"] == 100
     assert cell == {
         "image_percent": 50,
         "text_percent": 50,
@@ -120,6 +123,33 @@ def test_distinct_images_and_texts(
         assert cell["distinct_images"] == [images] * 3 and cell["distinct_texts"] == [texts] * 3
 
 
+@pytest.mark.parametrize(
+    ("ratio", "redraw", "held_out"), [(90, "fixed", 4), (95, "fixed", 8), (100, "fixed", 8), (50, "per-epoch", 8)]
+)
+def test_a_cell_is_calibrated_on_images_that_it_did_not_see(
+    world: World, ratio: int, redraw: str, held_out: int
+) -> None:
+    cell = trained(world, *mixed(world), "--ratio", ratio, "--redraw", redraw)
+    assert cell["calibration"]["held_out_images"] == held_out
+    about = read_about(world.folder / "cell.safetensors")
+    assert float(about["temperature"]) == cell["calibration"]["temperature"] > 0
+
+
+def test_calibrating_changes_neither_weights_nor_accuracy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, weights = trained(world, *mixed(world)), load_file(world.folder / "cell.safetensors")
+    monkeypatch.setattr("fieldguide.train_adapter.LEFT_OUT", 101)  # by one fit more instead
+    after = trained(world, *mixed(world))
+    assert before["calibration"] != after["calibration"] and before["accuracy"] == after["accuracy"]
+    for name, tensor in load_file(world.folder / "cell.safetensors").items():
+        np.testing.assert_array_equal(tensor, weights[name])
+
+
+def test_a_class_with_one_image_is_no_error(tmp_path: Path) -> None:
+    lone = write_world(tmp_path / "lone", train=1)
+    cell = trained(lone, "--ratio", 100)
+    assert cell["calibration"] == {"temperature": 1.0, "held_out_images": 0}
+
+
 def test_the_weights_file(world: World) -> None:
     trained(world)
     weights = load_file(world.folder / "cell.safetensors")
@@ -168,7 +198,7 @@ def test_test_features_only_score(world: World) -> None:
 
 def test_dropped_images_and_texts_not_drawn_are_not_read(world: World) -> None:
     trained(world, *mixed(world), "--ratio", 10, "--seeds", 1)
-    weights = (world.folder / "cell.safetensors").read_bytes()
+    weights = load_file(world.folder / "cell.safetensors")
     images = read_images(world.records)
     kept = set(read_json(world.plan)["seeds"]["1"]["image_ids"][:4])
     features = features_of(world.directions, images.labels.tolist(), 0.15, 2)
@@ -177,7 +207,8 @@ def test_dropped_images_and_texts_not_drawn_are_not_read(world: World) -> None:
     features[unused] = float("nan")
     save_images(world, features)
     trained(world, *mixed(world), "--ratio", 10, "--seeds", 1)
-    assert (world.folder / "cell.safetensors").read_bytes() == weights
+    after = load_file(world.folder / "cell.safetensors")
+    assert all((after[name] == weights[name]).all() for name in weights), "they only say how sure the cell is"
 
 
 def test_the_same_bytes_whatever_the_environment_says(world: World) -> None:

@@ -7,6 +7,7 @@ import itertools
 import json
 import zipfile
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -103,6 +104,8 @@ def test_a_cell_tells_how_it_was_made(finished: Path):
         assert len(cell["plan_sha256"]) == 64 and cell["optimiser_steps"] == 30
         assert {"torch", "numpy"} & set(cell["versions"])
         assert path.with_suffix(".safetensors").exists()
+        card = path.with_suffix(".md").read_text(encoding="utf-8")
+        assert f"**{fmean(cell['accuracy']):.2f}" in card and cell["plan_sha256"] in card
 
 
 def test_a_second_start_does_nothing(tiny: Path):

@@ -80,6 +80,7 @@ rule train_adapter:
     """Train and score one cell: a ratio, a text source, a sampling and a redraw."""
     input:
         records=f"{RESULTS}/records/images.csv",
+        classes=f"{RESULTS}/records/classes.csv",
         images=get_image_features("target"),
         plan=f"{RESULTS}/plans/{{sampling}}.json",
         tuning=get_tuning,
@@ -88,6 +89,7 @@ rule train_adapter:
     output:
         result=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.json",
         weights=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.safetensors",
+        card=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.md",
     log:
         f"{RESULTS}/logs/train_adapter/{CELL}.log",
     benchmark:
@@ -104,6 +106,7 @@ rule train_adapter:
     params:
         adapter=lookup(dpath="adapter", within=config),
         budget=get_budget,
+        dataset=lookup(dpath="dataset/name", within=config),
         seeds=lookup(dpath="sweep/seeds", within=config),
         source=get_cell_source,
         tuning=get_tuning_option,
@@ -112,6 +115,8 @@ rule train_adapter:
         """
         python -m fieldguide.train_adapter \
             --records {input.records:q} \
+            --classes {input.classes:q} \
+            --dataset {params.dataset:q} \
             --images {input.images:q} \
             --plan {input.plan:q} \
             --recipe {wildcards.recipe} \
@@ -125,6 +130,7 @@ rule train_adapter:
             --batch {params.adapter[batch]} \
             --threads {params.threads} \
             --weights {output.weights:q} \
+            --card {output.card:q} \
             --out {output.result:q} &>{log:q}
         """
 
