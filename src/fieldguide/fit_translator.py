@@ -64,18 +64,20 @@ def fit(args: argparse.Namespace) -> None:
     del captions
     log.info("%d of %d images, %d of %d captions", *counts(image_of, usable))
     module = TRANSLATORS[args.kind].load()
-    whole = Pairs(texts["pooled"][texts["rows"][usable]], images["features"], image_of[usable])
+    # Only the images that may be learnt from: a memory remembers all it gets.
+    kept, own = np.unique(image_of[usable], return_inverse=True)
+    whole = Pairs(texts["pooled"][texts["rows"][usable]], images["features"][kept], own)
+    del texts, images
     setting: Mapping[str, float] = trials[0]
     scores: list[float] = []
     if len(trials) > 1:
         fitted, held = split_images(whole.image_of, args.held_out, args.seed)
         setting, scores = choose(module, whole.take(fitted), whole.take(held), trials, args.seed)
         log.info("chosen of %d trials on %d held-out images: %s", len(trials), len(held), setting)
-    state = module.fit(whole.take(np.arange(len(whole))), setting, args.seed)
-    kept = {"translator": args.kind, "backbone": backbone, "setting": json.dumps(setting), **kept_dtype(about)}
+    state = module.fit(whole, setting, args.seed)
+    told = {"translator": args.kind, "backbone": backbone, "setting": json.dumps(setting), **kept_dtype(about)}
     names = [*trials[0], "energy_score"]
-    # A kind that learns nothing but the seed still is a file.
-    save_tensors(args.out / "translator.safetensors", {n: np.ascontiguousarray(a) for n, a in state.items()}, kept)
+    save_tensors(args.out / "translator.safetensors", {n: np.ascontiguousarray(a) for n, a in state.items()}, told)
     rows = [{**trial, "energy_score": f"{value:.6f}"} for trial, value in zip(trials, scores, strict=False)]
     write_csv(args.out / "selection.csv", names, rows)
 
