@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy, normalize
 
 from fieldguide.qformer import (
+    POOLINGS,
+    LeastSquares,
     LossWeights,
     QFormer,
     QFormerSize,
@@ -229,12 +233,14 @@ def blip2_weights(model: QFormer) -> dict[str, torch.Tensor]:
     return theirs
 
 
-def test_every_layer_gives_the_states_of_transformers_qformer() -> None:
+@pytest.mark.parametrize("frequency", [1, 2, 3])
+def test_every_layer_gives_the_states_and_gradients_of_transformers_qformer(frequency: int) -> None:
     from transformers import Blip2QFormerConfig, Blip2QFormerModel
 
     torch.manual_seed(0)
     size = QFormerSize(token_width=12, image_width=6, queries=5, layers=3, hidden=16, heads=4, dropout=0.0)
-    ours = QFormer(size).eval()
+    size = replace(size, cross_attention_frequency=frequency)
+    ours = QFormer(size).train()
     for parameter in ours.parameters():  # biases and norms too, which start at 0 and 1
         torch.nn.init.normal_(parameter, std=0.3)
     config = Blip2QFormerConfig(
@@ -242,11 +248,13 @@ def test_every_layer_gives_the_states_of_transformers_qformer() -> None:
         num_hidden_layers=3,
         num_attention_heads=4,
         intermediate_size=64,
-        cross_attention_frequency=2,
+        cross_attention_frequency=frequency,
         encoder_hidden_size=12,
         use_qformer_text_input=False,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
     )
-    theirs = Blip2QFormerModel(config).eval()
+    theirs = Blip2QFormerModel(config).train()
     theirs.load_state_dict(blip2_weights(ours))
     tokens, mask = torch.randn(4, 7, 12), torch.ones(4, 7, dtype=torch.long)
     mask[1, 3:] = mask[2, 1:] = 0
@@ -254,15 +262,85 @@ def test_every_layer_gives_the_states_of_transformers_qformer() -> None:
     seen: list[torch.Tensor] = []
     for layer in ours.layers:
         layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    with torch.inference_mode():
-        out = theirs(
-            query_embeds=ours.queries.expand(4, -1, -1),
-            encoder_hidden_states=tokens,
-            encoder_attention_mask=mask,
-            output_hidden_states=True,
-        )
-        last = ours.states(tokens, mask)
+    queries = ours.queries.detach().clone().requires_grad_()
+    out = theirs(
+        query_embeds=queries.expand(4, -1, -1),
+        encoder_hidden_states=tokens,
+        encoder_attention_mask=mask,
+        output_hidden_states=True,
+    )
+    last = ours.states(tokens, mask)
     assert len(out.hidden_states) == len(seen) + 1
     for one, other in zip(seen, out.hidden_states[1:], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(last, out.last_hidden_state, rtol=1e-4, atol=1e-5)
+    # Gradients too, of every weight: a layer that is computed once for all captions must learn from all of them.
+    direction = torch.randn_like(last)
+    (last * direction).sum().backward()
+    (out.last_hidden_state * direction).sum().backward()
+    assert ours.queries.grad is not None and queries.grad is not None
+    torch.testing.assert_close(ours.queries.grad, queries.grad, rtol=1e-3, atol=1e-4)
+    for parameter in ours.parameters():
+        if parameter.grad is not None:
+            parameter.data = parameter.grad
+    wanted = {name: parameter.grad for name, parameter in theirs.named_parameters()}
+    for name, gradient in blip2_weights(ours).items():
+        torch.testing.assert_close(
+            gradient, wanted[name], rtol=1e-3, atol=1e-4, msg=lambda text, n=name: f"{n}: {text}"
+        )
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("residual", [False, True])
+def test_pooling_and_residual_by_hand(pooling: str, residual: bool) -> None:
+    torch.manual_seed(0)
+    model = QFormer(replace(SMALL, pooling=pooling, residual=residual)).eval()
+    torch.nn.init.normal_(model.project.weight)
+    tokens, mask = pad_tokens(*ragged([2, 4, 3]), torch.arange(3))
+    with torch.inference_mode():
+        states = model.states(tokens, mask)
+        one = {"mean": states.mean(1), "first": states[:, 0], "concat": states.reshape(3, -1)}[pooling]
+        wanted = one @ model.project.weight.T + model.project.bias
+        if residual:
+            last = torch.stack([tokens[0, 1], tokens[1, 3], tokens[2, 2]])
+            wanted = wanted + last @ model.base.weight.T + model.base.bias
+        torch.testing.assert_close(model(tokens, mask), normalize(wanted, dim=-1))
+    assert QFormer.from_metadata(model.metadata()).size == model.size
+
+
+def test_what_an_older_file_does_not_say_is_as_it_was() -> None:
+    older = {k: v for k, v in QFormer(SMALL).metadata().items() if k not in ("pooling", "residual")}
+    assert QFormer.from_metadata(older).size == SMALL
+
+
+# ---------------------------------------------------------------- the linear map that a residual Q-Former corrects
+
+
+def test_least_squares_is_ridge_of_scikit_learn_in_parts() -> None:
+    from sklearn.linear_model import Ridge
+
+    x, y = torch.randn(200, 6, dtype=torch.float64) * 2 + 1, torch.randn(200, 4, dtype=torch.float64) - 3
+    fitted = LeastSquares(6, 4)
+    for part in torch.arange(200).split(64):
+        fitted.add(x[part], y[part])
+    weight, bias = fitted.solve(0.3)
+    alpha = 0.3 * 200 * float(x.var(0, unbiased=False).mean())
+    theirs = Ridge(alpha=alpha).fit(x.numpy(), y.numpy())
+    torch.testing.assert_close(weight.double(), torch.from_numpy(theirs.coef_), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(bias.double(), torch.from_numpy(theirs.intercept_), rtol=1e-5, atol=1e-6)
+
+
+def test_least_squares_towards_the_inputs_keeps_what_no_pair_determines() -> None:
+    # Pairs that vary in the first two coordinates only, where the target is twice the input, the other way round.
+    x = torch.zeros(500, 4)
+    x[:, :2] = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    fitted = LeastSquares(4, 4)
+    fitted.add(x, 2 * x)
+    weight, bias = fitted.solve(1.0, towards_inputs=True)
+    torch.testing.assert_close(weight, 2 * torch.eye(4), atol=1e-4, rtol=0)
+    assert fitted.solve(1.0)[0][2:, 2:].abs().max() < 1e-6, "plain ridge forgets them"
+    fitted = LeastSquares(4, 4)
+    fitted.add(x, x @ torch.tensor([[0.0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]) + 3)
+    weight, bias = fitted.solve(1e-6, towards_inputs=True)
+    torch.testing.assert_close(weight[:2, :2], torch.tensor([[0.0, 1], [1, 0]]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(bias, torch.full((4,), 3.0), atol=1e-3, rtol=0)
