@@ -149,7 +149,9 @@ def test_what_fails_overruns_is_cancelled_or_loses_its_node_is_tried_again(
             cluster.start_node(crashed.node)
     wait_until(lambda: crashed.node in cluster.nodes("idle"), 60, "return of the crashed node")
     states = Counter(job.state for job in new_jobs(cluster, jobs_before))
-    assert states == {"COMPLETED": CELLS, "FAILED": 1, "CANCELLED": 1, "TIMEOUT": 1, "NODE_FAIL": 1}
+    # The node took others with it that ran there by then.
+    assert states.pop("NODE_FAIL") >= 1
+    assert states == {"COMPLETED": CELLS, "FAILED": 1, "CANCELLED": 1, "TIMEOUT": 1}
     assert faults.twice_at_once == []
     assert results_of(folder) == before
 
