@@ -96,6 +96,8 @@ def started(folder: Path, output: Path, *argv: str | Path, first: tuple[Path, ..
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # A shell that starts the tests in the background has them ignore Ctrl-C, and the run would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         yield process
