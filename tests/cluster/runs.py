@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +96,8 @@ def started(folder: Path, output: Path, *argv: str | Path, first: tuple[Path, ..
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # A shell that starts the tests in the background has them ignore Ctrl-C, and the run would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         yield process
@@ -117,17 +118,18 @@ def submit(folder: Path, *argv: str | Path, first: tuple[Path, ...] = ()) -> Ans
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=800,
+        timeout=1500,
     )
     return Answer(done.returncode, done.stdout)
 
 
-def forget_cells(folder: Path) -> int:
-    """Delete all cells of a finished run, and so many there were."""
-    adapters = folder / "results" / "tiny" / "adapters"
-    count = len(list(adapters.rglob("ratio-*.json")))
-    shutil.rmtree(adapters)
-    return count
+def forget_cells(folder: Path, part: str = "") -> int:
+    """Delete the cells of a finished run that have this in their path; so many there were."""
+    cells = [path for path in (folder / "results/tiny/adapters").rglob("ratio-*.json") if part in path.as_posix()]
+    for path in cells:
+        path.unlink()
+        path.with_suffix(".safetensors").unlink()
+    return len(cells)
 
 
 def most_at_once(jobs: list[Job]) -> int:

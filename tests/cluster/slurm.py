@@ -180,11 +180,13 @@ def install(log: Path, accounting: bool = False) -> list[str]:
         return []
     before = installed()
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # Without network this is to be told soon.
+    apt = ["apt-get", "-qq", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=20"]
     log.parent.mkdir(parents=True, exist_ok=True)
     with no_services(), log.open("ab") as stream:
         for argv in (
-            ["apt-get", "-qq", "update"],
-            ["apt-get", "-qq", "--yes", "--no-install-recommends", "install", *missing],
+            [*apt, "update"],
+            [*apt, "--yes", "--no-install-recommends", "install", *missing],
         ):
             done = subprocess.run(
                 argv, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, timeout=600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 
 from tests.cluster.runs import forget_cells, most_at_once, plant, started, submit
 from tests.cluster.slurm import Cluster, Job, run, wait_until
-from tests.workflow_runs import ADAPTERS, TABLES, WHOLE, Answer, copy_checkout, copy_run, results_of, snakemake
+from tests.workflow_runs import ADAPTERS, TABLES, WHOLE, Answer, copy_checkout, copy_run, results_of
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+# The first test waits for two whole runs; on a busy machine each takes minutes.
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ON_GPU = ("encode_images", "encode_texts", "train_qformer", "translate_texts")
 HERE = ("plan_images", "generate_texts", *TABLES)
@@ -97,20 +99,23 @@ def test_a_partition_without_gpus_is_refused_before_anything_is_submitted(
     cluster: Cluster, finished: Path, tmp_path: Path
 ):
     folder, before = copy_checkout(tmp_path / "checkout", finished), last_job(cluster)
-    answer = submit(folder, "--set-resources", "encode_texts:slurm_partition=cpu")
+    profile = folder / "profiles/slurm/profile.yaml"
+    profile.write_text(profile.read_text().replace("slurm_partition: gpu ", "slurm_partition: cpu "))
+    answer = submit(folder)
     assert answer.code != 0 and "Traceback" not in answer.text
-    assert "rule encode_texts asks for 1 GPU, but partition cpu has no node with GPUs; name one" in answer.text
+    assert re.search(
+        r"rule (\w+) asks for 1 GPU, but partition cpu has no node with GPUs; name one .*, \1, ", answer.text
+    )
     assert last_job(cluster) == before
 
 
 def test_what_fails_overruns_is_cancelled_or_loses_its_node_is_tried_again(
     cluster: Cluster, finished: Path, tmp_path: Path
 ):
-    """Four bundles, a fault in each: all members of a bundle are tried again with it, and the table is the same."""
+    """A submission per cell, and four of them struck."""
     folder = copy_run(finished, tmp_path / "checkout")
     before, jobs_before = results_of(folder), last_job(cluster)
     assert forget_cells(folder) == CELLS
-    # The image-only cells come first in a bundle of their own or not; what counts is that each fault strikes once.
     faults = plant(
         tmp_path / "faults",
         {"cell": "none/class-wise/fixed/ratio-100.", "sleep": 900},
@@ -144,7 +149,9 @@ def test_what_fails_overruns_is_cancelled_or_loses_its_node_is_tried_again(
             cluster.start_node(crashed.node)
     wait_until(lambda: crashed.node in cluster.nodes("idle"), 60, "return of the crashed node")
     states = Counter(job.state for job in new_jobs(cluster, jobs_before))
-    assert states == {"COMPLETED": CELLS, "FAILED": 1, "CANCELLED": 1, "TIMEOUT": 1, "NODE_FAIL": 1}
+    # The node took others with it that ran there by then.
+    assert states.pop("NODE_FAIL") >= 1
+    assert states == {"COMPLETED": CELLS, "FAILED": 1, "CANCELLED": 1, "TIMEOUT": 1}
     assert faults.twice_at_once == []
     assert results_of(folder) == before
 
@@ -152,13 +159,13 @@ def test_what_fails_overruns_is_cancelled_or_loses_its_node_is_tried_again(
 def test_a_bundle_in_which_a_cell_fails_is_tried_again(cluster: Cluster, finished: Path, tmp_path: Path):
     folder = copy_run(finished, tmp_path / "checkout")
     before, jobs_before = results_of(folder), last_job(cluster)
-    forget_cells(folder)
+    count = forget_cells(folder, "reed/class-wise")
     faults = plant(tmp_path / "faults", {"cell": "reed/class-wise/fixed/ratio-10.", "fail": True})
     answer = submit(folder, first=(faults.folder,))
     assert answer.code == 0, answer.text
     jobs = new_jobs(cluster, jobs_before)
     assert [(job.comment, job.state) for job in jobs] == [(BUNDLE, "FAILED"), (BUNDLE, "COMPLETED")]
-    assert set(Counter(faults.started)) == {name for name in faults.started} and len(set(faults.started)) == CELLS
+    assert len(set(faults.started)) == count == 3
     assert faults.twice_at_once == []
     assert results_of(folder) == before
 
@@ -166,7 +173,7 @@ def test_a_bundle_in_which_a_cell_fails_is_tried_again(cluster: Cluster, finishe
 def test_after_the_driver_is_killed_no_job_runs_beside_its_double(cluster: Cluster, finished: Path, tmp_path: Path):
     folder = copy_run(finished, tmp_path / "checkout")
     before, jobs_before = results_of(folder), last_job(cluster)
-    forget_cells(folder)
+    assert forget_cells(folder) == CELLS
     faults = plant(tmp_path / "faults", {"cell": "ratio-", "sleep": 15})
     output, options = tmp_path / "output.txt", ("--group-components", "cells=2")
     with started(folder, output, *options, first=(faults.folder,)) as driver:
@@ -209,8 +216,8 @@ def test_after_the_driver_is_killed_no_job_runs_beside_its_double(cluster: Clust
 def test_control_c_takes_its_jobs_off_the_cluster(cluster: Cluster, finished: Path, tmp_path: Path):
     folder = copy_run(finished, tmp_path / "checkout")
     before, jobs_before = results_of(folder), last_job(cluster)
-    forget_cells(folder)
-    faults = plant(tmp_path / "faults", {"cell": "ratio-100.", "sleep": 900})
+    forget_cells(folder, "none/class-wise")
+    faults = plant(tmp_path / "faults", {"cell": "ratio-50.", "sleep": 900})
     output = tmp_path / "output.txt"
     with started(folder, output, first=(faults.folder,)) as driver:
         wait_until(lambda: bool(faults.started), 200, "cell at work")
@@ -234,11 +241,3 @@ def test_the_driver_of_another_results_folder_is_not_in_the_way(cluster: Cluster
     assert Answer(0, answer.text).ran["tabulate_accuracy"] == 1
     run("scancel", "--name=of_another_run")
     assert len(new_jobs(cluster, jobs_before)) == 2
-
-
-def test_without_the_profile_nothing_is_submitted(cluster: Cluster, finished: Path, tmp_path: Path):
-    folder, jobs_before = copy_run(finished, tmp_path / "checkout"), last_job(cluster)
-    (cell,) = (folder / "results/tiny/adapters").rglob("reed/class-wise/fixed/ratio-50.json")
-    cell.unlink()
-    assert snakemake(folder).code == 0
-    assert last_job(cluster) == jobs_before
