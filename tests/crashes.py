@@ -190,7 +190,7 @@ def elapsed_seconds(text: str) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-LATE = ("adapters", "figures", "plans", "tables", "texts", "tuning")  # what the many short jobs make
+LATE = ("adapters", "figures", "plans", "tables", "tuning")  # what the many short jobs make
 
 
 def prepare(finished: Path, to: Path, is_late: bool) -> Path:
