@@ -2,6 +2,7 @@
 
     python -m tests.crashes --kills 25                  # each run is killed once, and its second start has to finish
     python -m tests.crashes --kills 25 --per-run 5      # five kills on the way to one table: quicker
+    python -m tests.crashes --kills 25 --late           # among the many short jobs, which start and end all the time
 
 The moments are drawn uniformly over the time that an undisturbed run took here. `half-written` counts files under a
 result's own name that differ from the undisturbed run's, `repeated` jobs that ran again though Snakemake had recorded
@@ -14,6 +15,7 @@ import argparse
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -25,7 +27,17 @@ from typing import NamedTuple
 
 import psutil
 
-from tests.workflow_runs import ROOT, Answer, command, copy_checkout, environment, results_of, run, unfinished_files
+from tests.workflow_runs import (
+    ROOT,
+    Answer,
+    command,
+    copy_checkout,
+    copy_run,
+    environment,
+    results_of,
+    run,
+    unfinished_files,
+)
 
 NOTHING = "(no job)"
 JOB = re.compile(r"^(?:local)?rule (?P<rule>\w+):\n(?P<lines>(?:    .*\n)+)", re.MULTILINE)
@@ -36,7 +48,7 @@ class Kill(NamedTuple):
 
     moment: float  # seconds into the run
     at_work: str  # the rules of jobs that had begun and not ended
-    recorded: int  # jobs that Snakemake had recorded as finished
+    recorded: int  # outputs of jobs that Snakemake had recorded as finished
     half_written: list[str]
     unfinished: int  # files that were being written, under names that nothing reads
     was_locked: bool  # Snakemake's lock was left behind
@@ -94,14 +106,14 @@ def written_results(folder: Path) -> dict[str, bytes]:
 
 
 def recorded_outputs(folder: Path) -> set[str]:
-    """Output files that Snakemake has recorded as made by a job that ended well."""
+    """Output files that are there and that Snakemake has recorded as made by a job that ended well."""
 
     def names(kind: str) -> set[str]:
         base = folder / ".snakemake" / kind
         files = [path.relative_to(base) for path in base.rglob("*") if path.is_file()]
         return {urlsafe_b64decode("".join(part.lstrip("@") for part in path.parts)).decode() for path in files}
 
-    return names("metadata") - names("incomplete")
+    return {name for name in names("metadata") - names("incomplete") if (folder / name).exists()}
 
 
 def jobs_of(text: str) -> dict[str, set[str]]:
@@ -127,7 +139,7 @@ def is_locked(folder: Path) -> bool:
 def kill_on_the_way(
     folder: Path, whole: dict[str, bytes], waits: Sequence[float], by_hand: Sequence[bool]
 ) -> list[Kill]:
-    """Kill the run of a fresh checkout so often, each some seconds after its start; the last start has to finish."""
+    """Kill the run of a checkout so often, each some seconds after its start; the last start has to finish."""
     kills: list[Kill] = []
     elapsed = 0.0
     output = folder.parent / f"{folder.name}.txt"
@@ -178,7 +190,22 @@ def elapsed_seconds(text: str) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def kill_often(finished: Path, duration: float, kills: int, per_run: int = 1, seed: int = 0) -> list[Kill]:
+LATE = ("adapters", "figures", "plans", "tables", "tuning")  # what the many short jobs make
+
+
+def prepare(finished: Path, to: Path, is_late: bool) -> Path:
+    """A checkout to run: without results, or with those of the long jobs alone."""
+    if not is_late:
+        return copy_checkout(to, finished)
+    copy_run(finished, to)
+    for name in LATE:
+        shutil.rmtree(to / "results/tiny" / name)
+    return to
+
+
+def kill_often(
+    finished: Path, duration: float, kills: int, per_run: int = 1, seed: int = 0, is_late: bool = False
+) -> list[Kill]:
     """Kill so many tiny runs at random moments; `finished` is an undisturbed run, which took `duration` seconds."""
     rng = random.Random(seed)
     whole = written_results(finished)
@@ -189,7 +216,7 @@ def kill_often(finished: Path, duration: float, kills: int, per_run: int = 1, se
             moments = sorted(rng.uniform(0, duration) for _ in range(count))
             # A start after a kill needs some seconds to come where the last one was.
             waits = [moment - (moments[i - 1] - 0.1 * duration if i else 0) for i, moment in enumerate(moments)]
-            folder = copy_checkout(Path(parent) / f"run-{len(rows)}", finished)
+            folder = prepare(finished, Path(parent) / f"run-{len(rows)}", is_late)
             found = kill_on_the_way(folder, whole, waits, [(len(rows) + i) % 3 == 2 for i in range(count)])
             if not found:
                 continue  # it was done before its moment came
@@ -219,13 +246,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--kills", type=int, default=25, help="how often a run is killed (default: %(default)s)")
     parser.add_argument("--per-run", type=int, default=1, help="kills on the way to one table (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
+    parser.add_argument("--late", action="store_true", help="only among the many short jobs, with the long ones done")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         finished = copy_checkout(Path(folder) / "finished", ROOT)
         answer: Answer = run(finished)
         duration = elapsed_seconds(answer.text)
+        if args.late:
+            duration = elapsed_seconds(run(prepare(finished, Path(folder) / "late", True)).text)
         print(f"An undisturbed run took {duration:.0f} s.\n{HEAD}", flush=True)
-        kills = kill_often(finished, duration, args.kills, args.per_run, args.seed)
+        kills = kill_often(finished, duration, args.kills, args.per_run, args.seed, args.late)
     last = [kill for kill in kills if kill.ended]
     print(
         f"{len(kills)} kills: {sum(len(kill.half_written) for kill in kills)} half-written files, "

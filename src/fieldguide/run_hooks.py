@@ -15,6 +15,7 @@ from typing import Any
 
 from fieldguide.run_guard import heed_signals, stop_requested
 from fieldguide.run_page import RunFacts, config_hash, read_jobs, show_time, write_page
+from fieldguide.stage import ERRORS
 
 TARGETS = ("all", "everything")  # rules that run nothing
 EVERY = 30.0  # seconds between two estimates
@@ -76,6 +77,24 @@ class TimeLeft(logging.Handler):
         names = ", ".join(unknown) if len(unknown) < 4 else f"{len(unknown)} other rules"
         more = f", and what {names} will take: not timed yet" if unknown else ""
         return f"About {show_time(max(seconds, 1))} left by what jobs took so far ({len(timed)} jobs){more}."
+
+
+KILLED = (
+    "This job was killed outright, most often because the machine, or what the job had asked for, ran out of memory:"
+    " run fewer jobs at once (--cores 1), or ask for more (--set-resources RULE:mem_mb=N), and run the same command"
+    " again."
+)
+
+
+def tell_of_kills() -> str:
+    """What a rule's shell does first: keep a way past the log, and tell of a stage that was killed outright.
+
+    A stage says on descriptor 3 what its log does not take (`stage.stop_with`). The words travel in the environment,
+    so that they do not stand in every command that Snakemake shows.
+    """
+    os.environ[ERRORS] = "3"
+    os.environ["FIELDGUIDE_KILLED"] = KILLED
+    return """exec 3>&2; trap '[ $? -ne 137 ] || echo "$FIELDGUIDE_KILLED" >&2' EXIT; """
 
 
 def start_run(workflow: Any, results: Path) -> None:

@@ -254,7 +254,7 @@ def page(facts: RunFacts, jobs: Sequence[Job], about: Mapping[str, str]) -> str:
         f" {len(new)} jobs ended well in it, together {show_time(work)}.",
     ]
     if facts.failed:
-        said += ["", "Jobs that failed:", "", *(f"- {job}" for job in facts.failed)]
+        said += ["", "Jobs that failed, or were stopped:", "", *(f"- {job}" for job in facts.failed)]
     lines = ["# The last run", "", *said, "", *(f"- {name}: {value}" for name, value in about.items() if value)]
     if jobs:
         rows = [(rule, rule_row(of_rule)) for rule, of_rule in by_rule(jobs).items()]

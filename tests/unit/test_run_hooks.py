@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +15,8 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from fieldguide import run_hooks
-from fieldguide.run_hooks import EVERY, TimeLeft, end_run, time_left
+from fieldguide.run_hooks import EVERY, KILLED, TimeLeft, end_run, tell_of_kills, time_left
+from fieldguide.stage import ERRORS
 
 
 def job(rule: str, threads: int = 1) -> Any:
@@ -111,3 +114,18 @@ def test_a_page_that_cannot_be_written_is_told_and_harms_nothing(
     end_run(make_workflow([], []), results / "benchmarks/train/a.tsv", Path("/nowhere"), {}, True)
     (sentence,) = told
     assert "run.md was not written: " in sentence
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "words"), [("os.kill(os.getpid(), 9)", 137, KILLED), ("sys.exit(1)", 1, "")]
+)
+def test_a_stage_that_is_killed_outright_is_told_by_its_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, status: int, words: str
+) -> None:
+    for name in (ERRORS, "FIELDGUIDE_KILLED"):
+        monkeypatch.setenv(name, "")
+    command = f"set -euo pipefail; {tell_of_kills()}{sys.executable} -c 'import os, sys; {code}' &>{tmp_path / 'log'}"
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert answer.returncode == status
+    assert (KILLED in answer.stderr) is bool(words)
+    assert KILLED not in command  # which Snakemake shows whenever a job fails

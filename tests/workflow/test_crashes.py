@@ -256,6 +256,22 @@ def test_a_results_folder_of_somebody_else_is_named(tiny: Path):
         assert not (public / "results/tiny").exists()
 
 
+def test_killed_amid_a_change_nothing_that_it_made_stale_is_kept(tiny: Path, tmp_path: Path):
+    """What a job is about to make again is taken away first, so that a kill leaves older results behind a gap."""
+    changed = (TINY, write_config(tiny, {"texts": {"aviary-llm": {"replies_per_class": 1}}}))
+    output = tmp_path / "output.txt"
+    process = start(tiny, output, configs=changed)
+    features = next((tiny / "results/tiny/features").glob("*/texts/aviary-llm/*.safetensors"))
+    until = time.monotonic() + 200
+    while features.exists():
+        assert process.poll() is None and time.monotonic() < until, output.read_text()
+        time.sleep(0.02)
+    kill_group(process)
+    left = plan(tiny, configs=changed)
+    assert left.pop("encode_texts") == left.pop("translate_texts") == 1
+    assert left == {"tune_adapter": 1, "train_adapter": 15, **TABLES}
+
+
 def test_a_run_with_nothing_to_do_says_nothing_of_runs(tiny: Path):
     page = tiny / "results/tiny/run.md"
     before = page.stat().st_mtime_ns

@@ -1,7 +1,6 @@
 """Configuration, paths and the lists that targets are made of."""
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -19,7 +18,7 @@ from fieldguide.errors import FieldguideError
 from fieldguide.provenance import modules_of
 from fieldguide.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
 from fieldguide.run_guard import guard
-from fieldguide.run_hooks import end_run, start_run
+from fieldguide.run_hooks import end_run, start_run, tell_of_kills
 from fieldguide.translators.registry import TRANSLATORS, kinds_of
 from fieldguide.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
 
@@ -65,14 +64,7 @@ SRC = shlex.quote(str(CHECKOUT / "src"))
 EXPORTS = f"export PYTHONPATH={SRC}" + "${{PYTHONPATH:+:$PYTHONPATH}}; "
 if not workflow.deployment_settings.deployment_method:
     EXPORTS += f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
-# What a stage cannot write into its log it says on the shell's own stderr; of what kills it outright the shell tells. In
-# the environment, so that the words are not part of every command that Snakemake shows.
-os.environ["FIELDGUIDE_ERRORS"] = "3"
-os.environ["FIELDGUIDE_KILLED"] = (
-    "This job was killed outright, most often because the machine, or what the job had asked for, ran out of memory:"
-    " run fewer jobs at once (--cores 1), or ask for more (--set-resources RULE:mem_mb=N), and run the same command again."
-)
-EXPORTS += """exec 3>&2; trap '[ $? -ne 137 ] || echo "$FIELDGUIDE_KILLED" >&2' EXIT; """
+EXPORTS += tell_of_kills()
 shell.prefix(EXPORTS)
 guard(workflow, Path(RESULTS))
 
