@@ -68,6 +68,16 @@ def tell_calibration(calibration: Mapping[str, float]) -> str:
     )
 
 
+def tell_use(path: str, has_encoder: bool) -> str:
+    """The sentence about how to use it."""
+    if not has_encoder:
+        return "Its features were computed elsewhere, so `fieldguide classify` cannot encode a photograph for it."
+    return (
+        f"`fieldguide classify PHOTO --checkpoint {path}` names photographs with it, and says of each whether it lies "
+        "farther from every training photograph than nearly all of these lie from one another."
+    )
+
+
 def write_card(
     cell: Mapping[str, Any], dataset: str, counts: Counts, encoder: Mapping[str, str], sources: Sequence[Source]
 ) -> str:
@@ -113,8 +123,7 @@ def write_card(
         tell_calibration(cell["calibration"]),
         "",
         "## Use",
-        f"`fieldguide classify PHOTO --checkpoint {own}` names photographs with it, and says of each whether it lies "
-        "farther from every training photograph than nearly all of these lie from one another.",
+        tell_use(own, "model" in encoder),
         "",
         "## Limits",
         f"- It knows {counts.classes} classes and gives every photograph to one of them, whatever it shows.",
