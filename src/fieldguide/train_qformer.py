@@ -54,7 +54,7 @@ def train(args: argparse.Namespace) -> None:
     backbone = check_same_backbone((args.images[0], about_images), (args.texts[0], about_texts))
     tokens = (
         PooledTokens(read_features(args.texts, None, "np", ("pooled",))[0]["pooled"])
-        if args.pooled
+        if args.kind == "qformer-pooled"
         else TokenTable(args.texts)
     )
     usable = np.flatnonzero(~np.isin(image_of, measured_images(list(number), args.test_share)))
@@ -147,8 +147,7 @@ def train(args: argparse.Namespace) -> None:
         "%d steps over %d pairs, %.0f pairs a second", args.steps, len(fit_rows), args.steps * args.batch / seconds
     )
 
-    kind = "qformer-pooled" if args.pooled else "qformer"
-    about = {"translator": kind, "backbone": backbone, **kept_dtype(about_texts), **model.metadata()}
+    about = {"translator": args.kind, "backbone": backbone, **kept_dtype(about_texts), **model.metadata()}
     save_tensors(args.out / "translator.safetensors", best_state, about)
     write_csv(args.out / "curve.csv", CURVE_COLUMNS, ({k: f"{v:.6g}" for k, v in row.items()} for row in curve))
     plot_curve(curve, args.out / "curve.svg")
@@ -187,7 +186,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--exclude", default="", help="leave out images with a caption that matches this expression")
-    parser.add_argument("--pooled", action="store_true", help="a text's only token is its pooled feature: an ablation")
+    kinds = ("qformer", "qformer-pooled")
+    parser.add_argument(
+        "--kind", choices=kinds, default=kinds[0], help="qformer-pooled: the pooled feature is the only token"
+    )
     parser.add_argument("--test-share", type=float, default=0.0, help="share of images left out, to measure on")
     parser.add_argument("--queries", type=int, default=16)
     parser.add_argument("--layers", type=int, default=4)

@@ -28,7 +28,7 @@ rule train_qformer:
     params:
         q=lookup(dpath="translators/{translator}", within=config),
         exclude=lambda wildcards: checked.translators[wildcards.translator].exclude,
-        pooled=lambda wildcards: "--pooled" if get_translator_kind(wildcards) == "qformer-pooled" else "",
+        kind=get_translator_kind,
         test_share=checked.world.test_share,
         out=subpath(output.translator, parent=True),
         threads=lookup(dpath="threads/translator", within=config),
@@ -40,7 +40,7 @@ rule train_qformer:
             --texts {input.texts:q} \
             --exclude={params.exclude:q} \
             --test-share {params.test_share} \
-            {params.pooled} \
+            --kind {params.kind} \
             --queries {params.q[queries]} \
             --layers {params.q[layers]} \
             --hidden {params.q[hidden]} \
