@@ -61,7 +61,7 @@ def draw_panel(axes: Axes, rows: Rows, columns: Mapping[str, str], title: str, u
     axes.set_yticks(range(len(rows)))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     plain_axes(axes)
-    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.13 - 0.4 / len(rows)), frameon=False, ncols=2)
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.08 - 0.6 / len(rows)), frameon=False, ncols=2)
 
 
 def draw_measures(rows: Rows, notes: Sequence[str] = ()) -> Figure:
@@ -102,8 +102,9 @@ def draw_measures(rows: Rows, notes: Sequence[str] = ()) -> Figure:
 
 
 def choose_classes(labels: Ints, count: int) -> list[int]:
-    """The first `count` classes that have texts."""
-    return sorted(set(labels.tolist()))[:count]
+    """`count` of the classes that have texts, evenly apart: classes that follow each other are often of one family."""
+    known = sorted(set(labels.tolist()))
+    return known[:: max(1, len(known) // count)][:count]
 
 
 def draw_components(

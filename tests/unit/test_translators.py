@@ -87,8 +87,7 @@ def fit_line(world: Path, kind: str, out: Path, *more: object) -> Path | None:
         fit_translator.main([str(word) for word in ("--kind", kind, *given)])
     elif rule == "train_qformer":
         size = ["--queries", 2, "--layers", 1, "--hidden", 8, "--heads", 2, "--steps", 4, "--batch", 16, "--warmup", 1]
-        pooled = ["--kind=qformer-pooled"] if kind == "qformer-pooled" else []
-        train_qformer.main([str(word) for word in (*given, *size, *pooled)])
+        train_qformer.main([str(word) for word in ("--kind", kind, *given, *size)])
     return out / "translator.safetensors" if rule else None
 
 
