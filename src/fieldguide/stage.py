@@ -144,8 +144,9 @@ def ending_in_order() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not first:  # else the process is on its way out, and the second signal may still come
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def tell_use() -> str:
