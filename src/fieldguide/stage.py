@@ -144,9 +144,9 @@ def ending_in_order() -> Iterator[None]:
     try:
         yield
     finally:
-        if not first:  # else the process is on its way out, and the second signal may still come
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        for number, handler in before.items():
+            # Once stopped, the process is on its way out, and the second signal may still come.
+            signal.signal(number, signal.SIG_IGN if first else handler)
 
 
 def tell_use() -> str:
