@@ -148,7 +148,8 @@ def ending_in_order() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # Once stopped, the process is on its way out, and the second signal may still come.
+            signal.signal(number, signal.SIG_IGN if first else handler)
 
 
 def tell_use() -> str:

@@ -212,8 +212,9 @@ def remount(disk: Path, options: str) -> None:
 
 def test_a_full_disk_and_one_that_is_read_only(tiny: Path, small_disk: Path):
     before = results_of(tiny)
-    for path in (small_disk / "tiny/features").rglob("images/target/*.safetensors"):
-        path.unlink()
+    for name, pattern in (("features", "images/target/*.safetensors"), ("adapters", f"{SLOW}.json")):
+        for path in (small_disk / "tiny" / name).rglob(pattern):
+            path.unlink()
     with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
         while True:
             ballast.write(b"0" * 4096)
