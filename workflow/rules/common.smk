@@ -270,7 +270,7 @@ def get_report_tables():
 def get_typeset_tables():
     """Those of them that are typeset for LaTeX; the comparison table is typeset where it is made."""
     names = ("recipes.csv", "image_worth.csv", "conversion.csv")
-    return [table for table in [*get_tables(), *get_extras()] if table.endswith(tuple(f"/{name}" for name in names))]
+    return [table for table in [*get_tables(), *get_extras()] if Path(table).name in names]
 
 
 def get_photographs():
