@@ -388,7 +388,8 @@ def take(values: Sequence[Any], count: int) -> list[Any]:
 def specification(chart: AnyChart, description: str, height: int = HEIGHT) -> dict[str, Any]:
     """The chart as wide as its place, in the page's look."""
     sized = chart.properties(width="container", height=height, description=description)
-    told: dict[str, Any] = sized.to_dict()
+    # Checking thousands of points against a schema takes longer than all the rest; the tests draw every chart.
+    told: dict[str, Any] = sized.to_dict(validate=False)
     told["autosize"] = {"type": "fit-x", "contains": "padding"}
     told["config"] = CONFIG
     # The address of the specification's schema is no part of the page, which asks for nothing.

@@ -264,6 +264,12 @@ def as_number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def decimals(values: Sequence[float]) -> int:
+    """Decimals for a column of figures, by the largest: 1 for percentages, 3 for cosines."""
+    largest = max(map(abs, values), default=0.0)
+    return 1 if largest >= 10 else 2 if largest >= 2 else 3
+
+
 def tidy_number(text: str) -> str:
     """A figure in four significant digits; a word, a count or a short figure as it stands."""
     value = as_number(text)
@@ -280,10 +286,19 @@ def plain_table(
     """A tidy table as it stands, each interval beside its figure; what is the same in every row is hidden at first."""
     columns = [column for column in columns if (of := column.removesuffix(CI)) not in columns or of == column]
 
+    # Figures with an interval have as many decimals as their column needs, so that they stand below one another.
+    places = {
+        column: decimals([value for row in rows if (value := as_number(row[column])) is not None])
+        for column in columns
+        if rows and column + CI in rows[0]
+    }
+
     def entry(row: Mapping[str, str], column: str) -> Entry:
-        text, width = row[column], row.get(column + CI, "")
-        told = tidy_number(text) + (f" ± {tidy_number(width)}" if text and width else "")
-        return Entry(told or MISSING, as_number(text))
+        text, value, width = row[column], as_number(row[column]), as_number(row.get(column + CI, ""))
+        if column not in places or value is None:
+            return Entry(tidy_number(text) or MISSING, value)
+        told = f"{value:.{places[column]}f}"
+        return Entry(told if width is None else f"{told} ± {width:.{places[column]}f}", value)
 
     def head(column: str) -> Head:
         same = len(rows) > 1 and len({row[column] for row in rows}) == 1

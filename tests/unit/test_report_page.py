@@ -100,7 +100,7 @@ def test_a_plain_table_puts_an_interval_beside_its_figure_and_hides_what_is_alwa
     ]
     table = plain_table("t", list(rows[0]), rows)
     assert [(head.text, head.shown) for head in table.heads] == [("kind", False), ("cosine", True), ("images", False)]
-    assert table.rows[0][1][1].text == "0.1235 ± 0.01235"
+    assert table.rows[0][1][1].text == "0.123 ± 0.012"
     assert table.rows[0][1][1].order == 0.123456
     assert table.rows[1][1][1].text == MISSING
     assert [column for column in table.grid.columns] == ["cosine"]
