@@ -220,7 +220,7 @@ def test_control_c_takes_its_jobs_off_the_cluster(cluster: Cluster, finished: Pa
     faults = plant(tmp_path / "faults", {"cell": "ratio-50.", "sleep": 900})
     output = tmp_path / "output.txt"
     with started(folder, output, first=(faults.folder,)) as driver:
-        wait_until(lambda: bool(faults.started), 200, "cell at work")
+        wait_until(lambda: any(faults.folder.glob("*.done")), 300, "cell that sleeps")
         os.killpg(driver.pid, signal.SIGINT)
         assert driver.wait(timeout=120) != 0
     wait_until(lambda: not [job for job in new_jobs(cluster, jobs_before) if job.state != "CANCELLED"], 30, "end of it")
