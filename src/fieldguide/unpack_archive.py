@@ -134,20 +134,20 @@ def run(args: argparse.Namespace) -> None:
     if args.out.is_symlink():
         # Left by an earlier run with a folder; what it points to is the user's.
         args.out.unlink()
-    try:
-        check_room(archive, args.out, limits)
-        with atomic_path(args.out) as beside:
-            if beside.is_dir():
-                shutil.rmtree(beside)  # of a run that was killed and had this one's number
+    check_room(archive, args.out, limits)
+    with atomic_path(args.out) as beside:
+        if beside.is_dir():
+            shutil.rmtree(beside)  # of a run that was killed and had this one's number
+        try:
             files = unpack(archive, args.folder, beside, limits)
-    except OSError as error:
-        # Without a file's name it is a full disk, a file too large for it, or one that fails.
-        if error.filename is not None:
-            raise
-        raise FieldguideError(
-            f"{archive}: could not be unpacked into {args.out} ({error.strerror}), and nothing of it is left there; "
-            "make room, or unpack it elsewhere and give that folder as its path"
-        ) from error
+        except OSError as error:
+            # Without a file's name it is a full disk, a file too large for it, or one that fails.
+            if error.filename is not None:
+                raise
+            raise FieldguideError(
+                f"{archive}: could not be unpacked into {args.out} ({error.strerror}), and nothing of it is left "
+                "there; make room, or unpack it elsewhere and give that folder as its path"
+            ) from error
     log.info("unpacked %d files of %s (%s) into %s", files, archive, args.folder, args.out)
 
 
