@@ -30,7 +30,7 @@ from fieldguide.comparison import (
     format_ratio,
     split_blocks,
 )
-from fieldguide.image_worth import AT_LEAST, AT_MOST, BETWEEN
+from fieldguide.image_worth import AT_LEAST, AT_MOST, BETWEEN, Worth, tell_worth
 
 Words = Mapping[str, str]
 MINUS = "\N{MINUS SIGN}"
@@ -217,8 +217,29 @@ def recipe_table(rows: Sequence[Mapping[str, str]], labels: Mapping[str, str], w
     return PageTable("Recipes and baselines", words.get("baseline", "recipe and texts"), heads, table)
 
 
-def worth_tables(rows: Sequence[Mapping[str, str]], labels: Mapping[str, str], words: Words) -> list[PageTable]:
-    """The worth of text in labelled images per class, from tables/image_worth.csv: a table per variant."""
+def tell_worths(
+    worths: Sequence[Worth], labels: Mapping[str, str], images_per_class: float
+) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Of each variant (sampling, redraw, budget, translator) a sentence or two on every column of text."""
+    columns: dict[tuple[str, ...], dict[str, list[Worth]]] = {}
+    for worth in worths:
+        row = worth.row
+        label = f"{row.recipe} with {labels.get(row.text_source, row.text_source)} against {worth.reference} image only"
+        variant = columns.setdefault((row.sampling, row.redraw, row.budget, row.translator), {})
+        variant.setdefault(label, []).append(worth)
+    return {
+        key: tuple(tell_worth(told, label, images_per_class) for label, told in of_variant.items())
+        for key, of_variant in columns.items()
+    }
+
+
+def worth_tables(
+    rows: Sequence[Mapping[str, str]],
+    labels: Mapping[str, str],
+    words: Words,
+    sentences: Mapping[tuple[str, ...], tuple[str, ...]] | None = None,
+) -> list[PageTable]:
+    """The worth of text in labelled images per class, from tables/image_worth.csv: a table per variant, and words."""
     variants: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
     for row in rows:
         key = (row["sampling"], row["redraw"], row["budget"], row["translator"])
@@ -239,7 +260,8 @@ def worth_tables(rows: Sequence[Mapping[str, str]], labels: Mapping[str, str], w
         title = [f"sampling {sampling}", f"redraw {redraw}"]
         title += [f"budget {budget}"] if several[0] else []
         title += [f"translator {translator}"] if several[1] else []
-        tables.append(PageTable(", ".join(title), words.get("images:text", "images:text"), heads, table))
+        remarks = (sentences or {}).get((sampling, redraw, budget, translator), ())
+        tables.append(PageTable(", ".join(title), words.get("images:text", "images:text"), heads, table, remarks))
     return tables
 
 

@@ -29,6 +29,7 @@ from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv, read_json, sha256_of, write_text
 from fieldguide.headings import Language, headings
 from fieldguide.image_store import open_image_store
+from fieldguide.image_worth import find_worth
 from fieldguide.ledger import read_ledger
 from fieldguide.price_texts import price_source, read_sources
 from fieldguide.report_page import (
@@ -47,6 +48,7 @@ from fieldguide.report_page import (
     measures_of,
     plain_table,
     recipe_table,
+    tell_worths,
     without_secrets,
     worth_tables,
 )
@@ -363,6 +365,9 @@ def build_page(args: argparse.Namespace) -> Page:
     names = [row["class_name"] for row in read_csv(args.classes, ("class_name",))]
     costs = tell_costs(args.sources, names, args.thing) if args.sources else []
     recipes, worth = rows_of("recipes"), rows_of("image_worth")
+    train = [row["class_id"] for row in read_csv(args.records, ("class_id", "split")) if row["split"] == "train"]
+    images_per_class = len(train) / max(1, len(set(train)))
+    sentences = tell_worths(find_worth(cells, images_per_class)[0], labels, images_per_class) if worth else {}
     further = []
     for name, title in FURTHER.items():
         if found := rows_of(name):
@@ -386,7 +391,7 @@ def build_page(args: argparse.Namespace) -> Page:
         charts=charts,
         recipes=recipe_table(recipes, labels, words) if recipes else None,
         conversion=conversion,
-        worth=tuple(worth_tables(worth, labels, words)) if worth else (),
+        worth=tuple(worth_tables(worth, labels, words, sentences)) if worth else (),
         confusions=confusions,
         has_photographs=has_photographs,
         class_note=class_note,

@@ -84,6 +84,13 @@ def test_it_tells_notes_costs_and_provenance(page: str):
     assert "secret" not in page and "…@llm.example" in provenance
 
 
+def test_the_worth_of_each_text_is_told_in_a_sentence_as_the_page_of_the_table_does(tmp_path: Path):
+    page = plant_report(tmp_path).read_text(encoding="utf-8")
+    sentence = r"at its best, at \d+% of the images, the text is worth .+? labelled images per class"
+    told = set(re.findall(sentence, section(page, "worth")))
+    assert told and told == set(re.findall(sentence, (tmp_path / "image_worth.md").read_text(encoding="utf-8")))
+
+
 def test_photographs_are_thumbnails_in_the_page(page: str):
     confusions = section(page, "confusions")
     assert confusions.count('<img src="data:image/jpeg;base64,') > 3
