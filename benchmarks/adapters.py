@@ -37,7 +37,7 @@ CLASSES, WIDTH, PER_CLASS, TRAINING, VALIDATION = 200, 768, 30, 5994, 20
 CELLS = ((100, False), (50, False), (10, False), (50, True), (0, True))
 TOLERANCE = 0.3
 """Percentage points within which all ways must agree."""
-RATE, DECAY = 0.25, 0.12
+RATE, DECAY = 0.25, 0.06
 C = 100.0
 # Calibrated once: the distance of classes, how fast the spectra of classes and of images in a class fall, and the tail.
 SIGNAL, CLASS_SLOPE, IMAGE_SLOPE, TAIL = 1.1, 2.2, 1.5, 1.35

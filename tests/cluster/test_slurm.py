@@ -223,7 +223,9 @@ def test_control_c_takes_its_jobs_off_the_cluster(cluster: Cluster, finished: Pa
         wait_until(lambda: any(faults.folder.glob("*.done")), 300, "cell that sleeps")
         os.killpg(driver.pid, signal.SIGINT)
         assert driver.wait(timeout=120) != 0
-    wait_until(lambda: not [job for job in new_jobs(cluster, jobs_before) if job.state != "CANCELLED"], 30, "end of it")
+    wait_until(
+        lambda: not [job for job in new_jobs(cluster, jobs_before) if job.state != "CANCELLED"], 120, "end of it"
+    )
     again = submit(folder, first=(faults.folder,))
     assert again.code == 0, again.text
     assert results_of(folder) == before
