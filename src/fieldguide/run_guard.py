@@ -204,9 +204,7 @@ def jobs_at_work(results: Path) -> list[int]:
     here, start, found = Path.cwd(), f"{results}/", []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            words = process.cmdline()
-            is_stage = any(word.startswith("fieldguide.") for word in words[1:4])
-            if is_stage and any(start in word for word in words) and Path(process.cwd()) == here:
+            if is_stage(process) and any(start in word for word in process.cmdline()) and Path(process.cwd()) == here:
                 found.append(process.pid)
     return sorted(found)
 
@@ -326,21 +324,34 @@ def heed_signals(workflow: Any) -> None:
             logger.warning(f"Stopping ({signal.Signals(number).name}): the jobs at work are told to end, and tidy up.")
             if workflow.local_exec:
                 workflow.scheduler.exit_gracefully()
-        end_jobs()
+        end_jobs(stages_alone=not workflow.local_exec)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, heed)
 
 
-def end_jobs(seconds: float = 60.0) -> None:
-    """Send SIGTERM to the stages under this process, once each, until none is left; their shells end with them."""
+def is_stage(process: Any) -> bool:
+    """Whether a process (psutil's) runs a stage."""
+    import psutil  # Snakemake's
+
+    with contextlib.suppress(psutil.Error, OSError):
+        return any(word.startswith("fieldguide.") for word in process.cmdline()[1:4])
+    return False
+
+
+def end_jobs(seconds: float = 60.0, stages_alone: bool = False) -> None:
+    """Send SIGTERM to the jobs under this process, once each, until none is left; their shells end with them.
+
+    stages_alone: on a cluster, where the command that cancels jobs there is under this process too.
+    """
     import psutil  # Snakemake's
 
     told: set[int] = set()
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         running = psutil.Process().children(recursive=True)
+        running = [process for process in running if is_stage(process)] if stages_alone else running
         for process in running:
             with contextlib.suppress(psutil.Error):
                 if process.pid not in told and process.name() not in SHELLS:
