@@ -277,6 +277,19 @@ def build_tables(
     return [*tables, *_build_baselines(rows, labels)] if compared else tables
 
 
+def find_published(
+    columns: Iterable[Series], published: Sequence[PublishedFigure]
+) -> dict[tuple[Series, float], PublishedFigure]:
+    """The published figure to stand beside a column's cell, by column and image percent."""
+    return {
+        (series, figure.image_percent): figure
+        for series in columns
+        for figure in published
+        if series.recipe == PUBLISHED_RECIPE
+        and (figure.sampling, figure.text_source) == (series.sampling, series.column.text_source)
+    }
+
+
 def _build_table(
     block: Block,
     labels: Mapping[Column, str],
@@ -285,13 +298,7 @@ def _build_table(
 ) -> ComparisonTable:
     columns = block.series
     cells = {(r.series, r.image_percent): r for r in block.rows}
-    beside = {
-        (series, figure.image_percent): figure
-        for series in columns
-        for figure in published
-        if series.recipe == PUBLISHED_RECIPE
-        and (figure.sampling, figure.text_source) == (series.sampling, series.column.text_source)
-    }
+    beside = find_published(columns, published)
     ratios = sorted({r.image_percent for r in block.rows} | {percent for _, percent in beside}, reverse=True)
 
     def accuracy(series: Series, ratio: float) -> str:

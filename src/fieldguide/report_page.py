@@ -16,7 +16,6 @@ from urllib.parse import urlsplit, urlunsplit
 from fieldguide.cell_results import Cell
 from fieldguide.comparison import (
     MISSING,
-    PUBLISHED_RECIPE,
     AccuracyRow,
     Block,
     Column,
@@ -25,6 +24,7 @@ from fieldguide.comparison import (
     PublishedFigure,
     Series,
     column_labels,
+    find_published,
     format_accuracy,
     format_count,
     format_ratio,
@@ -148,13 +148,7 @@ def _comparison(
 ) -> PageTable:
     series = block.series
     rows = {(row.series, row.image_percent): row for row in block.rows}
-    beside = {
-        (one, figure.image_percent): figure
-        for one in series
-        for figure in published
-        if one.recipe == PUBLISHED_RECIPE
-        and (figure.sampling, figure.text_source) == (one.sampling, one.column.text_source)
-    }
+    beside = find_published(series, published)
     ratios = sorted({row.image_percent for row in block.rows} | {ratio for _, ratio in beside}, reverse=True)
     samplings, recipes = {one.sampling for one in series}, {one.recipe for one in series}
 

@@ -78,7 +78,6 @@ class Pairs:
 
 def read_world(args: argparse.Namespace) -> Pairs:
     """What the command line names; raises FieldguideError where it does not fit together or is too little."""
-
     image_ids, captions, image_of = read_pairs(args.pairs)
     images, about_images = read_features(args.images, image_ids)
     texts, about_texts = read_features(args.texts, captions, "np", ("rows",))
