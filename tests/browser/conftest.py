@@ -7,7 +7,7 @@ import http.server
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,13 @@ class Browser:
         self.driver.get(address)
         WebDriverWait(self.driver, PATIENCE).until(lambda _: self.run("return document.documentElement.dataset.ready"))
         return self
+
+    def until(self, question: Callable[[], Any]) -> None:
+        """Wait until a question is answered with yes: tables and charts redraw a moment after they were told to."""
+        from selenium.common.exceptions import StaleElementReferenceException
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        WebDriverWait(self.driver, PATIENCE, 0.05, [StaleElementReferenceException]).until(lambda _: question())
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)

@@ -76,23 +76,26 @@ def test_a_filter_changes_the_curve(browser: Browser, page: Path):
     # Class-wise and fixed: image only, two texts by the thesis's recipe, two by the anchored one.
     assert len(fixed) >= 5
     choose(browser, "accuracy_source", "reed")
+    browser.until(lambda: 0 < len(curves(browser)) < len(fixed))
     reed = curves(browser)
-    assert len(reed) < len(fixed)
     choose(browser, "accuracy_recipe", "anchored")
-    assert curves(browser) != reed
+    browser.until(lambda: curves(browser) != reed)
+    anchored = curves(browser)
     choose(browser, "accuracy_recipe", "thesis")
+    browser.until(lambda: curves(browser) != anchored)
     thesis = curves(browser)
     browser.find("input[name=accuracy_beside]").click()
-    assert len(curves(browser)) < len(thesis)
+    browser.until(lambda: 0 < len(curves(browser)) < len(thesis))
+    alone = curves(browser)
     choose(browser, "accuracy_sampling", "global")
-    assert curves(browser) != thesis
+    browser.until(lambda: curves(browser) != alone)
 
 
 def test_published_figures_can_be_taken_away(browser: Browser, page: Path):
     browser.open(page.as_uri())
     before = len(curves(browser))
     browser.find("input[name=accuracy_published]").click()
-    assert len(curves(browser)) < before
+    browser.until(lambda: 0 < len(curves(browser)) < before)
 
 
 def test_a_point_tells_its_cell(browser: Browser, page: Path):
@@ -102,6 +105,7 @@ def test_a_point_tells_its_cell(browser: Browser, page: Path):
     point = browser.all("#chart-accuracy svg .mark-symbol.role-mark path")[5]
     browser.run("arguments[0].scrollIntoView({block: 'center'})", point)
     ActionChains(browser.driver).move_to_element(point).perform()
+    browser.until(lambda: browser.find("#vg-tooltip-element").text)
     told = browser.find("#vg-tooltip-element").text
     assert "seeds" in told and "distinct images" in told and "95% interval" in told
 
@@ -111,8 +115,10 @@ def test_a_heading_sorts(browser: Browser, page: Path):
     assert column(browser, 1)[0] == "100:0"
     heading = browser.all(f"{TABLE} thead tr:last-child th")[1]
     heading.click()
+    browser.until(lambda: heading.get_attribute("aria-sort") == "ascending")
     up = column(browser, 2)
     heading.click()
+    browser.until(lambda: heading.get_attribute("aria-sort") == "descending")
     down = column(browser, 2)
     accuracies = [float(text.split()[0]) for text in up if text[0].isdigit()]
     assert len(accuracies) == 10 and accuracies == sorted(accuracies)
@@ -123,7 +129,7 @@ def test_a_heading_sorts(browser: Browser, page: Path):
 def test_ratios_sort_as_numbers(browser: Browser, page: Path):
     browser.open(page.as_uri())
     browser.all(f"{TABLE} thead tr:last-child th")[0].click()
-    assert column(browser, 1) == [f"{p}:{100 - p}" for p in range(0, 101, 10)]
+    browser.until(lambda: column(browser, 1) == [f"{p}:{100 - p}" for p in range(0, 101, 10)])
 
 
 def test_columns_hide_and_come_back(browser: Browser, page: Path):
@@ -134,9 +140,9 @@ def test_columns_hide_and_come_back(browser: Browser, page: Path):
     choice = browser.all(".dt-button-collection .dt-button")[1]
     assert "published" in choice.text and "image only" in choice.text
     choice.click()
-    assert len(headings(browser)) == len(before) - 1
+    browser.until(lambda: len(headings(browser)) == len(before) - 1)
     choice.click()
-    assert headings(browser) == before
+    browser.until(lambda: headings(browser) == before)
 
 
 def test_an_accuracy_tells_its_seeds_by_pointing(browser: Browser, page: Path):
@@ -146,6 +152,7 @@ def test_an_accuracy_tells_its_seeds_by_pointing(browser: Browser, page: Path):
     cell = browser.find(f"{TABLE} tbody td")
     assert browser.style(f"{TABLE} tbody td", "content", "::after") == "none"
     ActionChains(browser.driver).move_to_element(cell).perform()
+    browser.until(lambda: browser.style(f"{TABLE} tbody td", "content", "::after") != "none")
     told = browser.style(f"{TABLE} tbody td", "content", "::after")
     assert "seeds 0: " in told and "95% interval" in told and "distinct images" in told
 
@@ -156,10 +163,11 @@ def test_the_table_can_be_walked_by_keys(browser: Browser, page: Path):
     browser.open(page.as_uri())
     browser.find(f"{TABLE} tbody td").click()
     ActionChains(browser.driver).send_keys(keys().ARROW_DOWN, keys().ARROW_RIGHT).perform()
-    assert browser.run(f"return document.querySelector('{TABLE} td.focus').closest('tr').rowIndex") == 3
-    assert browser.run(f"return document.querySelector('{TABLE} td.focus').cellIndex") == 2
+    focused = f"const cell = document.querySelector('{TABLE} td.focus'); "
+    place = "return [cell.closest('tr').rowIndex, cell.cellIndex]"
+    browser.until(lambda: browser.run(focused + place) == [3, 2])
     ActionChains(browser.driver).send_keys(keys().ARROW_LEFT).perform()
-    assert "seeds" in browser.style(f"{TABLE} td.focus", "content", "::after")
+    browser.until(lambda: "seeds" in browser.style(f"{TABLE} td.focus", "content", "::after"))
 
 
 def tab_to(browser: Browser, wanted: str, most: int = 40) -> list[str]:
@@ -193,10 +201,10 @@ def test_a_heading_sorts_and_a_filter_changes_by_keys(browser: Browser, page: Pa
     # DataTables gives a heading's focus to the button that stands in it.
     heading = browser.find(f"{TABLE} thead tr:last-child th:first-child [tabindex='0']")
     heading.send_keys(keys().ENTER)
-    assert column(browser, 1)[0] == "0:100"
+    browser.until(lambda: column(browser, 1)[0] == "0:100")
     before = curves(browser)
     browser.find("select[name=accuracy_source]").send_keys(keys().ARROW_DOWN)
-    assert curves(browser) != before
+    browser.until(lambda: curves(browser) != before)
 
 
 def test_it_is_dark_where_the_system_is(browser: Browser, page: Path):
