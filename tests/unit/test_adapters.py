@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from fieldguide.adapters import Adapter, Floats, Ints, accuracy, cross_entropy_gradient, fit, random_start
 
@@ -86,6 +87,19 @@ def test_a_run_is_the_same_alone(runs: tuple[Floats, Ints, Ints, Adapter]) -> No
         alone = fit(table, labels, rows[one], Adapter(start.weight[one], start.bias[one]), RATES[one], DECAYS[one])
         np.testing.assert_allclose(alone.weight[0], together.weight[run], atol=1e-6)
         np.testing.assert_allclose(alone.bias[0], together.bias[run], atol=1e-6)
+
+
+@pytest.mark.parametrize("together", [1, 2 * 5 * 16, 1 << 18])
+def test_fit_is_the_same_to_the_bit_however_threads_share_the_runs(
+    runs: tuple[Floats, Ints, Ints, Adapter], monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    table, labels, rows, start = runs
+    with threadpool_limits(1, "blas"):
+        alone = fit(table, labels, rows, start, RATES, DECAYS)
+    monkeypatch.setattr("fieldguide.adapters.TOGETHER", together)
+    with threadpool_limits(2, "blas"):
+        shared = fit(table, labels, rows, start, RATES, DECAYS)
+    assert shared.weight.tobytes() == alone.weight.tobytes() and shared.bias.tobytes() == alone.bias.tobytes()
 
 
 def test_fit_leaves_its_input_alone_and_repeats_itself(runs: tuple[Floats, Ints, Ints, Adapter]) -> None:
