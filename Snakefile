@@ -21,38 +21,20 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/conversion.smk"
 
 
-localrules:
-    all,
-    everything,
-
-
-onstart:
-    check_jobs()
-    start_run(workflow, Path(RESULTS))
-
-
-onsuccess:
-    end_run(workflow, Path(RESULTS), CHECKOUT, config, is_success=True)
-
-
-onerror:
-    end_run(workflow, Path(RESULTS), CHECKOUT, config, is_success=False)
-
-
 rule all:
     """The comparison table, its figure, and every cell of it."""
     default_target: True
     input:
         get_tables(),
         get_cells(),
+    localrule: True
 
 
 rule everything:
-    """All tables, figures, translators and references, and the report."""
     input:
-        get_tables(),
-        get_cells(),
+        rules.all.input,
         get_extras(),
-        rules.predict_classes.output,
         rules.typeset_tables.output,
         rules.write_report.output,
+    """All tables, figures, translators and references, and the report."""
+    localrule: True

@@ -401,6 +401,19 @@ def check_jobs():
         raise WorkflowError(str(error)) from None
 
 
+onstart:
+    check_jobs()
+    start_run(workflow, Path(RESULTS))
+
+
+onsuccess:
+    end_run(workflow, Path(RESULTS), CHECKOUT, config, is_success=True)
+
+
+onerror:
+    end_run(workflow, Path(RESULTS), CHECKOUT, config, is_success=False)
+
+
 def get_archive(wildcards):
     """The raw archive of a data set: rendered, or as configured."""
     if IS_AVIARY:
