@@ -5,9 +5,10 @@ The text is worth (q - p)% of the training images. q is read off the image-only 
 and so is p, by image only's own accuracy there: where noise bends the curve, text that changes nothing saves nothing.
 
 The interval is Student's over the seeds' worths. On curves drawn at random with the aviary's means, spreads and
-correlations, 5 seeds each, it held the true worth 94 to 98 times in 100 at 20 to 70% of the images; at 80 and 90%, where
-the end of the curve is near and seeds beyond it make a bound, 75 to 98 times. Whether text saves images is not read off it: more images mean a higher accuracy, so
-that is the paired test of accuracies which the table of differences shows, corrected for many as it is there.
+correlations, 5 seeds each, it held the true worth 94 to 98 times in 100 at 20 to 70% of the images; at 80 and 90%,
+where the end of the curve is near and seeds beyond it make a bound, 75 to 98 times. Whether text saves images is not
+read off it: more images mean a higher accuracy, so that is the paired test of accuracies which the table of differences
+shows, corrected for many as it is there.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ def format_worth(worth: Worth) -> str:
 def tell_worth(worths: Sequence[Worth], label: str, images_per_class: float) -> str:
     """One text column against one image-only column, in a sentence or two for a report.
 
-    The figure is that of the fewest images, where text is to help most: the largest of all would be too large by choice.
+    The figure is that of the fewest images, where text is to help most: the largest would be too large by choice.
     """
     told = sorted(worths, key=lambda w: -w.row.image_percent)
     subject = "the text" if all(w.of_text_alone for w in told) else "the recipe with its text"

@@ -175,13 +175,13 @@ def test_the_sentence_says_where_it_helps_and_where_not(tmp_path: Path) -> None:
     ]
     told = tell_worth(list(found(tmp_path, cells).values()), SOURCE_LABELS["reed"], PER_CLASS)
     assert told == (
-        "human (Reed): at 10% of the images, the fewest here, the text is worth +3.0 ± 0.3 labelled images per class (of "
-        "30.0). The text saves images at 10%; it costs images at 50%; it is undecided at 1 of 3 shares."
+        "human (Reed): at 10% of the images, the fewest here, the text is worth +3.0 ± 0.3 labelled images per class "
+        "(of 30.0). The text saves images at 10%; it costs images at 50%; it is undecided at 1 of 3 shares."
     )
     (one,) = [w for (_, _, percent), w in found(tmp_path, cells).items() if percent == 90]
     assert tell_worth([one], "human", PER_CLASS) == (
-        "human: at 90% of the images, the fewest here, the text is worth +0.0 ± 1.4 labelled images per class (of 30.0), "
-        "not told apart from nothing. The text saves images at no share; it is undecided at 1 of 1 shares."
+        "human: at 90% of the images, the fewest here, the text is worth +0.0 ± 1.4 labelled images per class "
+        "(of 30.0), not told apart from nothing. The text saves images at no share; it is undecided at 1 of 1 shares."
     )
 
 
@@ -198,7 +198,7 @@ def test_what_saves_images_is_what_the_table_of_differences_tells_apart(tmp_path
 
 
 def test_what_another_recipe_gains_is_not_called_the_texts(tmp_path: Path) -> None:
-    """A recipe that is better on images alone, and ignores its text, saves images against the thesis's; its text none."""
+    """A recipe that is better on images alone and ignores its text saves images against the thesis's; its text none."""
     better = [level + 1 + 50 / 10 for level in LEVELS]
     control = [cell("none", p, [a + (p - 50) / 10 for a in better], recipe="anchored-image-only") for p in SHARES]
     worths = found(tmp_path, [*image_only(), *control, cell("reed", 50, better, recipe="anchored")])
