@@ -39,7 +39,7 @@ READING = (
     "Labelled images per class that an image-only training needs in addition for the accuracy that the cell reaches "
     "with its text, read off the image-only curve of the same seed (isotonic regression, linear between the measured "
     "shares), less what is read off for the same images alone; ± is the half-width of the 95% t interval over seeds, "
-    "of each figure by itself. Negative: the accuracy is lower with the text, as if so many images had been taken away. "
+    "of each figure by itself. Negative: the accuracy is lower with the text, as if so many images were taken away. "
     "≤ and ≥: some seed lies below or above the whole image-only curve and counts as its end, so the mean over these "
     "seeds is a bound; 'outside': bounded on neither side. Against its recipe's own image only a figure is the text's; "
     "against another recipe's it holds what the recipe itself gains on images, too. Whether images are saved or cost "
