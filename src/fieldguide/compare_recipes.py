@@ -162,8 +162,8 @@ def tell(cells: Mapping[Key, Mapping[str, Any]], dataset: str, notes: Sequence[s
             parts.append(
                 f"Of {len(between)} differences from an image-only control on the same images {harm} count as harm "
                 f"(mean below {HURT} points, or the interval wholly below 0). ± is the half-width of the 95% t "
-                "interval of the paired difference in points, of each by itself; differences.csv has p-values that are "
-                "corrected for the number of differences."
+                "interval of the paired difference in points, of each by itself; differences.csv holds them with "
+                "p-values corrected for their number."
             )
     return "\n\n".join(parts) + "\n"
 

@@ -199,8 +199,8 @@ def tell_pair(differences: Sequence[Difference], first: str, second: str) -> str
     seen = sorted(d.detectable for d in differences if d.detectable)
     if not seen:
         return f"{said}."
-    span = f"{seen[0]:.2f}" if len(seen) == 1 else f"{seen[0]:.2f} to {seen[-1]:.2f}, by ratio,"
-    return f"{said}; with {differences[0].test.n} seeds a difference below {span} points may go unseen."
+    span = f"{seen[0]:.2f} points" if len(seen) == 1 else f"{seen[0]:.2f} to {seen[-1]:.2f} points, by ratio,"
+    return f"{said}; with {differences[0].test.n} seeds differences below {span} may go unseen."
 
 
 def tabulate_differences(differences: Sequence[Difference]) -> list[ComparisonTable]:

@@ -114,7 +114,7 @@ def test_what_may_go_unseen_is_told_over_the_ratios_where_the_columns_differ(tmp
     ]
     same, other = find_differences(cells_of(tmp_path, cells))
     assert (same.test.half_width, same.detectable) == (0, 0) and other.detectable
-    assert f"a difference below {other.detectable:.2f} points may go unseen" in tell_pair([same, other], "a", "b")
+    assert f"differences below {other.detectable:.2f} points may go unseen" in tell_pair([same, other], "a", "b")
     assert tell_pair([same], "a", "b").endswith("Every 95% interval lies within ±0.00 points.")
 
 
@@ -135,7 +135,7 @@ def test_the_page_answers_and_the_csv_holds_the_tests(tmp_path: Path) -> None:
     ]
     (answer,) = [line for line in page.splitlines() if line.startswith("human (Reed) minus llm")]
     assert "points at 2 ratios (50:50 to 10:90); told apart at none of 2. Every 95% interval lies within ±0." in answer
-    assert re.search(r"with 5 seeds a difference below 0\.\d\d to 0\.\d\d, by ratio, points may go unseen\.$", answer)
+    assert re.search(r"with 5 seeds differences below 0\.\d\d to 0\.\d\d points, by ratio, may go unseen\.$", answer)
     assert r"$\dagger$$\ddagger$" in (tmp_path / "a.tex").read_text(encoding="utf-8")
     assert "†‡" in (tmp_path / "a.html").read_text(encoding="utf-8")
     with (tmp_path / "differences.csv").open(encoding="utf-8", newline="") as stream:

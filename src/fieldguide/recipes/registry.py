@@ -72,13 +72,15 @@ RECIPES: Mapping[str, Recipe] = {
         texts=("translated", "raw"),
         tuned_as="anchored-image-only",
     ),
-    "anchored-image-only": Recipe("anchored", "the same without text: its control.", images_alone=True),
+    "anchored-image-only": Recipe("anchored", "the anchored recipe without text: its control.", images_alone=True),
     "zs-name": Recipe("zero_shot", "zero-shot by class names.", texts=("raw",), tuned=False, prompts="names"),
     "zs-name+attributes": Recipe(
         "zero_shot", "zero-shot by names with the LLM's texts.", texts=("raw",), tuned=False, prompts="attributes"
     ),
     "zs-text": Recipe("zero_shot", "zero-shot by the cell's own texts as they are.", texts=("raw",), tuned=False),
-    "zs-translated": Recipe("zero_shot", "zero-shot by them translated.", texts=("translated",), tuned=False),
+    "zs-translated": Recipe(
+        "zero_shot", "zero-shot by the cell's own texts, translated.", texts=("translated",), tuned=False
+    ),
     "nearest-class-mean": Recipe(
         "class_mean",
         "the class whose mean of images and translated texts has the largest cosine.",
