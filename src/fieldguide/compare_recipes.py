@@ -10,14 +10,15 @@ per text source, then the anchored recipe's differences from both image-only con
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_json, write_csv, write_text
+from fieldguide.recipes.registry import RECIPES
+from fieldguide.significance import half_width, paired_test
 from fieldguide.stage import log, new_parser, run_stage
 
 NO_TEXT = "none"
@@ -65,19 +66,10 @@ class Difference(NamedTuple):
         return self.mean < HURT or (self.ci95 is not None and self.mean + self.ci95 < 0)
 
 
-def half_width(values: Sequence[float]) -> float | None:
-    """Half-width of the two-sided 95% t interval of the mean; None from one value."""
-    if len(values) < 2:
-        return None
-    from scipy.special import stdtrit
-
-    return float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / math.sqrt(len(values))
-
-
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     """The difference of accuracies per seed, which are in the same order."""
-    values = [a - b for a, b in zip(ours, theirs, strict=True)]
-    return Difference(fmean(values), half_width(values))
+    test = paired_test(ours, theirs)
+    return Difference(test.mean, test.half_width)
 
 
 def read_cells(paths: Sequence[str]) -> dict[Key, dict[str, Any]]:
@@ -146,12 +138,15 @@ def tell(cells: Mapping[Key, Mapping[str, Any]], dataset: str, notes: Sequence[s
     parts = [f"# Recipes and baselines: {dataset}", *(f"**{note}**" for note in notes)]
     parts.append(
         "Accuracy on the test images in percent, ± half-width of the 95% t interval over "
-        f"{len(any_cell['seeds'])} seeds; sampling {any_cell['sampling']}, redraw {any_cell['redraw']}. "
-        "Image only has no text source."
+        f"{len(any_cell['seeds'])} seeds; sampling {any_cell['sampling']}, redraw {any_cell['redraw']}. A cell's texts "
+        "stand in for the images it leaves out: at 90:10 few texts are there, at 10:90 many, so that zero-shot, which "
+        "looks at no image, rises where the others fall."
     )
     recipes = list(dict.fromkeys(key.recipe for key in cells))
     percents = sorted({key.percent for key in cells}, reverse=True)
     sources = list(dict.fromkeys(key.source for key in cells))
+    summaries = [f"- `{name}`: {RECIPES[name].summary}" for name in recipes if name in RECIPES]
+    parts += ["\n".join(summaries)] if summaries else []
     for source in sources:
         rows = [(f"{p}:{100 - p}", [format_accuracy(cells.get(Key(r, source, p))) for r in recipes]) for p in percents]
         rows = [row for row in rows if set(row[1]) != {MISSING}]
@@ -166,7 +161,9 @@ def tell(cells: Mapping[Key, Mapping[str, Any]], dataset: str, notes: Sequence[s
             harm = sum(d.hurts for d in between)
             parts.append(
                 f"Of {len(between)} differences from an image-only control on the same images {harm} count as harm "
-                f"(mean below {HURT} points, or the interval wholly below 0)."
+                f"(mean below {HURT} points, or the interval wholly below 0). ± is the half-width of the 95% t "
+                "interval of the paired difference in points, of each by itself; differences.csv holds them with "
+                "p-values corrected for their number."
             )
     return "\n\n".join(parts) + "\n"
 

@@ -486,6 +486,20 @@ class Sweep(Section):
             raise ValueError(f"baselines: '{twice[0]}' is among the first variant's recipes already")
         return self
 
+    @model_validator(mode="after")
+    def recipes_have_cells(self) -> Sweep:
+        for number, variant in enumerate(self.variants):
+            for name in variant.recipes:
+                recipe = RECIPES[name]
+                if not any(recipe.does(ratio, s != "none") for ratio in self.ratios for s in variant.sources):
+                    needs = ["the source none and a ratio above 0"] if recipe.images_alone else []
+                    needs += [f"a text source and ratio {0 if recipe.prompts else 'below 100'}"] if recipe.texts else []
+                    raise ValueError(
+                        f"variants.{number}: recipe '{name}' has no cell with sources {', '.join(variant.sources)} "
+                        f"and ratios {', '.join(map(str, self.ratios))}; it needs {' or '.join(needs)}"
+                    )
+        return self
+
 
 class SamplingStudy(Section):
     ratios: tuple[Ratio, ...] = Field(min_length=1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 
 from fieldguide.cell_results import Cell
 from fieldguide.comparison import (
@@ -192,14 +191,16 @@ def tell_pair(differences: Sequence[Difference], first: str, second: str) -> str
         return f"{said}. One seed, so nothing can be said about chance."
     apart = [format_ratio(d.first.image_percent) for d in differences if d.told_apart]
     reach = max(abs(d.test.mean) + (d.test.half_width or 0.0) for d in differences)
-    can = median(d.detectable or 0.0 for d in differences)
     said += f"; told apart at {len(apart) or 'none'} of {len(differences)}" + (
         f" ({', '.join(apart)})" if apart else ""
     )
-    return (
-        f"{said}. Every 95% interval lies within ±{reach:.2f} points; with {differences[0].test.n} seeds and this "
-        f"spread a difference below about {can:.2f} points may go unseen."
-    )
+    said += f". Every 95% interval lies within ±{reach:.2f} points"
+    # Without any spread the two are the same cell, or as good as: that tells nothing of what could be seen elsewhere.
+    seen = sorted(d.detectable for d in differences if d.detectable)
+    if not seen:
+        return f"{said}."
+    span = f"{seen[0]:.2f} points" if len(seen) == 1 else f"{seen[0]:.2f} to {seen[-1]:.2f} points, by ratio,"
+    return f"{said}; with {differences[0].test.n} seeds differences below {span} may go unseen."
 
 
 def tabulate_differences(differences: Sequence[Difference]) -> list[ComparisonTable]:
@@ -240,7 +241,8 @@ def tabulate_differences(differences: Sequence[Difference]) -> list[ComparisonTa
         if tested.test.half_width is not None:
             remarks.append(
                 f"± is the half-width of the 95% t interval of the paired difference, not corrected; {TOLD_APART} "
-                "differs from 0 at 5% after Holm's correction for all differences of the same recipes in this table."
+                "differs from 0 at 5% (paired t test) after Holm's correction for all differences between the same two "
+                "recipes in this table. What may go unseen is what the correction asks of the smallest p-value."
             )
         tables.append(ComparisonTable(f"Differences in points: {variant}", grid, Grid("", (), ()), tuple(remarks)))
     return tables

@@ -3,6 +3,12 @@
 Pure. At p% of the images and text for the rest, an accuracy a is reached; image only reaches it with q% of the images.
 The text is worth (q - p)% of the training images. q is read off the image-only curve of the same seed, made monotone,
 and so is p, by image only's own accuracy there: where noise bends the curve, text that changes nothing saves nothing.
+
+The interval is Student's over the seeds' worths. On curves drawn at random with the aviary's means, spreads and
+correlations, 5 seeds each, it held the true worth 94 to 98 times in 100 at 20 to 70% of the images; at 80 and 90%,
+where the end of the curve is near and seeds beyond it make a bound, 75 to 98 times. Whether text saves images is not
+read off it: more images mean a higher accuracy, so that is the paired test of accuracies which the table of differences
+shows, corrected for many as it is there.
 """
 
 from __future__ import annotations
@@ -14,7 +20,7 @@ from statistics import fmean
 
 from fieldguide.cell_results import Cell
 from fieldguide.comparison import AccuracyRow, split_blocks
-from fieldguide.differences import references_of
+from fieldguide.differences import Difference, find_differences, references_of
 from fieldguide.significance import half_width
 
 EXACT, AT_LEAST, AT_MOST, BETWEEN = "=", ">=", "<=", "?"
@@ -52,12 +58,16 @@ def share_saved(
     """Percent of the images that text saves at one share of images, and whether that is a bound.
 
     alone: accuracy on these images without text, None where no image-only training has this share. The same accuracy
-    saves exactly 0.
+    saves exactly 0. Noise can lift `alone` above the end of the monotone curve too: then it is that much less.
     """
     reached, relation = share_for(accuracy, shares, curve)
     if alone is None:
         return reached - share, relation
-    return reached - share_for(alone, shares, curve)[0], EXACT if accuracy == alone else relation
+    if accuracy == alone:
+        return 0.0, EXACT
+    without, bound = share_for(alone, shares, curve)
+    bounds = {relation, {AT_LEAST: AT_MOST, AT_MOST: AT_LEAST, EXACT: EXACT}[bound]} - {EXACT}
+    return reached - without, EXACT if not bounds else bounds.pop() if len(bounds) == 1 else BETWEEN
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,8 @@ class Worth:
 
     `relation` says how `images` is to be read: `=` with a 95% t interval over seeds (None from one seed), or a bound
     `>=` or `<=` where seeds fall outside the image-only curve (each counts as its end, and there is no interval), or
-    `?` where some fall above and some below. `outside`: how many do.
+    `?` where some fall above and some below. `outside`: how many do. `difference`: of the accuracies, None where no
+    image-only training has this share.
     """
 
     variant: str
@@ -76,17 +87,19 @@ class Worth:
     half_width: float | None
     relation: str
     outside: int
+    difference: Difference | None = None
 
     @property
     def helps(self) -> bool | None:
-        """Whether the text saves images or costs some: by its interval, or by a bound that holds for every seed."""
-        if self.relation == EXACT and self.half_width is not None and abs(self.images) > self.half_width:
-            return self.images > 0
-        if self.relation == AT_LEAST and self.outside == self.row.n_seeds and self.images >= 0:
-            return True
-        if self.relation == AT_MOST and self.outside == self.row.n_seeds and self.images <= 0:
-            return False
-        return None
+        """Whether it saves images or costs some, None if that cannot be told: as the accuracies can be told apart."""
+        if self.difference is None or not self.difference.told_apart:
+            return None
+        return self.difference.test.mean > 0
+
+    @property
+    def of_text_alone(self) -> bool:
+        """Whether recipe and images are the reference's, so that the text is all that differs."""
+        return self.reference in (self.row.recipe, f"{self.row.recipe}-image-only")
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,7 @@ def find_worth(cells: Sequence[Cell], images_per_class: float) -> tuple[list[Wor
     images_per_class: labelled training images per class, their mean.
     """
     accuracies = {cell.row.identity: cell.accuracies for cell in cells}
+    differences = {(d.variant, d.first.identity, d.second.recipe): d for d in find_differences(cells)}
     found: list[Worth] = []
     flat: list[FlatCurve] = []
     for block in split_blocks(cell.row for cell in cells):
@@ -134,20 +148,25 @@ def find_worth(cells: Sequence[Cell], images_per_class: float) -> tuple[list[Wor
                     share_saved(accuracy, None if own is None else own[seed], row.image_percent, shares, curves[seed])
                     for seed, accuracy in enumerate(accuracies[row.identity])
                 ]
-                found.append(_worth(block.title, row, reference, per_seed, images_per_class))
+                tested = differences.get((block.title, row.identity, reference)) if own is not None else None
+                found.append(_worth(block.title, row, reference, per_seed, images_per_class, tested))
     return found, flat
 
 
 def _worth(
-    variant: str, row: AccuracyRow, reference: str, per_seed: Sequence[tuple[float, str]], images_per_class: float
+    variant: str,
+    row: AccuracyRow,
+    reference: str,
+    per_seed: Sequence[tuple[float, str]],
+    images_per_class: float,
+    difference: Difference | None,
 ) -> Worth:
     saved = [share / 100 * images_per_class for share, _ in per_seed]
     bounds = {relation for _, relation in per_seed} - {EXACT}
     relation = EXACT if not bounds else bounds.pop() if len(bounds) == 1 else BETWEEN
     outside = sum(relation != EXACT for _, relation in per_seed)
-    return Worth(
-        variant, row, reference, fmean(saved), half_width(saved) if relation == EXACT else None, relation, outside
-    )
+    width = half_width(saved) if relation == EXACT else None
+    return Worth(variant, row, reference, fmean(saved), width, relation, outside, difference)
 
 
 def format_worth(worth: Worth) -> str:
@@ -161,25 +180,26 @@ def format_worth(worth: Worth) -> str:
 
 
 def tell_worth(worths: Sequence[Worth], label: str, images_per_class: float) -> str:
-    """One text column against one image-only column, in a sentence or two for a report."""
+    """One text column against one image-only column, in a sentence or two for a report.
+
+    The figure is that of the fewest images, where text is to help most: the largest would be too large by choice.
+    """
     told = sorted(worths, key=lambda w: -w.row.image_percent)
-    places = [f"{w.row.image_percent:g}%" for w in told]
-    helps = [place for place, w in zip(places, told, strict=True) if w.helps]
-    costs = [place for place, w in zip(places, told, strict=True) if w.helps is False]
-    open_ = len(told) - len(helps) - len(costs)
-    measured = [w for w in told if w.relation != BETWEEN and w.row.image_percent > 0]
-    said = ""
-    if measured:
-        best = max(measured, key=lambda w: w.images)
-        said = (
-            f"{label}: at its best, at {best.row.image_percent:g}% of the images, the text is worth "
-            f"{BOUNDS[best.relation]}{format_worth(best).lstrip(SIGNS)} labelled images per class (of "
-            f"{images_per_class:.1f}). "
+    subject = "the text" if all(w.of_text_alone for w in told) else "the recipe with its text"
+    if any(w.row.n_seeds < 2 for w in told):
+        return f"{label}: one seed, so nothing can be said about whether {subject} saves images."
+    helps, costs = ([f"{w.row.image_percent:g}%" for w in told if w.helps is which] for which in (True, False))
+    said = f"{label}: "
+    with_images = [w for w in told if w.row.image_percent > 0]
+    if with_images and with_images[-1].relation != BETWEEN:
+        fewest = with_images[-1]
+        said += (
+            f"at {fewest.row.image_percent:g}% of the images, the fewest here, {subject} is worth "
+            f"{BOUNDS[fewest.relation]}{format_worth(fewest).lstrip(SIGNS)} labelled images per class (of "
+            f"{images_per_class:.1f}){', not told apart from nothing' if fewest.helps is None else ''}. "
         )
-    else:
-        said = f"{label}: "
-    parts = []
-    parts += [f"it saves images at {', '.join(helps)}"] if helps else []
+    parts = [f"{subject} saves images at {', '.join(helps) or 'no share'}"]
     parts += [f"it costs images at {', '.join(costs)}"] if costs else []
-    parts += [f"it is undecided at {open_} of {len(told)} shares"] if open_ else []
-    return said + ("; ".join(parts)).capitalize() + "."
+    undecided = len(told) - len(helps) - len(costs)
+    parts += [f"it is undecided at {undecided} of {len(told)} shares"] if undecided else []
+    return f"{said}{'; '.join(parts).capitalize()}."

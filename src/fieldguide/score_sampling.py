@@ -183,7 +183,14 @@ def tell_drops(patterns: Sequence[Pattern]) -> str:
         if drops:
             span = " to ".join(dict.fromkeys(f"{round(drop, 1) + 0.0:.1f}" for drop in (min(drops), max(drops))))
             parts.append(f"{span} points with {sampling} sampling and {redraw} images")
-    return f"From 100% of the images to 10% the image-only column loses {', '.join(parts)}." if parts else ""
+    if not parts:
+        return ""
+    over = (
+        f", over the {budgets} budgets tried"
+        if (budgets := len({p.combination.budget_name for p in alike})) > 1
+        else ""
+    )
+    return f"From 100% of the images to 10% the image-only column loses {', '.join(parts)}{over}."
 
 
 def render(

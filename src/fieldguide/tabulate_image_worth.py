@@ -32,16 +32,19 @@ COLUMNS = (
     "images_per_class_saved_ci95",
     "percent_of_images_saved",
     "seeds_outside_curve",
+    "verdict",
     "n_seeds",
 )
 READING = (
     "Labelled images per class that an image-only training needs in addition for the accuracy that the cell reaches "
     "with its text, read off the image-only curve of the same seed (isotonic regression, linear between the measured "
-    "shares), less what is read off for the same images alone; ± is the half-width of the 95% t interval over seeds. "
-    "Negative: the text lowered the accuracy, as if so many images had been taken away. ≤ and ≥: some seed lies below "
-    "or above the whole image-only curve and counts as its end, so the figure is a bound; 'outside': some below and "
-    "some above. Whether a text saves or costs images is said of each ratio by its own interval, without a correction "
-    "for their number."
+    "shares), less what is read off for the same images alone; ± is the half-width of the 95% t interval over seeds, "
+    "of each figure by itself. Negative: the accuracy is lower with the text, as if so many images were taken away. "
+    "≤ and ≥: some seed lies below or above the whole image-only curve and counts as its end, so the mean over these "
+    "seeds is a bound; 'outside': bounded on neither side. Against its recipe's own image only a figure is the text's; "
+    "against another recipe's it holds what the recipe itself gains on images, too. Whether images are saved or cost "
+    "is told by the paired test of the accuracies, corrected by Holm as in the table of differences: an interval here "
+    "that leaves out 0 is not enough where many are looked at."
 )
 
 
@@ -58,6 +61,7 @@ def csv_line(worth: Worth, images_per_class: float) -> dict[str, object]:
         "images_per_class_saved_ci95": "" if worth.half_width is None else f"{worth.half_width:.3f}",
         "percent_of_images_saved": f"{worth.images / images_per_class * 100:.2f}",
         "seeds_outside_curve": worth.outside,
+        "verdict": {True: "saves", False: "costs", None: "undecided"}[worth.helps],
         "n_seeds": row.n_seeds,
     }
 

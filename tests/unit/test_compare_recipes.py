@@ -80,6 +80,11 @@ def test_the_tables(tmp_path: Path) -> None:
     assert "**A sentence.**" in text and "| 10:90 | 61.00 ± 2.48 | 63.00 ± 2.48 |" in text
     assert "| 10:90 | +1.50 ± 0.00 | −0.50 ± 0.00 (hurts) | – |" in text
     assert "| 0:100 | – | – | +1.00 ± 2.48 |" in text
+    assert (
+        "- `anchored-image-only`: the anchored recipe without text: its control.\n- `anchored`: softmax regression"
+        in text
+    )
+    assert "tip-adapter" not in text, "what is not in the table is not explained"
     assert "Of 2 differences from an image-only control on the same images 1 count as harm" in text
 
 

@@ -230,6 +230,15 @@ def test_mistakes_in_recipes() -> None:
     assert told.startswith("sweep.variants.0.recipes.0: should be 'thesis', 'anchored'") and told.endswith("'thesys'")
     told = refused("sweep/variants", [{**anchored, "redraw": "per-epoch"}])
     assert told == "sweep.variants.0: recipe 'anchored' has no epochs: it needs redraw: fixed"
+    told = refused(
+        "sweep/variants", [variant("global", "none"), {**variant("class-wise", "none"), "recipes": ["gda", "anchored"]}]
+    )
+    assert told.startswith("sweep: variants.1: recipe 'anchored' has no cell with sources none and ratios 100, 90,")
+    assert told.endswith("it needs a text source and ratio below 100")
+    told = refused("sweep/variants", [{**variant("global", "reed"), "recipes": ["anchored-image-only"]}])
+    assert told.endswith("it needs the source none and a ratio above 0")
+    told = refused("sweep/ratios", [100])
+    assert "recipe 'anchored' has no cell with sources none, reed, gpt-3.5-turbo and ratios 100; it needs" in told
     assert refused("sweep/baselines", ["thesis"]) == (
         "sweep: baselines: 'thesis' is among the first variant's recipes already"
     )

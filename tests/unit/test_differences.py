@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,21 @@ def test_one_seed_tells_nothing(tmp_path: Path) -> None:
     )
 
 
+def test_what_may_go_unseen_is_told_over_the_ratios_where_the_columns_differ(tmp_path: Path) -> None:
+    """A cell that its text does not touch is its control to the last digit: no sensitivity can be read off it."""
+    columns = {"none": {50: 0.0, 10: 0.0}, "reed": {50: 0.0, 10: 1.0}}
+    cells = [
+        planted_cell(source, percent, seeds=SEEDS, accuracy=[80 + t + gain * (1 + 0.1 * t) for t in TOGETHER])
+        | {"distinct_images": [1] * 5, "distinct_texts": [int(source == "reed")] * 5}
+        for source, gains in columns.items()
+        for percent, gain in gains.items()
+    ]
+    same, other = find_differences(cells_of(tmp_path, cells))
+    assert (same.test.half_width, same.detectable) == (0, 0) and other.detectable
+    assert f"differences below {other.detectable:.2f} points may go unseen" in tell_pair([same, other], "a", "b")
+    assert tell_pair([same], "a", "b").endswith("Every 95% interval lies within ±0.00 points.")
+
+
 def test_the_page_answers_and_the_csv_holds_the_tests(tmp_path: Path) -> None:
     outputs = [word for name in ("csv", "md", "tex", "html") for word in (f"--{name}", str(tmp_path / f"a.{name}"))]
     paths = plant(tmp_path / "cells", planted())
@@ -119,7 +135,7 @@ def test_the_page_answers_and_the_csv_holds_the_tests(tmp_path: Path) -> None:
     ]
     (answer,) = [line for line in page.splitlines() if line.startswith("human (Reed) minus llm")]
     assert "points at 2 ratios (50:50 to 10:90); told apart at none of 2. Every 95% interval lies within ±0." in answer
-    assert "with 5 seeds and this spread a difference below about" in answer
+    assert re.search(r"with 5 seeds differences below 0\.\d\d to 0\.\d\d points, by ratio, may go unseen\.$", answer)
     assert r"$\dagger$$\ddagger$" in (tmp_path / "a.tex").read_text(encoding="utf-8")
     assert "†‡" in (tmp_path / "a.html").read_text(encoding="utf-8")
     with (tmp_path / "differences.csv").open(encoding="utf-8", newline="") as stream:

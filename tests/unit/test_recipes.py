@@ -245,6 +245,20 @@ class Shrunk:
         return self
 
 
+def test_gda_at_the_shrinkage_of_its_paper_is_the_papers_closed_form() -> None:
+    """W = S^-1 mu and b = -mu' S^-1 mu / 2 with S^-1 = D ((N - 1) S + tr(S) I)^-1, up to one factor of all logits."""
+    task = make_task(100, with_texts=False, seeds=(0,))
+    x, n = task.images.astype(np.float64), len(task.images)
+    weight, bias = gda.gaussian(task.images, task.labels, CLASSES, WIDTH / (n - 1 + WIDTH))
+    means = np.stack([x[task.labels == c].mean(0) for c in range(CLASSES)])
+    s = np.cov((x - means[task.labels]).T, bias=True)
+    inverse = WIDTH * np.linalg.inv((n - 1) * s + np.trace(s) * np.eye(WIDTH))
+    theirs = means @ inverse
+    factor = float((weight * theirs).sum() / (theirs * theirs).sum())
+    np.testing.assert_allclose(weight, factor * theirs, rtol=1e-3, atol=1e-3 * np.abs(weight).max())
+    np.testing.assert_allclose(bias, -factor * (theirs * means).sum(1) / 2, rtol=1e-3)
+
+
 def test_gda_adds_the_texts_logits() -> None:
     task, alone = only(make_task(50, seeds=(1,)), "raw"), make_task(50, with_texts=False, seeds=(1,))
     setting = {"shrinkage": 0.3, "text_weight": 0.2}

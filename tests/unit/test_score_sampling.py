@@ -164,7 +164,7 @@ def test_off_cub_patterns_are_shown_and_nothing_is_compared(tmp_path: Path) -> N
     assert (
         "From 100% of the images to 10% the image-only column loses 19.8 points with class-wise sampling and fixed "
         "images, 5.4 points with class-wise sampling and per-epoch images, 27.9 points with global sampling and fixed "
-        "images, 13.5 points with global sampling and per-epoch images." in page
+        "images, 13.5 points with global sampling and per-epoch images, over the 3 budgets tried." in page
     )
     assert tuple(rows[0]) == COLUMNS
     # Two samplings, three budgets, three ways of redrawing, three columns.

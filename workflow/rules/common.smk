@@ -676,7 +676,7 @@ def get_notes():
     """The sentences that stand above the table."""
     sentences = [checked.dataset.note] if checked.dataset.note else []
     sentences.append(
-        "Learning rate and weight decay were chosen on a held-out part of all training images, so labels beyond a "
+        "Hyper-parameters were chosen on a held-out part of all training images, so labels beyond a "
         "cell's own share had a part in that choice."
     )
     return " ".join(f"--note {shlex.quote(' '.join(sentence.split()))}" for sentence in sentences)

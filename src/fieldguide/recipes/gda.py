@@ -2,6 +2,8 @@
 
 Wang et al., A hard-to-beat baseline for training-free CLIP-based adaptation, ICLR 2024: class means and a shared,
 shrunk covariance of the images give a linear classifier in closed form; its logits are added to those of the texts.
+There the inverse covariance is D ((N - 1) S + tr(S) I)^-1, which is a shrinkage of a = D / (N - 1 + D) here up to a
+factor; here a is tuned as the weight of the texts is, so that no cell rests on one guess of how much to shrink.
 """
 
 from __future__ import annotations
