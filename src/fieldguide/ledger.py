@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -174,7 +174,11 @@ def is_torn(last_line: bytes) -> bool:
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Line numbers and lines that are not blank, without a torn last one, which is reported."""
-    *whole, last = path.read_bytes().split(b"\n")
+    with path.open("rb") as stream:
+        # Not while a writer sets a torn line aside: the file's beginning would be the old one's, its end the new one's.
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(stream, fcntl.LOCK_SH)
+        *whole, last = stream.read().split(b"\n")
     if is_torn(last):
         log.warning(
             "%s:%d: the last line is torn (its writer was stopped, or is at it); it is left out", path, len(whole) + 1

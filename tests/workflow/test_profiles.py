@@ -35,8 +35,9 @@ def local_rules() -> set[str]:
     text = "\n".join(path.read_text(encoding="utf-8") for path in RULE_FILES)
     named = re.findall(r"^ *localrules:\n((?: +\w+,\n)+)", text, re.MULTILINE)
     downloads = {f"download_{archive}" for archive in ("cub", "reed_captions", "coco_images", "coco_annotations")}
-    assert text.count("localrule: True") == 1
-    return {name for names in named for name in re.findall(r"\w+", names)} | downloads
+    targets = {"all", "everything"}
+    assert text.count("localrule: True") == 1 + len(targets)
+    return {name for names in named for name in re.findall(r"\w+", names)} | downloads | targets
 
 
 @pytest.fixture(scope="module")
