@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldguide.errors import FieldguideError
+from fieldguide.files import write_text
 
 RUNS = Path(".snakemake") / "fieldguide_runs"
 """One file per results folder: the names of the runs whose jobs may still be on the cluster."""
@@ -101,15 +102,15 @@ def refuse_without_gpus(asked: Iterable[tuple[str, int, str]], has_gpus: Callabl
             found[partition] = has_gpus(partition)
         if not found[partition]:
             raise FieldguideError(
-                f"rule {rule} asks for {count} GPU, but partition {partition} has no node with GPUs; name one that has "
-                f"in the profile (`set-resources`, {rule}, `{key}`), or set `gpu: 0` there to compute without"
+                f"rule {rule} asks for {count} GPU, but partition {partition} has no node with GPUs, or is not there"
+                " (`sinfo` lists partitions and their GPUs); name one that has them in the profile (`set-resources`,"
+                f" {rule}, `{key}`), or set `gpu: 0` there to compute without"
             )
 
 
 def record_run(file: Path, runs: Sequence[str]) -> None:
     """Put down the names of the runs whose jobs may be on the cluster from now on."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(f"{run}\n" for run in runs), encoding="utf-8")
+    write_text(file, "".join(f"{run}\n" for run in runs))  # on the disk before anything is submitted
 
 
 def check_cluster(workflow: Any, results: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import ctypes
 import errno
 import hashlib
 import json
@@ -21,18 +22,18 @@ from fieldguide.errors import FieldguideError
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a path beside `path` to write to (a file or a folder); it takes its name only when the block succeeds.
 
-    A file is on the disk by then, so that a machine that goes down leaves no empty one under its name. The error of a
-    full disk carries the name of `path`.
+    What was written is on the disk by then, so that a machine that goes down leaves nothing empty under its name. The
+    error of a full disk carries the name of `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
+        if beside.exists():
+            flush_to_disk(beside)
         if beside.is_dir() and path.is_dir():
             shutil.rmtree(path)
-        elif beside.is_file():
-            flush_to_disk(beside)
         beside.replace(path)
     except OSError as error:
         if error.filename in (str(beside), beside) or (error.filename is None and error.errno in FULL):
@@ -51,9 +52,20 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def flush_to_disk(path: Path) -> None:
-    """Have the system write a file's content to the disk."""
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+    """Have the system write a file's content to the disk; for a folder all that waits for the disk that it is on.
+
+    Asked for each of a data set's thousands of files it would take minutes.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if path.is_dir() else None  # Linux has it
+        if syncfs is None:
+            os.fsync(descriptor)
+        elif syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -90,7 +102,19 @@ def read_csv(path: Path | str, columns: Sequence[str]) -> list[dict[str, str]]:
         missing = [c for c in columns if c not in (reader.fieldnames or ())]
         if missing:
             raise FieldguideError(f"{path}: lacks the column(s) {', '.join(missing)}")
-        return list(reader)
+        rows = list(reader)
+    for number, row in enumerate(rows, 2):
+        if any(row[column] is None for column in columns):
+            raise tell_short_row(path, number)
+    return rows
+
+
+def tell_short_row(path: Path | str, number: int) -> FieldguideError:
+    """The sentence for a table that was cut short, or edited."""
+    return FieldguideError(
+        f"{path}: row {number}, the header counted, has fewer fields than the header; mend it, or delete the file if it"
+        " is a result, to have it made again"
+    )
 
 
 def read_columns(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -102,7 +126,9 @@ def read_columns(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[str
         if missing:
             raise FieldguideError(f"{path}: lacks the column(s) {', '.join(missing)}")
         places = [head.index(c) for c in columns]
-        for row in reader:
+        for number, row in enumerate(reader, 2):
+            if row and len(row) <= max(places):
+                raise tell_short_row(path, number)
             if row:
                 yield tuple(row[place] for place in places)
 

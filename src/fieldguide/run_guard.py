@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ from fieldguide.stage import STOPPED, tell_os_error, way_out, who
 
 LOCK = ".lock"
 NO_LOCKING = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that cannot
+NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 SHELLS = ("bash", "sh", "dash")
 UNLOCK = "`snakemake --unlock` (with the same --configfile)"
 
@@ -58,6 +60,11 @@ class Holder:
 def open_lock(results: Path) -> int:
     """The lock file's descriptor, made with its folder; raises FieldguideError where the folder cannot be written."""
     path = results / LOCK
+    if dangling := [folder for folder in (results, *results.parents) if folder.is_symlink() and not folder.exists()]:
+        raise FieldguideError(
+            f"{dangling[0]} is a link to {dangling[0].readlink()}, which is not there: bring that folder back (is its"
+            " disk mounted?), or take the link away"
+        )
     try:
         results.mkdir(parents=True, exist_ok=True)
         if not os.access(results, os.W_OK | os.X_OK):
@@ -80,11 +87,28 @@ def read_holder(descriptor: int) -> Holder | None:
         return Holder(0, "an unknown host", "an unknown user", "at an unknown time", "local")
 
 
+def last_holder(results: Path) -> tuple[Holder | None, bool]:
+    """The note of a run that is at work or was killed, without touching it, and whether that process lives here."""
+    import psutil  # Snakemake's
+
+    try:
+        descriptor = os.open(results / LOCK, os.O_RDONLY)
+    except OSError:
+        return None, False
+    try:
+        holder = read_holder(descriptor)
+    finally:
+        os.close(descriptor)
+    is_here = holder is not None and holder.host == socket.gethostname()
+    return holder, holder is not None and is_here and psutil.pid_exists(holder.pid)
+
+
 def write_holder(descriptor: int, holder: Holder | None) -> None:
     """Put our note into the lock file, or take it back."""
     text = f"{json.dumps(asdict(holder))}\n".encode() if holder else b""
     os.pwrite(descriptor, text, 0)
     os.ftruncate(descriptor, len(text))
+    os.fsync(descriptor)  # a machine that goes down leaves the note
 
 
 def try_lock(descriptor: int) -> bool:
@@ -198,14 +222,22 @@ def remove_unfinished(results: Path) -> tuple[int, int]:
 
 
 def jobs_at_work(results: Path) -> list[int]:
-    """Processes on this machine that run a stage for this folder: those of a Snakemake that was killed alone."""
+    """Processes on this machine that run a stage for this folder: those of a Snakemake that was killed alone.
+
+    Another user's process does not say in which folder it runs; it counts where its files have the same names.
+    """
     import psutil  # Snakemake's
 
     here, start, found = Path.cwd(), f"{results}/", []
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if is_stage(process) and any(start in word for word in process.cmdline()) and Path(process.cwd()) == here:
-                found.append(process.pid)
+        with contextlib.suppress(psutil.NoSuchProcess, OSError):
+            if is_stage(process) and any(start in word for word in process.cmdline()):
+                try:
+                    is_here = Path(process.cwd()) == here
+                except psutil.AccessDenied:
+                    is_here = True
+                if is_here:
+                    found.append(process.pid)
     return sorted(found)
 
 
@@ -221,14 +253,16 @@ def guard(workflow: Any, results: Path) -> None:
     from snakemake.exceptions import WorkflowError
     from snakemake.logging import logger
 
+    # A log that cannot be written fills the terminal with tracebacks otherwise, and nobody finds the sentence.
+    logging.raiseExceptions = False
     if not workflow.is_main_process:  # a job in a process of its own, here or on a cluster's node
         return
     execute, unlock = workflow.execute, workflow.unlock
 
     def guarded_execute(*args: Any, executor_plugin: Any, **options: Any) -> None:
-        if executor_plugin.common_settings.dryrun_exec:
-            return execute(*args, executor_plugin=executor_plugin, **options)
         try:
+            if executor_plugin.common_settings.dryrun_exec:
+                return execute(*args, executor_plugin=executor_plugin, **options)
             with hold(results, executor_plugin.name, logger.warning), stopping_early():
                 try:
                     beside_others(lambda: execute(*args, executor_plugin=executor_plugin, **options))
@@ -241,8 +275,7 @@ def guard(workflow: Any, results: Path) -> None:
         except OSError as error:  # of Snakemake's own notes
             if not way_out(error.errno):
                 raise
-            error.filename = error.filename or Path(".snakemake").absolute()
-            raise WorkflowError(tell_os_error(error)) from None
+            raise WorkflowError(tell_notes_error(error)) from None
         except KeyboardInterrupt:
             raise WorkflowError(f"The run was {STOPPED}.") from None
         except WorkflowError:
@@ -265,6 +298,17 @@ def guard(workflow: Any, results: Path) -> None:
             raise WorkflowError(str(error)) from None
 
     workflow.execute, workflow.unlock = guarded_execute, guarded_unlock
+
+
+def tell_notes_error(error: OSError, notes: Path = Path(".snakemake")) -> str:
+    """A sentence on an error of Snakemake's own notes: they lie where it runs, whatever `results` says."""
+    error.filename = error.filename or notes.absolute()
+    if error.errno not in NO_RIGHT or notes.absolute() not in (Path(error.filename), *Path(error.filename).parents):
+        return tell_os_error(error)
+    return (
+        f"{error.filename}: {error.strerror}; Snakemake keeps its notes there: give {who()} the right to write"
+        f" {notes.absolute()} and all in it, or run in a folder of your own with --directory"
+    )
 
 
 def beside_others(execute: Callable[[], None], locks: Path = Path(".snakemake/locks")) -> None:
@@ -304,15 +348,19 @@ def stopping_early() -> Iterator[None]:
 def heed_signals(workflow: Any) -> None:
     """From here on SIGINT, SIGTERM and SIGHUP end the run in seconds: jobs are told to end, and tidy up.
 
-    Snakemake would wait for running jobs, which may take hours. On a cluster it cancels what it submitted. For
-    `onstart`, when Snakemake's own handlers are in place.
+    Snakemake would wait for running jobs, which may take hours. On a cluster it cancels what it submitted. A job in the
+    midst of one long computation hears nothing before that returns; a second signal, some seconds later, ends it then.
+    For `onstart`, when Snakemake's own handlers are in place.
     """
     from snakemake.logging import logger
 
     jobs_began.set()
+    first = 0.0
 
     def heed(number: int, frame: FrameType | None) -> None:
+        nonlocal first
         is_first = not stop_requested.is_set()
+        first = time.monotonic() if is_first else first
         stop_requested.set()
         # Not here: the interrupted code may hold the scheduler's lock.
         threading.Thread(target=stop, args=(number, is_first), daemon=True).start()
@@ -324,7 +372,8 @@ def heed_signals(workflow: Any) -> None:
             logger.warning(f"Stopping ({signal.Signals(number).name}): the jobs at work are told to end, and tidy up.")
             if workflow.local_exec:
                 workflow.scheduler.exit_gracefully()
-        end_jobs(stages_alone=not workflow.local_exec)
+        is_urgent = not is_first and time.monotonic() - first > MEANT_ONCE
+        end_jobs(not workflow.local_exec, kill_after=KILL_AFTER if is_urgent else None, tell=logger.warning)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -340,16 +389,26 @@ def is_stage(process: Any) -> bool:
     return False
 
 
-def end_jobs(seconds: float = 60.0, stages_alone: bool = False) -> None:
+MEANT_ONCE = 5.0  # seconds in which a second signal is taken for the first, as where LLM replies are paid for
+TELL_AFTER, KILL_AFTER = 10.0, 5.0  # seconds until jobs that still run are named; until, told twice, they are killed
+
+
+def end_jobs(
+    stages_alone: bool = False,
+    seconds: float = 60.0,
+    kill_after: float | None = None,
+    tell: Callable[[str], None] = print,
+) -> None:
     """Send SIGTERM to the jobs under this process, once each, until none is left; their shells end with them.
 
-    stages_alone: on a cluster, where the command that cancels jobs there is under this process too.
+    stages_alone: on a cluster, where the command that cancels jobs there is under this process too. kill_after: seconds
+    until those that are still there are killed outright.
     """
     import psutil  # Snakemake's
 
     told: set[int] = set()
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    began, has_named = time.monotonic(), False
+    while (elapsed := time.monotonic() - began) < seconds:
         running = psutil.Process().children(recursive=True)
         running = [process for process in running if is_stage(process)] if stages_alone else running
         for process in running:
@@ -357,6 +416,14 @@ def end_jobs(seconds: float = 60.0, stages_alone: bool = False) -> None:
                 if process.pid not in told and process.name() not in SHELLS:
                     process.terminate()
                     told.add(process.pid)
+                elif kill_after is not None and elapsed > kill_after and process.name() not in SHELLS:
+                    process.kill()
         if not running:
             return
+        if not has_named and elapsed > TELL_AFTER and (stages := [each.pid for each in running if is_stage(each)]):
+            has_named = True
+            tell(
+                f"Still at work: process(es) {' '.join(map(str, stages))}, with what cannot be left midway. They end"
+                " when that is done; the same signal once more (Ctrl-C, kill) ends them at once."
+            )
         time.sleep(0.1)

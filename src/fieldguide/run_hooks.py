@@ -6,8 +6,10 @@ however the run ended, and it never gives a run that has nothing to do a job.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,19 +20,20 @@ from fieldguide.run_page import RunFacts, config_hash, read_jobs, show_time, wri
 from fieldguide.stage import ERRORS
 
 TARGETS = ("all", "everything")  # rules that run nothing
-EVERY = 30.0  # seconds between two estimates
+EVERY = 30.0  # seconds between two estimates while jobs end
+SILENCE = 600.0  # and while none does
 
 
-def time_left(seconds: Mapping[str, float], left: Iterable[tuple[str, float]]) -> tuple[float, list[str]]:
+def time_left(seconds: Mapping[str, float], left: Iterable[tuple[str, float, float]]) -> tuple[float, list[str]]:
     """Seconds of work left, and the rules of which no job has been timed yet.
 
-    `seconds`: a job's mean by rule. `left`: the rule of each job that is left, and the share of the machine that it
-    holds; a job at work counts as half done.
+    `seconds`: a job's mean by rule. `left`: the rule of each job that is left, the share of the machine that it holds,
+    and the seconds that it has been at work; one that is at work longer than the mean may end any moment.
     """
     total, unknown = 0.0, set()
-    for rule, part in left:
+    for rule, part, elapsed in left:
         if rule in seconds:
-            total += seconds[rule] * part
+            total += max(seconds[rule] - elapsed, 0.0) * part
         else:
             unknown.add(rule)
     return total, sorted(unknown)
@@ -43,13 +46,33 @@ class TimeLeft(logging.Handler):
         super().__init__()
         self.workflow, self.results = workflow, results
         self.last = time.monotonic()
+        self.began: dict[Any, float] = {}  # when each job at work was first seen there
+        self.ended = threading.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
-        from snakemake.logging import logger
         from snakemake_interface_logger_plugins.common import LogEvent
 
-        if getattr(record, "event", None) != LogEvent.PROGRESS or time.monotonic() - self.last < EVERY:
-            return
+        if getattr(record, "event", None) == LogEvent.PROGRESS and time.monotonic() - self.last >= EVERY:
+            self.tell()
+
+    def watch(self) -> None:
+        """Look now and then until the run ends: one job may take hours, in which Snakemake says nothing."""
+        while not self.ended.wait(EVERY):
+            with contextlib.suppress(Exception):  # an estimate is worth no run
+                self.look()
+            if time.monotonic() - self.last >= SILENCE:
+                self.tell()
+
+    def look(self) -> set[Any]:
+        """The jobs at work, each with the moment at which it was first seen."""
+        running = set(self.workflow.scheduler.running)
+        self.began = {job: self.began.get(job, time.monotonic()) for job in running}
+        return running
+
+    def tell(self) -> None:
+        """Log the estimate."""
+        from snakemake.logging import logger
+
         self.last = time.monotonic()
         try:
             if sentence := self.sentence():
@@ -63,14 +86,14 @@ class TimeLeft(logging.Handler):
         times: dict[str, list[float]] = {}
         for job in read_jobs(self.results):
             times.setdefault(job.rule, []).append(job.seconds)
-        running = set(scheduler.running)
+        running, now = self.look(), time.monotonic()
 
         def part(job: Any) -> float:
-            share = job.threads / cores if self.workflow.local_exec and cores else 1 / max(1, len(running))
-            return share / 2 if job in running else share
+            return job.threads / cores if self.workflow.local_exec and cores else 1 / max(1, len(running))
 
-        left = [(job.rule.name, part(job)) for job in [*scheduler.remaining_jobs, *running] if not job.is_group()]
-        timed = [(rule, share) for rule, share in left if rule not in TARGETS]
+        jobs = [job for job in [*scheduler.remaining_jobs, *running] if not job.is_group()]
+        left = [(job.rule.name, part(job), now - self.began.get(job, now)) for job in jobs]
+        timed = [each for each in left if each[0] not in TARGETS]
         seconds, unknown = time_left({rule: sum(of) / len(of) for rule, of in times.items()}, timed)
         if not timed:
             return ""
@@ -97,18 +120,26 @@ def tell_of_kills() -> str:
     return """exec 3>&2; trap '[ $? -ne 137 ] || echo "$FIELDGUIDE_KILLED" >&2' EXIT; """
 
 
+handlers: list[TimeLeft] = []  # of this run
+
+
 def start_run(workflow: Any, results: Path) -> None:
     """For `onstart`."""
     from snakemake.logging import logger
 
     heed_signals(workflow)
-    logger.addHandler(TimeLeft(workflow, results))
+    handler = TimeLeft(workflow, results)
+    logger.addHandler(handler)
+    handlers.append(handler)
+    threading.Thread(target=handler.watch, daemon=True).start()
 
 
 def end_run(workflow: Any, results: Path, checkout: Path, config: Mapping[str, Any], is_success: bool) -> None:
     """For `onsuccess` and `onerror`: write `run.md`. What goes wrong with it is told, and harms nothing."""
     from snakemake.logging import logger
 
+    for handler in handlers:
+        handler.ended.set()
     how = "finished" if is_success else "was stopped" if stop_requested.is_set() else "failed"
     failed = [f"{job.rule.name}, {', '.join(job.log) or 'no log'}" for job in workflow.scheduler.failed]
     started = workflow.start_time.timestamp()

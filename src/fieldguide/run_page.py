@@ -27,6 +27,7 @@ from fieldguide.comparison import Grid
 from fieldguide.errors import FieldguideError
 from fieldguide.files import write_text
 from fieldguide.markdown import grid_table
+from fieldguide.run_guard import Holder, last_holder
 from fieldguide.stage import new_parser, run_stage
 
 # What `stage.tell_use` logs.
@@ -51,6 +52,7 @@ class Job:
     cpu: float | None
     memory: float | None
     is_new: bool  # of the run that the page is about
+    began: float = 0.0  # seconds since the epoch
     threads: int = 1
     asked: Mapping[str, float] = field(default_factory=dict)  # mem_mb, runtime in minutes, gpu
     gpu: str = ""
@@ -114,7 +116,8 @@ def read_job(path: Path, benchmarks: Path, logs: Path, started: float) -> Job | 
         seconds=seconds,
         cpu=max((each for each in cpu if each is not None), default=None),
         memory=max((each for each in memory if each is not None), default=None),
-        is_new=path.stat().st_mtime >= started,
+        is_new=(ended := path.stat().st_mtime) >= started,
+        began=ended - seconds,
         threads=int(number_or_none(row.get("threads")) or 1),
         asked=read_asked(row.get("resources")),
         gpu=(used["gpu"] or "") if used else "",
@@ -135,13 +138,17 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 def git_commit(folder: Path) -> str:
-    """The commit of a checkout, and whether files differ from it; empty where there is none."""
+    """The commit of a checkout, and whether files differ from it; empty where there is none.
+
+    A copy that lies somewhere in another project's checkout has none; a checkout of another user has.
+    """
 
     def git(*words: str) -> str:
-        command = ["git", "-C", str(folder), *words]
+        command = ["git", "-c", "safe.directory=*", "-C", str(folder), *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "src/fieldguide/run_page.py")
         commit = git("rev-parse", "HEAD")
         return commit + (", with changes" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
@@ -200,8 +207,8 @@ def rule_row(jobs: Sequence[Job]) -> tuple[str, ...]:
     memory, longest = most(jobs, lambda job: job.memory), max(job.seconds for job in jobs)
     asked_memory = most(jobs, lambda job: job.asked.get("mem_mb"))
     asked_time = most(jobs, lambda job: job.asked.get("runtime"))
-    # A job holds the GPU that it asked for as long as it runs, where a cluster gives it one.
-    held = sum(job.seconds * job.asked.get("gpu", 0) for job in jobs if job.gpu)
+    # A job holds the GPU that it asked for, or found, as long as it runs.
+    held = sum(job.seconds * job.asked.get("gpu", 1) for job in jobs if job.gpu)
     gpu_memory = most(jobs, lambda job: job.gpu_memory)
     return (
         f"{len(jobs)} ({sum(job.is_new for job in jobs)})",
@@ -249,8 +256,9 @@ def page(facts: RunFacts, jobs: Sequence[Job], about: Mapping[str, str]) -> str:
     new = [job for job in jobs if job.is_new]
     began = datetime.fromtimestamp(facts.started).astimezone().isoformat(" ", "seconds")
     work = sum(job.seconds for job in new)
+    took = "has taken" if facts.how.startswith("is ") else "took"
     said = [
-        f"The run {facts.how}. It started {began} and took {show_time(facts.wall)};"
+        f"The run {facts.how}. It started {began} and {took} {show_time(facts.wall)};"
         f" {len(new)} jobs ended well in it, together {show_time(work)}.",
     ]
     if facts.failed:
@@ -316,14 +324,26 @@ def write_page(facts: RunFacts, checkout: Path, out: Path | None = None) -> None
     write_text(out or facts.results / "run.md", page(facts, jobs, describe(facts, jobs, checkout)))
 
 
+def begin_of(holder: Holder | None, results: Path, now: float) -> float:
+    """When the run began, in seconds since the epoch: by its note, or the begin of the first job that is told of."""
+    if holder:
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(holder.started).timestamp()
+    return min((job.began for job in read_jobs(results)), default=now)
+
+
 def run(args: argparse.Namespace) -> None:
     benchmarks = args.results / "benchmarks"
     if not benchmarks.is_dir():
         raise FieldguideError(f"{benchmarks}: no such folder; give --results a run's results/<dataset>")
     now = datetime.now().timestamp()
-    times = [path.stat().st_mtime for path in benchmarks.rglob("*.tsv")]
-    started = args.started if args.started is not None else min(times, default=now)
-    facts = RunFacts(args.results, "was looked at from outside", started, max(times, default=now) - started)
+    ends = [path.stat().st_mtime for path in benchmarks.rglob("*.tsv")]
+    holder, is_alive = last_holder(args.results)
+    how = "was looked at from outside"
+    if holder:
+        how = f"{'is at work' if is_alive else 'did not end in order, or is at work elsewhere'} ({holder})"
+    started = args.started if args.started is not None else begin_of(holder, args.results, now)
+    facts = RunFacts(args.results, how, started, max((now if is_alive else max(ends, default=now)) - started, 0.0))
     jobs = read_jobs(facts.results, started)
     text = page(facts, jobs, describe(facts, jobs, Path(__file__).parents[2]))
     if args.out:
@@ -335,7 +355,12 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("run_page", __doc__)
     parser.add_argument("--results", type=Path, required=True, help="a run's folder: results/<dataset>")
-    parser.add_argument("--started", type=float, metavar="EPOCH", help="when it began; default: its first job's end")
+    parser.add_argument(
+        "--started",
+        type=float,
+        metavar="EPOCH",
+        help="when it began; default: by the note of a run at work, or of a killed one, else its first job's begin",
+    )
     parser.add_argument("--out", type=Path, metavar="MD", help="write the page here; default: print it")
     run_stage("run_page", run, parser, argv)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fieldguide import cluster
+from fieldguide import cluster, files
 from fieldguide.cluster import QueuedJob, System, check_cluster, parse_queue, refuse_earlier, refuse_without_gpus
 from fieldguide.errors import FieldguideError
 
@@ -92,6 +92,20 @@ def test_a_refused_partition_leaves_the_earlier_runs_name(queue: list[QueuedJob]
     job = SimpleNamespace(is_local=False, rule=SimpleNamespace(name="encode"), resources={"gpu": 1, "partition": "cpu"})
     with pytest.raises(FieldguideError, match="rule encode"):
         check_cluster(workflow("second", jobs=(job,)), "results/tiny")
+    queue.append(QueuedJob("7", "first", "RUNNING"))
+    with pytest.raises(FieldguideError, match="7"):
+        check_cluster(workflow("third"), "results/tiny")
+
+
+def test_a_disk_that_fails_leaves_the_earlier_runs_name(queue: list[QueuedJob], monkeypatch: pytest.MonkeyPatch):
+    check_cluster(workflow("first"), "results/tiny")
+
+    def fail(path: Path) -> None:
+        raise OSError(5, "Input/output error", str(path))
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="Input/output error"):
+        patched.setattr(files, "flush_to_disk", fail)
+        check_cluster(workflow("second"), "results/tiny")
     queue.append(QueuedJob("7", "first", "RUNNING"))
     with pytest.raises(FieldguideError, match="7"):
         check_cluster(workflow("third"), "results/tiny")

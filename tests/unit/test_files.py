@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fieldguide import files
 from fieldguide.errors import FieldguideError
-from fieldguide.files import atomic_path, read_csv, read_json, sha256_of, write_csv, write_json, write_text
+from fieldguide.files import (
+    atomic_path,
+    flush_to_disk,
+    read_columns,
+    read_csv,
+    read_json,
+    sha256_of,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_takes_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -49,6 +64,37 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
         (beside / "d").mkdir(parents=True)
         raise RuntimeError
     assert [path.name for path in folder.iterdir()] == ["c"] and list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_takes_its_name_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+
+    def flush(path: Path) -> None:
+        assert not (tmp_path / "file").exists() and not (tmp_path / "folder").exists()
+        flush_to_disk(path)
+        flushed.append(path.name)
+
+    monkeypatch.setattr(files, "flush_to_disk", flush)
+    with atomic_path(tmp_path / "folder") as beside:
+        beside.mkdir()
+        (beside / "a").write_text("a")
+    shutil.rmtree(tmp_path / "folder")
+    write_text(tmp_path / "file", "b")
+    assert [name.split(".")[1] for name in flushed] == ["folder", "file"]
+    # The system's word on a disk that fails is heard, for a folder too.
+    monkeypatch.setattr(files.ctypes, "CDLL", lambda *_, **__: SimpleNamespace(syncfs=lambda _: -1))
+    monkeypatch.setattr(files.ctypes, "get_errno", lambda: errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        flush_to_disk(tmp_path)
+
+
+@pytest.mark.parametrize("read", [read_csv, lambda *args: list(read_columns(*args))])
+def test_a_table_that_was_cut_short_is_named(tmp_path: Path, read: Callable[[Path, Sequence[str]], object]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b,c\n1,2,3\n4,5\n")
+    assert read(path, ("a", "b"))  # what is not asked for may be missing
+    with pytest.raises(FieldguideError, match=r"a\.csv: row 3, the header counted, has fewer fields"):
+        read(path, ("a", "c"))
 
 
 def test_json_does_not_depend_on_the_order_of_keys(tmp_path: Path) -> None:

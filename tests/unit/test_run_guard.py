@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from snakemake.exceptions import WorkflowError
 
@@ -25,6 +27,7 @@ from fieldguide.run_guard import (
     guard,
     hold,
     jobs_at_work,
+    last_holder,
     locks_on,
     remove_unfinished,
     stopping_early,
@@ -171,6 +174,53 @@ def test_jobs_that_outlived_their_snakemake_are_named(results: Path) -> None:
         assert not any(lock.exists() for lock in locks)
 
 
+def test_jobs_of_another_user_count_though_they_do_not_say_where_they_run(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_note(results)
+
+    def no_right(process: psutil.Process) -> str:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "cwd", no_right)
+    code = "import time; time.sleep(60)"
+    job = subprocess.Popen([sys.executable, "-c", code, "fieldguide.train_adapter", "--out", f"{results}/a.json"])
+    try:
+        until = time.monotonic() + 20
+        while job.pid not in jobs_at_work(results):
+            assert time.monotonic() < until
+        with pytest.raises(FieldguideError, match=str(job.pid)), hold(results):
+            pass
+    finally:
+        job.kill()
+        job.wait()
+
+
+def test_a_run_is_looked_at_without_touching_its_lock(results: Path) -> None:
+    assert last_holder(results) == (None, False) and not (results / LOCK).exists()
+    process = hold_elsewhere(results)
+    try:
+        holder, is_alive = last_holder(results)
+        assert holder is not None and holder.pid == process.pid and is_alive
+    finally:
+        process.kill()
+        process.wait()
+    holder, is_alive = last_holder(results)
+    assert holder is not None and holder.pid == process.pid and not is_alive
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_link_to_nowhere_is_named(results: Path, is_whole: bool) -> None:
+    link = Path("others")
+    link.symlink_to("gone")
+    with (
+        pytest.raises(FieldguideError, match="others is a link to gone, which is not there: bring"),
+        hold(link if is_whole else link / "tiny"),
+    ):
+        pass
+    assert not Path("gone").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence(results: Path) -> None:
     (results / "file").write_text("")
     with (
@@ -278,10 +328,27 @@ def test_a_disk_that_is_full_for_snakemakes_notes_is_one_sentence(results: Path)
     guard(ours, results)
     with pytest.raises(WorkflowError, match=r"/\.snakemake: No space left on device; make room there"):
         ours.execute(executor_plugin=Plugin())
+    assert not logging.raiseExceptions  # or the log's own tracebacks would bury the sentence
     other = Workflow(OSError(errno.EIO, "Input/output error"))
     guard(other, results)
     with pytest.raises(OSError, match="Input/output error"):
         other.execute(executor_plugin=Plugin())
+
+
+@pytest.mark.parametrize("dryrun", [True, False])
+def test_notes_of_another_user_are_not_sent_to_the_results(results: Path, dryrun: bool) -> None:
+    notes = Path(".snakemake").absolute()
+    ours = Workflow(PermissionError(errno.EACCES, "Permission denied", str(notes / "locks")))
+    guard(ours, results)
+    with pytest.raises(
+        WorkflowError, match=f"{notes}/locks: Permission denied; .* right to write {notes} .*--directory"
+    ):
+        ours.execute(executor_plugin=Plugin(dryrun))
+    # A file elsewhere keeps the other way out.
+    theirs = Workflow(PermissionError(errno.EACCES, "Permission denied", "results/tiny/x"))
+    guard(theirs, results)
+    with pytest.raises(WorkflowError, match="name another folder by `results`"):
+        theirs.execute(executor_plugin=Plugin())
 
 
 def test_an_interrupt_before_any_job_is_one_sentence(results: Path) -> None:
@@ -326,3 +393,24 @@ def test_stages_are_told_to_end_and_their_shells_wait_for_them(tmp_path: Path) -
     end_jobs(seconds=10)
     assert shell.stdout.read() == "tidy\ntry_it: stopped; run the same command again to go on\nstatus 1\n"
     shell.wait()
+
+
+def test_a_stage_that_hears_nothing_is_named_and_told_twice_it_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_guard, "TELL_AFTER", 0.3)
+    # As in the midst of one long computation, which does not return to Python.
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    stage = subprocess.Popen([sys.executable, "-c", code, "fieldguide.try_it"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert stage.stdout is not None and stage.stdout.readline() == "deaf\n"
+        told: list[str] = []
+        end_jobs(seconds=1, tell=told.append)
+        assert stage.poll() is None
+        (sentence,) = told
+        assert f"process(es) {stage.pid}, " in sentence and "ends them at once" in sentence
+        end_jobs(seconds=20, kill_after=0.2, tell=told.append)
+        assert stage.wait(timeout=20) == -signal.SIGKILL
+    finally:
+        stage.kill()
+        stage.wait()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
+import time
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,17 +56,23 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_time_left_is_the_work_left_over_the_machine() -> None:
-    # Four jobs of 10 s on half the machine each; one of them is half done; a rule that never ran is named.
-    left = [("train", 0.5), ("train", 0.5), ("train", 0.5), ("train", 0.25), ("tabulate", 0.5)]
-    assert time_left({"train": 10.0, "encode": 99.0}, left) == (17.5, ["tabulate"])
+    # Four jobs of 10 s on half the machine each; one has been at work for 4 s and one for too long; a rule that never
+    # ran is named.
+    left = [("train", 0.5, 0.0), ("train", 0.5, 0.0), ("train", 0.5, 4.0), ("train", 0.5, 99.0), ("tabulate", 0.5, 0.0)]
+    assert time_left({"train": 10.0, "encode": 99.0}, left) == (13.0, ["tabulate"])
     assert time_left({}, []) == (0.0, [])
 
 
-def test_the_sentence(results: Path) -> None:
-    # Means: train 40 s, encode 600 s. On two cores: 3 x 40 / 2 + 600 / 2, and one training half done, 40 / 4.
+def test_the_sentence(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(run_hooks.time, "monotonic", lambda: clock[0])
+    # Means: train 40 s, encode 600 s. On two cores: 3 x 40 / 2 + 600 / 2, and one training half done, 20 / 2.
     left = [hashable("train") for _ in range(3)] + [hashable("encode"), hashable("all")]
     workflow = make_workflow(left, [hashable("train")])
-    assert TimeLeft(workflow, results).sentence() == "About 6.2 min left by what jobs took so far (5 jobs)."
+    handler = TimeLeft(workflow, results)
+    handler.look()
+    clock[0] = 20.0
+    assert handler.sentence() == "About 6.2 min left by what jobs took so far (5 jobs)."
     workflow = make_workflow([hashable("train"), hashable("plot")], [])
     assert TimeLeft(workflow, results).sentence() == (
         "About 20.0 s left by what jobs took so far (2 jobs), and what plot will take: not timed yet."
@@ -90,6 +98,23 @@ def test_it_is_told_now_and_then(results: Path, monkeypatch: pytest.MonkeyPatch)
     handler.workflow = None
     handler.emit(progress)
     assert len(told) == 2
+
+
+def test_it_is_told_too_while_one_job_takes_long(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(logger, "info", told.append)
+    monkeypatch.setattr(run_hooks, "EVERY", 0.01)
+    monkeypatch.setattr(run_hooks, "SILENCE", 0.05)
+    handler = TimeLeft(make_workflow([], [hashable("encode")]), results)
+    thread = threading.Thread(target=handler.watch, daemon=True)
+    thread.start()
+    until = time.monotonic() + 20
+    while len(told) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    handler.ended.set()
+    thread.join(timeout=20)
+    assert not thread.is_alive() and "left by what jobs took so far (1 jobs)" in told[0]
 
 
 def test_the_page_is_written_however_the_run_ended(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from fieldguide import __version__
+from fieldguide.run_guard import LOCK, Holder
 from fieldguide.run_page import (
     Job,
     RunFacts,
@@ -18,6 +24,7 @@ from fieldguide.run_page import (
     main,
     page,
     read_jobs,
+    rule_row,
     show_time,
     versions,
 )
@@ -130,6 +137,57 @@ def test_versions_and_commit(tmp_path: Path) -> None:
     assert git_commit(tmp_path / "no") == ""
     said = describe(facts(tmp_path, config="abc", config_files=["config/x.yaml"]), [], tmp_path / "no")
     assert said["configuration"] == "sha256 abc (config/x.yaml)" and said["git commit"] == "not a git checkout"
+
+
+def test_only_a_checkouts_own_commit_is_told(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *who, "-C", str(tmp_path), *words], check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "theirs").write_text("another project")
+    copy = tmp_path / "copy"
+    module = copy / "src/fieldguide/run_page.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("")
+    git("add", "theirs")
+    git("commit", "-m", "theirs")
+    assert git_commit(copy) == ""
+    git("add", "copy")
+    git("commit", "-m", "ours")
+    assert re.fullmatch("[0-9a-f]{40}", git_commit(copy))
+    module.write_text("changed")
+    assert git_commit(copy).endswith(", with changes")
+    if not os.geteuid():  # a checkout that another user made, which git mistrusts
+        for path in (tmp_path, *tmp_path.rglob("*")):
+            os.chown(path, 65534, 65534)
+        assert git_commit(copy).endswith(", with changes")
+
+
+def test_a_gpu_counts_where_nothing_says_what_was_asked() -> None:
+    row = rule_row([Job("encode", "a", 60.0, None, None, True, gpu="A100", gpu_memory=5120.0)])
+    assert row[-1] == "60.0 s, 5,120 MB"
+
+
+def test_by_hand_it_tells_of_a_run_at_work_and_of_one_that_was_killed(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printed() -> str:
+        main(["--results", str(results)])
+        return capsys.readouterr().out
+
+    # The first job's begin, not its end.
+    first = min(path.stat().st_mtime - job.seconds for path, job in planted(results))
+    assert f"It started {datetime.fromtimestamp(first).astimezone().isoformat(' ', 'seconds')} and took" in printed()
+    note = Holder.this_process()
+    (results / LOCK).write_text(json.dumps(asdict(note)) + "\n")
+    assert f"The run is at work ({note}). It started {note.started}" in (text := printed()) and "has taken" in text
+    (results / LOCK).write_text(json.dumps(asdict(replace(note, pid=999_999))) + "\n")
+    assert "The run did not end in order, or is at work elsewhere (process 999999 of " in printed()
+
+
+def planted(results: Path) -> list[tuple[Path, Job]]:
+    return [(results / "benchmarks" / job.rule / f"{job.name}.tsv", job) for job in read_jobs(results)]
 
 
 def test_by_hand_it_prints_and_writes(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

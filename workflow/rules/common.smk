@@ -51,7 +51,7 @@ try:
 except FieldguideError as error:
     raise WorkflowError(str(error)) from None
 
-RESULTS = f"{checked.results}/{checked.dataset.name}"
+RESULTS = Path(checked.results, checked.dataset.name).as_posix()  # `./results` and `results//x` are written one way
 IS_AVIARY = checked.dataset.kind == "aviary"
 SHARD = "shard-{shard}-of-{shards}"
 # Text tables that are made of class names.
