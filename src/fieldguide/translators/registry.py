@@ -44,6 +44,7 @@ TRANSLATORS: Mapping[str, Translator] = {
     "mean-shift-noise": Translator("mean_shift_noise"),
     "covariance": Translator("covariance"),
     "ridge": Translator("ridge", any_width=True),
+    "ridge-identity": Translator("ridge_identity"),
     "memory": Translator("memory"),
     "mlp": Translator("mlp", gradient=True, any_width=True),
     "qformer": Translator("qformer", rule="train_qformer", tokens=True, network=True, any_width=True),
