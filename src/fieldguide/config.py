@@ -28,6 +28,7 @@ from fieldguide.errors import FieldguideError
 from fieldguide.files import write_text
 from fieldguide.fit_translator import values_of
 from fieldguide.naming import fault_of_template
+from fieldguide.pairs import fault_of_expression
 from fieldguide.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
 from fieldguide.records import repeated
 from fieldguide.translators.registry import kinds_of
@@ -367,6 +368,13 @@ class IdentitySettings(Section):
     kind: Literal["identity"]
 
 
+def refuse_broken_expression(value: str) -> str:
+    """For `exclude`: told before anything is encoded."""
+    if fault := fault_of_expression(value):
+        raise ValueError(f"'{value}' is not a regular expression: {fault}")
+    return value
+
+
 class PooledSettings(Section):
     """A translator that `fit_translator` fits to pooled features: which pairs it may see, and what is tried."""
 
@@ -375,6 +383,8 @@ class PooledSettings(Section):
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.05
     seed: Seed = 0
     values: dict[str, tuple[Annotated[float, Field(gt=0)], ...]] = {}
+
+    exclude_can_be_read = field_validator("exclude")(refuse_broken_expression)
 
     @model_validator(mode="after")
     def values_are_its_own(self) -> PooledSettings:
@@ -413,6 +423,14 @@ class QFormerSettings(Section):
     held_out: Annotated[float, Field(gt=0, lt=1)]
     evaluate_every: Count
     seed: Seed
+
+    exclude_can_be_read = field_validator("exclude")(refuse_broken_expression)
+
+    @model_validator(mode="after")
+    def warm_up_ends(self) -> QFormerSettings:
+        if self.warmup > self.steps:
+            raise ValueError(f"warmup is {self.warmup} of {self.steps} steps, so that lr would never be reached")
+        return self
 
     @model_validator(mode="after")
     def heads_share_the_width(self) -> QFormerSettings:
@@ -568,6 +586,8 @@ class Config(Section):
                 raise ValueError(f"conversion: unknown translator '{name}'; known are {', '.join(self.translators)}")
         if "none" in self.texts:
             raise ValueError("texts.none: 'none' means image only and cannot name a text source")
+        if "none" in self.translators:
+            raise ValueError("translators.none: 'none' means image only and cannot name a translator")
         if RAW in self.translators and self.translators[RAW].kind != "identity":
             raise ValueError(f"translators.{RAW}: that name is kept for kind identity")
         if taken := [name for name in self.texts if name == NAMES or name.endswith(WITH_NAMES)]:

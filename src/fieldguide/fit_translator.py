@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,35 @@ KINDS = kinds_of("fit_translator")
 def values_of(kind: str, given: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     """The values tried of each hyper-parameter of a kind: its own, those given in their place.
 
-    Raises ValueError naming what the kind does not have, or what is no list of numbers.
+    Where its own are whole numbers, so are those given. Raises ValueError naming what the kind does not have, or what
+    is no list of numbers that it can take.
     """
-    own: dict[str, tuple[float, ...]] = TRANSLATORS[kind].load().VALUES
+    module = TRANSLATORS[kind].load()
+    own: dict[str, tuple[float, ...]] = module.VALUES
+    largest: Mapping[str, float] = getattr(module, "LARGEST", {})
     for name, values in given.items():
         if name not in own:
             has = ", ".join(own) or "none"
             raise ValueError(f"{kind} has no hyper-parameter '{name}'; it has {has}")
-        numbers = isinstance(values, (list, tuple)) and values
-        if not numbers or not all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in values):
-            raise ValueError(f"{name} should be a list of numbers above 0, not {values!r}")
+        whole = all(isinstance(value, int) for value in own[name])
+        if not isinstance(values, (list, tuple)) or not values or not all(can_be(value, whole) for value in values):
+            what = "whole numbers" if whole else "numbers"
+            raise ValueError(f"{name} should be a list of {what} above 0, not {told(values)}")
+        if max(values) > largest.get(name, math.inf):
+            raise ValueError(f"{name} should be {largest[name]:g} at most, not {told(values)}")
     return {name: tuple(given.get(name, values)) for name, values in own.items()}
+
+
+def can_be(value: object, whole: bool) -> bool:
+    """Whether a value of a configuration, or of JSON, can be a hyper-parameter's."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return False
+    return value > 0 and (not whole or value == int(value))
+
+
+def told(values: object) -> str:
+    """Values as the user wrote them: the configuration reads a list as a tuple."""
+    return repr(list(values) if isinstance(values, tuple) else values)
 
 
 def fit(args: argparse.Namespace) -> None:
@@ -55,10 +74,12 @@ def fit(args: argparse.Namespace) -> None:
     images, about_images = read_features(args.images, image_ids, "np")
     texts, about = read_features(args.texts, captions, "np", ("pooled", "rows"))
     backbone = check_same_backbone((args.images[0], about_images), (args.texts[0], about))
-    if (wide := texts["pooled"].shape[1]) != images["features"].shape[1] and args.kind not in ("ridge", "mlp"):
+    widths = texts["pooled"].shape[1], images["features"].shape[1]
+    if widths[0] != widths[1] and not TRANSLATORS[args.kind].any_width:
+        others = " or ".join(kind for kind in KINDS if TRANSLATORS[kind].any_width)
         raise FieldguideError(
-            f"{args.texts[0]}: texts are {wide} wide and images {images['features'].shape[1]}, and {args.kind} "
-            "keeps the width; take ridge or mlp"
+            f"{args.texts[0]}: texts are {widths[0]} wide and images {widths[1]}, and {args.kind} keeps the width; "
+            f"take {others}"
         )
     usable = usable_pairs(args.pairs, image_ids, captions, image_of, args.exclude, args.test_share)
     del captions
@@ -75,9 +96,9 @@ def fit(args: argparse.Namespace) -> None:
         setting, scores = choose(module, whole.take(fitted), whole.take(held), trials, args.seed)
         log.info("chosen of %d trials on %d held-out images: %s", len(trials), len(held), setting)
     state = module.fit(whole, setting, args.seed)
-    told = {"translator": args.kind, "backbone": backbone, "setting": json.dumps(setting), **kept_dtype(about)}
+    about = {"translator": args.kind, "backbone": backbone, "setting": json.dumps(setting), **kept_dtype(about)}
     names = [*trials[0], "energy_score"]
-    save_tensors(args.out / "translator.safetensors", {n: np.ascontiguousarray(a) for n, a in state.items()}, told)
+    save_tensors(args.out / "translator.safetensors", {n: np.ascontiguousarray(a) for n, a in state.items()}, about)
     rows = [{**trial, "energy_score": f"{value:.6f}"} for trial, value in zip(trials, scores, strict=False)]
     write_csv(args.out / "selection.csv", names, rows)
 
@@ -109,7 +130,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
-    imports = ("torch",) if parser.parse_args(argv).kind == "mlp" else ("numpy",)
+    imports = ("torch",) if TRANSLATORS[parser.parse_args(argv).kind].gradient else ("numpy",)
     run_stage("fit_translator", fit, parser, argv, imports)
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_columns
-from fieldguide.plans import generator
 from fieldguide.stage import log
 
 if TYPE_CHECKING:
@@ -51,12 +50,23 @@ def split_images(image_of: Ints, share: float, seed: int) -> tuple[Ints, Ints]:
     """
     import numpy as np
 
+    from fieldguide.plans import generator
+
     images = np.unique(image_of)
     count = min(max(1, round(share * len(images))), len(images) - 1)
     held = generator(seed, "held-out pairs").permutation(images)[:count]
     is_held = np.isin(image_of, held)
     _, first = np.unique(image_of[is_held], return_index=True)
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)[first]
+
+
+def fault_of_expression(pattern: str) -> str:
+    """What is wrong with a regular expression; empty if nothing is."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return str(error)
+    return ""
 
 
 def excluded_images(image_of: Ints, captions: Sequence[str], pattern: str) -> Ints:
@@ -66,10 +76,9 @@ def excluded_images(image_of: Ints, captions: Sequence[str], pattern: str) -> In
     """
     import numpy as np
 
-    try:
-        wanted = re.compile(pattern, re.IGNORECASE)
-    except re.error as error:
-        raise FieldguideError(f"--exclude {pattern!r}: is not a regular expression: {error}") from error
+    if fault := fault_of_expression(pattern):
+        raise FieldguideError(f"--exclude {pattern!r}: is not a regular expression: {fault}")
+    wanted = re.compile(pattern, re.IGNORECASE)
     return np.unique(image_of[[wanted.search(caption) is not None for caption in captions]])
 
 

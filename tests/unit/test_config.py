@@ -151,6 +151,24 @@ def strings_of(value: object) -> Iterator[str]:
             "translators.x: values: ridge has no hyper-parameter 'penlty'; it has penalty",
         ),
         ("translators/x", {"kind": "ridge", "values": {"penalty": [0]}}, "translators.x.values.penalty.0: should be"),
+        (
+            "translators/x",
+            {"kind": "mlp", "values": {"batch": [0.5]}},
+            "translators.x: values: batch should be a list of whole numbers above 0, not [0.5]",
+        ),
+        (
+            "translators/x",
+            {"kind": "covariance", "values": {"shrinkage": [0.5, 2]}},
+            "translators.x: values: shrinkage should be 1 at most, not [0.5, 2.0]",
+        ),
+        (
+            "translators/x",
+            {"kind": "ridge", "exclude": "("},
+            "translators.x.exclude: '(' is not a regular expression: missing ), unterminated subpattern at position 0",
+        ),
+        ("translators/qformer/exclude", "[", "translators.qformer.exclude: '[' is not a regular expression: "),
+        ("translators/qformer/warmup", 20001, "translators.qformer: warmup is 20001 of 20000 steps, so that lr would"),
+        ("translators/none", {"kind": "ridge"}, "translators.none: 'none' means image only and cannot name a"),
         ("translators/x", {"kind": "mlp", "held_out": 0}, "translators.x.held_out: should be greater than 0, not 0"),
         ("world/test_share", 1, "world.test_share: should be less than 1, not 1"),
         ("conversion/translators", ["babel"], "conversion: unknown translator 'babel'; known are qformer, "),
@@ -207,7 +225,7 @@ def strings_of(value: object) -> Iterator[str]:
 def test_a_mistake_is_told_in_one_line(where: str, value: object, told: str) -> None:
     sentence = refused(where, value)
     assert sentence.startswith(told)
-    assert len(sentence) < 180
+    assert len(sentence) < 200
 
 
 def variant(sampling: str, *sources: str) -> dict[str, object]:

@@ -20,7 +20,7 @@ from fieldguide.features import read_features, save_features
 from fieldguide.files import read_csv, write_csv
 from fieldguide.fit_translator import values_of
 from fieldguide.pairs import measured_images, split_images
-from fieldguide.translators import covariance, mean_shift, mean_shift_noise, memory, mlp, noise, ridge
+from fieldguide.translators import covariance, mean_shift, mean_shift_noise, memory, mlp, noise, ridge, ridge_identity
 from fieldguide.translators.registry import TRANSLATORS
 from fieldguide.translators.selection import choose, energy_score, trials_of
 from fieldguide.translators.task import Floats, Pairs, normalise
@@ -203,12 +203,20 @@ def test_what_was_tried_is_kept(world: Path, tmp_path: Path) -> None:
         ("ridge", {"penalty": []}, "penalty should be a list of numbers above 0, not []"),
         ("ridge", {"penalty": [0]}, "penalty should be a list of numbers above 0, not [0]"),
         ("memory", {"temperature": 1}, "temperature should be a list of numbers above 0, not 1"),
+        ("memory", {"images": (0.5,)}, "images should be a list of whole numbers above 0, not [0.5]"),
+        ("mlp", {"width": [8, True]}, "width should be a list of whole numbers above 0, not [8, True]"),
+        ("noise", {"scale": [float("inf")]}, "scale should be a list of numbers above 0, not [inf]"),
+        ("covariance", {"shrinkage": [1, 1.5]}, "shrinkage should be 1 at most, not [1, 1.5]"),
     ],
 )
 def test_values_that_cannot_be_tried_are_named(kind: str, values: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=r"\w") as caught:
         values_of(kind, values)
     assert str(caught.value) == told
+
+
+def test_whole_numbers_may_be_written_as_fractions() -> None:
+    assert values_of("mlp", {"epochs": (3.0,), "penalty": (0.5,)})["epochs"] == (3.0,)
 
 
 def test_bad_input_is_one_sentence(world: Path, tmp_path: Path) -> None:
@@ -305,6 +313,39 @@ def test_ridge_is_scikit_learns() -> None:
     np.testing.assert_allclose(state["bias"], theirs.intercept_, atol=1e-5)
 
 
+def test_ridge_towards_the_identity_is_scikit_learns_on_what_the_identity_leaves() -> None:
+    pairs = some_pairs(300, captions=2)
+    texts, images = pairs.texts.astype(np.float64), pairs.images[pairs.image_of].astype(np.float64)
+    centred = texts - texts.mean(0)
+    towards = (centred * images).sum() / (centred**2).sum()
+    level = 0.3 * texts.var(0).mean() * len(pairs)
+    theirs = Ridge(alpha=level).fit(texts, images - towards * texts)
+    state = ridge_identity.fit(pairs, {"penalty": 0.3}, 0)
+    np.testing.assert_allclose(state["weight"], theirs.coef_.T + towards * np.eye(WIDTH), atol=1e-5)
+    np.testing.assert_allclose(state["bias"], theirs.intercept_, atol=1e-5)
+
+
+def test_ridge_towards_the_identity_is_the_map_that_a_residual_q_former_corrects() -> None:
+    import torch
+
+    from fieldguide.qformer import LeastSquares
+
+    pairs = some_pairs(200, captions=2)
+    theirs = LeastSquares(WIDTH, WIDTH)
+    theirs.add(torch.from_numpy(pairs.texts), torch.from_numpy(pairs.images[pairs.image_of]))
+    weight, bias = theirs.solve(train_qformer.TOWARDS_TEXT, towards_inputs=True)
+    state = ridge_identity.fit(pairs, {"penalty": ridge_identity.VALUES["penalty"][0]}, 0)
+    np.testing.assert_allclose(state["weight"], weight.numpy().T, atol=1e-5)
+    np.testing.assert_allclose(state["bias"], bias.numpy(), atol=1e-5)
+
+
+def test_a_penalty_without_end_leaves_a_scaled_and_moved_text() -> None:
+    pairs = some_pairs(300)
+    weight = ridge_identity.fit(pairs, {"penalty": 1e9}, 0)["weight"]
+    np.testing.assert_allclose(weight, weight[0, 0] * np.eye(WIDTH), atol=1e-6)
+    assert 0.5 < weight[0, 0] < 2
+
+
 def test_memory_is_a_softmax_over_images() -> None:
     pairs = some_pairs(50)
     state = memory.fit(pairs, {"temperature": 0.05, "images": 1000}, 0)
@@ -343,6 +384,27 @@ def test_a_planted_linear_map_is_recovered_to_the_bound_that_the_noise_sets(n: i
         bounds.append(noise_level**2 * width * np.trace(np.linalg.inv(centred.T.astype(np.float64) @ centred)))
     # 256 entries in each of five draws: the mean of chi-squared / degrees strays by some percent.
     assert np.mean(errors) / np.mean(bounds) == pytest.approx(1, abs=0.15)
+
+
+def test_what_the_pairs_never_show_is_kept_by_ridge_towards_the_identity_and_lost_by_ridge() -> None:
+    """Pairs vary in half of the directions, where a planted map turns them; texts to come vary in all."""
+    rng = np.random.default_rng(0)
+    turned = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    truth = np.eye(16)
+    # Of the planted map's trace nothing is left to chance: the identity's multiple is one.
+    truth[:8, :8] += 0.5 * (turned - np.trace(turned) / 8 * np.eye(8))
+    shown = rng.normal(size=(3000, 16)) * np.repeat([1.0, 1e-3], 8)
+    images = shown @ truth + 0.05 * rng.normal(size=shown.shape)
+    pairs = Pairs(shown.astype(np.float32), images.astype(np.float32), np.arange(len(shown)))
+    by_ridge = ridge.fit(pairs, {"penalty": 0.01}, 0)["weight"]
+    kept = ridge_identity.fit(pairs, {"penalty": 0.01}, 0)["weight"]
+    np.testing.assert_allclose(kept, truth, atol=0.06)
+    np.testing.assert_allclose(by_ridge[:8, :8], truth[:8, :8], atol=0.06)
+    assert np.abs(by_ridge[8:, 8:]).max() < 0.06
+    texts = unit(rng.normal(size=(500, 16)))
+    wanted = unit(texts @ truth)
+    cosines = [(unit(texts @ weight) * wanted).sum(1).mean() for weight in (by_ridge, kept)]
+    assert cosines[0] < 0.8 and cosines[1] > 0.99
 
 
 def test_the_shared_rule_shrinks_more_where_pairs_are_few() -> None:

@@ -12,6 +12,8 @@ import numpy as np
 from fieldguide.translators.task import Doubles, Floats, Pairs, Setting, State, affine, apply_affine
 
 VALUES: dict[str, tuple[float, ...]] = {"shrinkage": (0.001, 0.01, 0.1, 0.3, 1.0)}
+LARGEST = {"shrinkage": 1.0}
+"""Beyond it a covariance would be subtracted."""
 
 
 def power(matrix: Doubles, exponent: float) -> Doubles:

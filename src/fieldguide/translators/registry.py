@@ -22,12 +22,15 @@ class Translator:
 
     module: its file. rule: what fits it to pairs, "fit_translator" or "train_qformer"; none where nothing is learnt.
     tokens: it reads a text's token sequence rather than its pooled feature. network: it runs torch when it translates.
+    gradient: its `fit` runs torch. any_width: texts and images may differ in width.
     """
 
     module: str
     rule: str = "fit_translator"
     tokens: bool = False
     network: bool = False
+    gradient: bool = False
+    any_width: bool = False
 
     def load(self) -> ModuleType:
         """Its module; what it is made of is imported only now."""
@@ -40,11 +43,12 @@ TRANSLATORS: Mapping[str, Translator] = {
     "noise": Translator("noise"),
     "mean-shift-noise": Translator("mean_shift_noise"),
     "covariance": Translator("covariance"),
-    "ridge": Translator("ridge"),
+    "ridge": Translator("ridge", any_width=True),
+    "ridge-identity": Translator("ridge_identity"),
     "memory": Translator("memory"),
-    "mlp": Translator("mlp"),
-    "qformer": Translator("qformer", rule="train_qformer", tokens=True, network=True),
-    "qformer-pooled": Translator("qformer_pooled", rule="train_qformer", network=True),
+    "mlp": Translator("mlp", gradient=True, any_width=True),
+    "qformer": Translator("qformer", rule="train_qformer", tokens=True, network=True, any_width=True),
+    "qformer-pooled": Translator("qformer_pooled", rule="train_qformer", network=True, any_width=True),
 }
 
 
