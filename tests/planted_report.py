@@ -138,10 +138,10 @@ def plant_report(folder: Path, *options: str, bare: bool = False) -> Path:
         side = ["--csv", str(tables / "recipes.csv"), "--md", str(folder / "recipes.md")]
         compare_recipes.main(["--cells", *first, *named, *side])
         conversion = [
-            {"translator": name, "held_out_cosine": cosine, "recall_at_1": recall}
+            {"translator": name, "cosine": cosine, "recall_1": recall, "reed_zs_translated": recall}
             for name, cosine, recall in (("identity", 0.25, 1.5), ("qformer", 0.71, 22.0))
         ]
-        write_csv(tables / "conversion.csv", ("translator", "held_out_cosine", "recall_at_1"), conversion)
+        write_csv(tables / "conversion.csv", ("translator", "cosine", "recall_1", "reed_zs_translated"), conversion)
         asked += ["--tables", *map(str, sorted(tables.glob("*.csv")))]
         asked += ["--photographs", str(folder / "photographs"), "--published", str(PUBLISHED)]
         asked += ["--texts", f"reed={folder}/texts/reed.csv", f"{LLM}={folder}/texts/{LLM}.csv"]

@@ -6,6 +6,7 @@ of the figures. What is chosen among is a parameter bound to a plain form contro
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,9 @@ CONFIG: dict[str, Any] = {
         "labelLimit": 320,
         "symbolSize": 90,
         "symbolOpacity": 1,
+        # A narrow page breaks a legend into lines, and sets one legend below the other, so that none is cut.
+        "columns": {"expr": "max(1, floor(width / 170))"},
+        "layout": {"bottom": {"direction": "vertical", "anchor": "start"}},
     },
     "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 13},
     "title": {"color": INK},
@@ -75,14 +79,22 @@ class Choices:
         self.params: list[Any] = []
         self.tests: list[str] = []
 
-    def choose(self, name: str, field: str, options: Sequence[str], start: str, labels: Mapping[str, str] = {}) -> str:
-        """A drop-down over a field's values; where there is one value there is nothing to choose."""
+    def choose(
+        self,
+        name: str,
+        field: str,
+        options: Sequence[str],
+        start: str,
+        labels: Mapping[str, str] = {},
+        has_all: bool = True,
+    ) -> str:
+        """A drop-down over a field's values, and all of them; where there is one value there is nothing to choose."""
         import altair as alt
 
         if len(options) < 2:
             return ""
         parameter = f"{self.chart}_{field}"
-        told = [ALL, *options]
+        told = [ALL, *options] if has_all else list(options)
         bind = alt.binding_select(options=told, labels=[labels.get(o, o) for o in told], name=name)
         self.params.append(alt.param(name=parameter, value=start, bind=bind))
         return parameter
@@ -353,15 +365,21 @@ def class_chart(rows: Sequence[Mapping[str, str]], labels: Mapping[str, str]) ->
     return specification(chart, "Accuracy of each class by its number of labelled images")
 
 
-def bar_chart(values: Sequence[Mapping[str, Any]], measures: Sequence[str], name: str = "measure") -> dict[str, Any]:
+def bar_chart(
+    values: Sequence[Mapping[str, Any]],
+    measures: Mapping[str, str],
+    name: str = "measure",
+) -> dict[str, Any]:
     """One measure of several things as bars, the measure chosen by the reader; `label` names a thing.
 
     values: a record per thing and measure with `label`, `measure`, `value`, and its interval from `low` to `high`.
+    measures: what each is, with its unit, to stand below the axis.
     """
     import altair as alt
 
     choices = Choices(name)
-    chosen = choices.choose("Measure", "measure", measures, measures[0])
+    # Measures have units of their own, so that there is no picture of all of them.
+    chosen = choices.choose("Measure", "measure", list(measures), next(iter(measures)), has_all=False)
     choices.match(chosen, "measure")
     base = alt.Chart(alt.Data(values=list(values))).transform_filter(choices.test)
     y = alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=320))
@@ -370,7 +388,10 @@ def bar_chart(values: Sequence[Mapping[str, Any]], measures: Sequence[str], name
         y=y, x=alt.X("value:Q", title=None, axis=alt.Axis(tickCount=8)), tooltip=[alt.Tooltip(each) for each in told]
     )
     intervals = base.mark_rule(color=INK, strokeWidth=1.5).encode(y=y, x="low:Q", x2="high:Q")
-    chart = alt.layer(bars.add_params(*choices.params), intervals)
+    told_of = json.dumps(measures, ensure_ascii=False)
+    text: Any = alt.expr(f"({told_of})[{chosen}]") if chosen else next(iter(measures.values()))
+    title = alt.Title(text, orient="bottom", anchor="middle", fontSize=13, fontWeight="normal", offset=8)
+    chart = alt.layer(bars.add_params(*choices.params), intervals).properties(title=title)
     things = len({value["label"] for value in values})
     return specification(chart, "One measure of each translator", max(80, 34 * things))
 

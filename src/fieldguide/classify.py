@@ -13,8 +13,8 @@ Probabilities are calibrated on training images that the cell did not see (its c
 that lies farther from every training photograph than 95% of these lie from one another is said to be out of its domain:
 its name is then a guess. By --json every photograph is one line.
 
-Exit status: 0, all were named; 1, nothing could be done; 2, the command was mistaken; 3, some photographs do not open,
-which are told on stderr, and the others were named.
+Exit status: 0, all were named; 1, nothing could be done; 2, the command was mistaken; 3, there are photographs that do
+not open, or all of them, which are told on stderr; the others were named.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class Photographs(FolderStore):
             fault = str(error).removeprefix(f"{self.path}: ").removesuffix(f"; {AGAIN}")
             for before in ("the image ", "the file ", "has no file ", f"{name} "):
                 fault = fault.removeprefix(before)
-            self.faults[name] = "there is no such file" if fault == name else fault
+            gone = "no image matches this pattern" if glob.has_magic(name) else "there is no such file"
+            self.faults[name] = gone if fault == name else fault
             return Image.new("RGB", (8, 8), "grey")
 
 
@@ -300,8 +301,9 @@ def classify(args: argparse.Namespace) -> None:
                 print(json.dumps({"photograph": name, "error": store.faults[name]}, ensure_ascii=False))
             log.error("%s: %s", name, store.faults[name])
     log.info(
-        "%d photographs named, %d of them out of domain, %d do not open; %.0f a second on %s",
+        "named %d of %d, %d of them out of domain; %d did not open; %.0f a second on %s",
         named,
+        len(names),
         outside,
         len(store.faults),
         len(names) / seconds,
@@ -366,7 +368,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    run_stage("classify", classify, build_parser(), argv, imports=("torch", "open_clip"))
+    run_stage("classify", classify, build_parser(), argv, imports=("torch", "open_clip"), resumes=False)
 
 
 if __name__ == "__main__":

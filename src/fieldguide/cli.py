@@ -82,13 +82,11 @@ def tell_help() -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help", "help"):
+    if not args or args[0] in ("-h", "--help", "help", "--version"):
         try:
-            print(tell_help(), flush=True)
+            print(f"fieldguide {__version__}" if args[:1] == ["--version"] else tell_help(), flush=True)
         except BrokenPipeError:  # `| head` has read all it wants
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    elif args[0] == "--version":
-        print(f"fieldguide {__version__}")
     else:
         stages = find_stages()
         name = args[0].replace("-", "_")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldguide.errors import FieldguideError
 from fieldguide.files import read_csv
-from fieldguide.plotting import COLOURS, plain_axes, save_svg
+from fieldguide.plotting import COLOURS, MARKERS, plain_axes, save_svg
 from fieldguide.stage import new_parser, run_stage
 from fieldguide.tabulate_conversion import TARGET_MEASURES
 from fieldguide.tune_adapter import parse_source
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from fieldguide.conversion import Floats, Ints
 
-MARKERS = ("o", "s", "^", "D", "v", "P")
 TEXTS_DRAWN = 60
 """Texts of a class in the principal component plot: more would hide each other."""
 
@@ -134,12 +133,15 @@ def draw_components(
         for axes, texts, when in zip(line, (before, after), ("before", "after"), strict=True):
             for place, name in enumerate(names):
                 colour = COLOURS[place % len(COLOURS)]
-                for features, labels, marker in ((images, image_labels, "o"), (texts, text_labels, "x")):
+                # A class has a marker, filled for images and open for texts: so it can be told in grey too.
+                marker = MARKERS[place % len(MARKERS)]
+                for features, labels, kind in ((images, image_labels, "images"), (texts, text_labels, "texts")):
                     xy = (features[labels == place] - mean) @ axes_of.T
-                    label = f"{name}, {'images' if marker == 'o' else 'texts'}"
-                    size = 12 if marker == "o" else 18
-                    axes.scatter(*xy.T, s=size, marker=marker, color=colour, alpha=0.6, linewidths=0.8, label=label)
-            axes.set_title(f"{when} translation, principal axes {what}", fontsize=9)
+                    face = colour if kind == "images" else "none"
+                    look: dict[str, Any] = {"s": 15, "marker": marker, "alpha": 0.6, "linewidths": 0.8}
+                    axes.scatter(*xy.T, facecolors=face, edgecolors=colour, label=f"{name}, {kind}", **look)
+            axes.set_title(f"{when} translation, principal axes {what}")
+            axes.set(xlabel="first axis", ylabel="second axis" if when == "before" else "")
             plain_axes(axes)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)

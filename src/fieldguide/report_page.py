@@ -36,14 +36,67 @@ Words = Mapping[str, str]
 MINUS = "\N{MINUS SIGN}"
 LONGEST_TEXT = 240
 CI = "_ci95"
+WIDE = 9
+"""Columns from which on a table is set small."""
+
+TERMS: Mapping[str, tuple[str, str]] = {
+    "images:text": (
+        "",
+        "percent of the training set that are images, and percent left out, for which text stands",
+    ),
+    "image only": ("none", "the images that are left, and nothing in place of the others"),
+    "human (Reed)": ("reed", "captions that people wrote of the images left out (Reed et al.)"),
+    "class-wise": ("class-wise", "every class keeps the same share of its images"),
+    "global": ("global", "images are kept by a draw over all classes together"),
+    "fixed": ("fixed", "images and texts are drawn once per seed"),
+    "per-epoch": ("per-epoch", "images and texts are drawn anew in every epoch, so that in time all images are seen"),
+    "thesis": (
+        "thesis",
+        "a linear layer from a random start, cross-entropy on images and translated texts alike",
+    ),
+    "anchored": ("anchored", "softmax regression on the images, pulled towards what the texts say of each class"),
+    "anchored-image-only": ("anchored-image-only", "the anchored recipe without text: its control"),
+    "zs-name": ("zs-name", "zero-shot: no training, the class names as the text encoder has them"),
+    "zs-name+attributes": ("zs-name+attributes", "zero-shot from class names with attributes that an LLM gives"),
+    "zs-text": ("zs-text", "zero-shot from the mean of a class's texts, not translated"),
+    "zs-translated": ("zs-translated", "zero-shot from the mean of a class's translated texts"),
+    "nearest-class-mean": ("nearest-class-mean", "the class with the nearest mean feature"),
+    "tip-adapter": ("tip-adapter", "zero-shot and a cache of the training images (Zhang et al.)"),
+    "gda": ("gda", "Gaussian discriminant analysis, its logits added to those of the texts (Wang et al.)"),
+    "logistic-regression": ("logistic-regression", "scikit-learn's logistic regression on images and translated texts"),
+    "cross-modal": ("cross-modal", "a linear layer on images and raw texts, started from the texts (Lin et al.)"),
+    "translator": (
+        "",
+        "turns a text's feature into the image feature it would have had; learnt on images and captions",
+    ),
+}
+"""The page's words: where each occurs in the tables (always, if empty), and what it means."""
+
+MEASURES: Mapping[str, str] = {
+    "cosine": "cosine of a translated caption to its own image",
+    "control": "cosine of a translated caption to other images, beside which the cosine has to be read",
+    "recall_1": "captions whose own image is the nearest, %",
+    "recall_5": "captions whose own image is among the 5 nearest, %",
+    "recall_10": "captions whose own image is among the 10 nearest, %",
+    "centred_recall_1": "captions whose own image is the nearest, texts and images each less their mean, %",
+    "centroid_distance": "distance of the mean of translated captions from that of images (features of length 1)",
+    "covariance_distance": "covariance distance: 0 if texts spread as images do, 1 if they were all one point",
+    "variance_ratio": "spread of translated captions by that of images (1: the same)",
+    "nearest_class_mean": "texts whose nearest mean of real test images is their own class's, %",
+    "zs_translated": "zero-shot accuracy with translated texts on the test images, %",
+    "accuracy_50": "accuracy of the thesis recipe at 50:50 on the test images, %",
+    "accuracy_0": "accuracy of the thesis recipe at 0:100 (text alone) on the test images, %",
+}
+"""What the measures of conversion accuracy are, with their units; those of a text source have its name before them."""
 
 
 class Entry(NamedTuple):
-    """One cell: what it shows, what it is ordered by (none where it is empty or a word), and what it tells more."""
+    """One cell: what it shows, what orders it (none where it is empty or a word), what it tells more, its mark."""
 
     text: str
     order: float | None = None
     tip: str = ""
+    mark: str = ""
 
 
 EMPTY = Entry(MISSING)
@@ -81,6 +134,16 @@ class PageTable:
         """Of each column, whether it holds words and no figure."""
         columns = ([entries[place] for _, entries in self.rows] for place in range(len(self.heads)))
         return [all(entry.order is None for entry in column) for column in columns]
+
+    @property
+    def has_marks(self) -> list[bool]:
+        """Of each column, whether a mark stands in it, so that its figures leave room for marks."""
+        return [any(entries[place].mark for _, entries in self.rows) for place in range(len(self.heads))]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it shows so many columns that it has to be set small."""
+        return sum(head.shown for head in self.heads) > WIDE
 
     @property
     def grid(self) -> Grid:
@@ -168,8 +231,9 @@ def _comparison(
             row = rows.get((one, ratio))
             if row is None:
                 return EMPTY
-            told = format_accuracy(row.accuracy_mean, row.accuracy_ci95, None, marks.get(row.identity, ""))
-            return Entry(told, row.accuracy_mean, tell_cell(cells[row.identity], label, words))
+            told = format_accuracy(row.accuracy_mean, row.accuracy_ci95)
+            tip = tell_cell(cells[row.identity], label, words)
+            return Entry(told, row.accuracy_mean, tip, marks.get(row.identity, ""))
 
         heads.append(Head(label, group(one)))
         columns.append(ours)
@@ -208,7 +272,24 @@ def recipe_table(rows: Sequence[Mapping[str, str]], labels: Mapping[str, str], w
 
     table = tuple((name(*key), tuple(told.get(ratio, EMPTY) for ratio in ratios)) for key, told in lines.items())
     heads = tuple(Head(format_ratio(ratio)) for ratio in ratios)
-    return PageTable("Recipes and baselines", words.get("baseline", "recipe and texts"), heads, table)
+    variant = f"sampling {rows[0]['sampling']}, redraw {rows[0]['redraw']}"
+    return PageTable(f"Recipes and baselines: {variant}", words.get("baseline", "recipe and texts"), heads, table)
+
+
+def tell_terms(values: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The page's words that occur among the values of its tables, each with its meaning."""
+    found = set(values)
+    return tuple((term, meaning) for term, (value, meaning) in TERMS.items() if not value or value in found)
+
+
+def tell_measure(column: str) -> str:
+    """What a measure of conversion accuracy is, with its unit; its own name, where nothing more is known."""
+    for name, meaning in MEASURES.items():
+        if column == name:
+            return meaning
+        if column.endswith(f"_{name}") and not column.startswith("centred"):
+            return f"{column.removesuffix(name).rstrip('_')}: {meaning}"
+    return column.replace("_", " ")
 
 
 def tell_worths(
@@ -504,3 +585,4 @@ class Page:
     class_note: str = ""
     costs: PageTable | None = None
     further: tuple[PageTable, ...] = ()
+    terms: tuple[tuple[str, str], ...] = ()

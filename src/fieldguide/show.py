@@ -119,7 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    run_stage("show", show, build_parser(), argv)
+    run_stage("show", show, build_parser(), argv, resumes=False)
 
 
 if __name__ == "__main__":

@@ -171,9 +171,11 @@ def run_stage(
     parser: argparse.ArgumentParser,
     argv: Sequence[str] | None = None,
     imports: Sequence[str] = (),
+    resumes: bool = True,
 ) -> None:
     """Parse, import what is heavy, run, and log how long the work itself took (imports not counted).
 
+    resumes: one that is stopped is told to be run again, to go on; not so what begins anew.
     Exits with 1 and one sentence on bad input; anything else that goes wrong keeps its traceback.
     """
     if any(action.dest == "threads" for action in parser._actions):
@@ -211,7 +213,7 @@ def run_stage(
             raise
         stop_with(f"{name}: error: {tell_os_error(error)}")
     except KeyboardInterrupt:
-        stop_with(f"{name}: {STOPPED}")
+        stop_with(f"{name}: {STOPPED if resumes else 'stopped'}")
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

@@ -48,6 +48,8 @@ from fieldguide.report_page import (
     measures_of,
     plain_table,
     recipe_table,
+    tell_measure,
+    tell_terms,
     tell_worths,
     without_secrets,
     worth_tables,
@@ -349,10 +351,12 @@ def build_page(args: argparse.Namespace) -> Page:
     conversion = None
     if found := rows_of("conversion"):
         columns = list(found[0])
-        conversion = plain_table("Conversion accuracy", columns, found)
+        tips = {column: tell_measure(column) for column in measures_of(columns, found)}
+        conversion = plain_table("Conversion accuracy", columns, found, tips)
         if measures := measures_of(columns, found):
             values = bar_values(columns[0], measures, found)
-            charts["conversion"] = embed_json(bar_chart(values, [m.replace("_", " ") for m in measures], "conversion"))
+            told = {measure.replace("_", " "): tell_measure(measure) for measure in measures}
+            charts["conversion"] = embed_json(bar_chart(values, told, "conversion"))
 
     class_note = ""
     if found := rows_of("classes"):
@@ -397,6 +401,7 @@ def build_page(args: argparse.Namespace) -> Page:
         class_note=class_note,
         costs=cost_table(costs) if costs else None,
         further=tuple(further),
+        terms=tell_terms(value for row in [*(one.as_csv() for one in rows), *recipes] for value in row.values()),
     )
 
 

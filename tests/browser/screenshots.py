@@ -15,7 +15,7 @@ from PIL import Image
 from tests.browser.conftest import Browser, start_chromium
 
 WIDTH = 1280
-HEIGHTS = {"light": 945, "dark": 650}
+HEIGHTS = {"light": 1068, "dark": 650}
 PLACES = {"light": "#comparison", "dark": "#curves"}
 """What each theme's picture shows at its top."""
 MARGIN, SCROLLBAR = 24, 15

@@ -263,6 +263,35 @@ def test_a_small_screen_does_not_scroll_sideways(browser: Browser, page: Path):
     assert width <= inner
 
 
+def test_a_small_screen_cuts_no_legend_and_keeps_the_first_column(browser: Browser, page: Path):
+    browser.driver.set_window_size(500, 900)
+    browser.open(page.as_uri())
+    right, inner = browser.run(
+        "const of = document.querySelectorAll('#chart-accuracy .role-legend-label text');"
+        "return [Math.max(...[...of].map((t) => t.getBoundingClientRect().right)), window.innerWidth]"
+    )
+    assert right <= inner
+    scrolled, left = browser.run(
+        "const box = document.querySelector('#comparison-1').closest('.dt-layout-cell'); box.scrollLeft = 120;"
+        "const th = box.querySelector('tbody th');"
+        "return [box.scrollLeft, th.getBoundingClientRect().left - box.getBoundingClientRect().left]"
+    )
+    assert scrolled > 0
+    assert abs(left) < 2
+
+
+def test_a_measure_tells_its_meaning_and_unit(browser: Browser, page: Path):
+    browser.open(page.as_uri())
+    title = "return document.querySelector('#chart-conversion .role-title-text').textContent"
+    assert browser.run(title) == "cosine of a translated caption to its own image"
+    options = browser.run(
+        "return [...document.querySelectorAll('[name=conversion_measure] option')].map((o) => o.text)"
+    )
+    assert "all" not in options
+    choose(browser, "conversion_measure", options[1])
+    browser.until(lambda: browser.run(title) != "cosine of a translated caption to its own image")
+
+
 def test_confused_classes_are_shown_with_photographs_and_texts(browser: Browser, page: Path):
     browser.open(page.as_uri())
     pair = browser.find("#confusions .pair")

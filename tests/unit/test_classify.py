@@ -196,11 +196,12 @@ def test_damaged_photographs_are_told_and_the_others_named(
     whole = (folder / "1.png").read_bytes()
     (folder / "1.png").write_bytes(whole[: len(whole) // 2])
     (folder / "2.png").write_bytes(b"")
-    told = answers(capsys, results, folder, tmp_path / "gone.jpg", "--batch", 2, code=UNREAD)
+    told = answers(capsys, results, folder, tmp_path / "gone.jpg", tmp_path / "*.webp", "--batch", 2, code=UNREAD)
     good, bad = [a for a in told if "classes" in a], {a["photograph"]: a["error"] for a in told if "error" in a}
     assert [Path(a["photograph"]).name for a in good] == ["0.png", "3.png"]
     assert [a["classes"][0]["class_name"] for a in good] == ["Red cap", "White cap"]
     assert bad[str(tmp_path / "gone.jpg")] == "there is no such file"
+    assert bad[str(tmp_path / "*.webp")] == "no image matches this pattern"
     assert bad[str(folder / "2.png")] == "is empty" and "does not decode" in bad[str(folder / "1.png")]
 
 

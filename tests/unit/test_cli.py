@@ -30,6 +30,15 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"fieldguide {__version__}\n"
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_a_pipe_that_is_closed_is_no_error(option):
+    command = [sys.executable, "-c", f"from fieldguide import cli; cli.main([{option!r}])"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()  # long before Python has started
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("name", ["print_table", "print-table"])
 def test_a_stage_gets_its_arguments(name, capsys):
     with pytest.raises(SystemExit) as stop:

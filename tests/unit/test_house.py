@@ -185,3 +185,16 @@ def test_the_workflow_has_rules_once_it_has_a_snakefile():
     if not (ROOT / "Snakefile").is_file():
         pytest.skip("no Snakefile yet")
     assert rules_of_the_workflow()
+
+
+def test_everything_in_snakemakes_report_has_a_caption_a_category_and_labels():
+    flagged = [
+        (path.name, told)
+        for path in RULE_FILES
+        for told in re.findall(r"\breport\(\s*f?\"(.*?)\n? *\),?\n", path.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+    assert len(flagged) > 10
+    for name, told in flagged:
+        assert all(word in told for word in ("caption=", "category=", "labels=")), (name, told)
+        (caption,) = re.findall(r'caption="../report/(.*?)"', told)
+        assert (ROOT / "workflow" / "report" / caption).read_text(encoding="utf-8").strip(), caption

@@ -10,6 +10,7 @@ import pytest
 
 from fieldguide import tabulate_accuracy
 from fieldguide.comparison import Grid
+from fieldguide.files import read_csv
 from fieldguide.latex import escape_tex, tex_file, tex_float
 from fieldguide.typeset_tables import main, typeset
 from tests.planted_report import plant_report, report_cells
@@ -90,6 +91,16 @@ def test_what_latex_would_take_for_commands_is_escaped():
 
 def test_a_table_without_rows_sets_nothing():
     assert r"\begin{table}" not in typeset("image_worth", [], "aviary", [])
+
+
+def test_recipes_and_conversion_are_split_by_text_source(tmp_path: Path):
+    """All in one is several times as wide as a page, and shrinks to what nobody can read."""
+    plant_report(tmp_path)
+    for name in ("recipes", "conversion"):
+        rows = read_csv(tmp_path / "tables" / f"{name}.csv", ())
+        text = typeset(name, rows, "aviary", [])
+        assert text.count(r"\begin{table}") > 1, name
+        assert max(line.count("&") for line in text.splitlines()) < 12, name
 
 
 def test_a_table_that_is_not_typeset_is_named(tmp_path: Path):

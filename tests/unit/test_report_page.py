@@ -109,12 +109,14 @@ def test_a_plain_table_puts_an_interval_beside_its_figure_and_hides_what_is_alwa
 
 def test_recipes_stand_one_per_line_with_a_column_per_ratio():
     base = {"distinct_images": "5", "distinct_texts": "0", "n_seeds": "3", "accuracy_ci95": ""}
+    base |= {"sampling": "class-wise", "redraw": "fixed"}
     rows = [
         {**base, "image_percent": "100", "text_source": "none", "recipe": "thesis", "accuracy_mean": "80"},
         {**base, "image_percent": "10", "text_source": "none", "recipe": "thesis", "accuracy_mean": "60"},
         {**base, "image_percent": "10", "text_source": "reed", "recipe": "gda", "accuracy_mean": "61"},
     ]
     table = recipe_table(rows, {"none": "image only"}, {})
+    assert table.title == "Recipes and baselines: sampling class-wise, redraw fixed"
     assert [(name.text, [entry.text for entry in entries]) for name, entries in table.rows] == [
         ("thesis, image only", ["80.00", "60.00"]),
         ("gda, reed", [MISSING, "61.00"]),

@@ -89,6 +89,15 @@ def test_a_stopped_stage_says_how_to_go_on() -> None:
     assert stopped(stop) == "try_it: stopped; run the same command again to go on"
 
 
+def test_what_begins_anew_is_not_told_to_go_on() -> None:
+    def stop(_: argparse.Namespace) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as end:
+        run_stage("try_it", stop, parser(), [], resumes=False)
+    assert end.value.code == "try_it: stopped"
+
+
 def test_the_log_says_how_long_the_work_took(capsys: pytest.CaptureFixture[str]) -> None:
     run_stage("try_it", lambda args: log.info("threads are %d", args.threads), parser(), ["--threads", "3"])
     first, used, last = capsys.readouterr().err.splitlines()

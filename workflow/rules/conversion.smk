@@ -61,9 +61,19 @@ rule tabulate_conversion:
         cells=get_conversion_cells(),
         code=get_code("tabulate_conversion"),
     output:
-        csv=report(f"{RESULTS}/tables/conversion.csv", category="Conversion"),
+        csv=report(
+            f"{RESULTS}/tables/conversion.csv",
+            caption="../report/conversion.rst",
+            category="Conversion",
+            labels={"what": "conversion accuracy", "form": "tidy table"},
+        ),
         md=f"{RESULTS}/tables/conversion.md",
-        fields=report(f"{RESULTS}/tables/conversion_fields.csv", category="Conversion"),
+        fields=report(
+            f"{RESULTS}/tables/conversion_fields.csv",
+            caption="../report/conversion_fields.rst",
+            category="Conversion",
+            labels={"what": "conversion accuracy by field", "form": "tidy table"},
+        ),
         fields_md=f"{RESULTS}/tables/conversion_fields.md",
         classes=f"{RESULTS}/tables/conversion_classes.csv",
         words=f"{RESULTS}/tables/conversion_words.csv",
@@ -104,8 +114,18 @@ rule plot_conversion:
         source=get_drawn_source(),
         code=get_code("plot_conversion"),
     output:
-        svg=report(f"{RESULTS}/figures/conversion.svg", category="Conversion"),
-        pca=report(f"{RESULTS}/figures/conversion_pca.svg", category="Conversion"),
+        svg=report(
+            f"{RESULTS}/figures/conversion.svg",
+            caption="../report/conversion_figure.rst",
+            category="Conversion",
+            labels={"what": "conversion accuracy", "form": "figure"},
+        ),
+        pca=report(
+            f"{RESULTS}/figures/conversion_pca.svg",
+            caption="../report/conversion_pca.rst",
+            category="Conversion",
+            labels={"what": "images and texts, before and after translation", "form": "figure"},
+        ),
     log:
         f"{RESULTS}/logs/plot_conversion/all.log",
     benchmark:
