@@ -82,7 +82,7 @@ def test_one_seed_and_many_sources(tmp_path: Path, capsys: pytest.CaptureFixture
         ("a,b\n1,2\n", "lacks the column(s) image_percent"),
         (",".join(ACCURACY_COLUMNS) + "\n", "holds no cell"),
         (",".join(ACCURACY_COLUMNS) + "\n" + ",".join(["x"] * 16) + "\n", "line 2: image_percent is 'x', not a number"),
-        (",".join(ACCURACY_COLUMNS) + "\n10,90\n", "line 2: has fewer fields than the header"),
+        (",".join(ACCURACY_COLUMNS) + "\n10,90\n", "row 2, the header counted, has fewer fields than the header"),
     ],
 )
 def test_a_table_that_is_not_one_is_refused(tmp_path: Path, text: str, told: str) -> None:
