@@ -90,13 +90,25 @@ def of_group(group: int) -> list[psutil.Process]:
     return found
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """`kill -9` all of it, and wait until nobody is left to write anything."""
+def at_work_in(folder: Path) -> list[int]:
+    """The living processes that run in a folder or below it, whatever group they belong to."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder.resolve()) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def kill_group(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """`kill -9` all of it, and wait until nobody is left to write anything: no job may have left the group."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     until = time.monotonic() + 60
-    while of_group(process.pid):
-        assert time.monotonic() < until, "killed processes do not go away"
+    while of_group(process.pid) or at_work_in(folder):
+        assert time.monotonic() < until, f"killed processes do not go away: {at_work_in(folder)}"
         time.sleep(0.02)
 
 
@@ -152,7 +164,7 @@ def kill_on_the_way(
         try:
             process.wait(timeout=wait if wait is not None else 1800)
         except subprocess.TimeoutExpired:
-            kill_group(process)
+            kill_group(process, folder)
         elapsed += time.monotonic() - began
         text = output.read_text(errors="replace")
         if number:
@@ -203,6 +215,13 @@ def prepare(finished: Path, to: Path, is_late: bool) -> Path:
     return to
 
 
+def check_measures(finished: Path, text: str) -> None:
+    """Whether an undisturbed run's output and Snakemake's records are read whole; else every count here would be 0."""
+    made = set().union(*jobs_of(text).values())
+    assert made and recorded_outputs(finished) == made, "Snakemake's records are not those that are read here"
+    assert repeated_jobs(made, text) == list(jobs_of(text)), "jobs that are repeated would not be seen"
+
+
 def kill_often(
     finished: Path, duration: float, kills: int, per_run: int = 1, seed: int = 0, is_late: bool = False
 ) -> list[Kill]:
@@ -251,6 +270,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         finished = copy_checkout(Path(folder) / "finished", ROOT)
         answer: Answer = run(finished)
+        check_measures(finished, answer.text)
         duration = elapsed_seconds(answer.text)
         if args.late:
             duration = elapsed_seconds(run(prepare(finished, Path(folder) / "late", True)).text)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crashes import elapsed_seconds, is_locked, kill_group, kill_often, of_group, start
+from tests.crashes import check_measures, elapsed_seconds, is_locked, kill_group, kill_often, of_group, start
 from tests.workflow_runs import (
     TABLES,
     TINY,
@@ -87,7 +87,9 @@ def sentence_of(text: str, words: str) -> str:
 
 
 def test_killed_at_random_moments_it_ends_in_the_same_results(finished: Path, tmp_path: Path):
-    duration = elapsed_seconds((finished.parent / "finished.txt").read_text())
+    text = (finished.parent / "finished.txt").read_text()
+    check_measures(finished, text)
+    duration = elapsed_seconds(text)
     kills = kill_often(finished, duration, kills=3, per_run=3, seed=1)
     assert all(kill.is_well for kill in kills), kills
     assert kills[-1].ended and kills[-1].same
@@ -137,9 +139,22 @@ def test_one_run_at_a_time_and_another_results_folder_beside_it(tiny: Path, tmp_
             # Its end took Snakemake's lock of the first run along; ours still stands.
             assert "is being made by another run" in snakemake(tiny).text
         finally:
-            kill_group(process)
+            kill_group(process, tiny)
     tables = {path.name: path.read_bytes() for path in (tiny / "results/tiny/tables").iterdir()}
     assert {path.name: path.read_bytes() for path in (tiny / "results/others/tiny/tables").iterdir()} == tables
+
+
+def test_however_results_is_written_a_killed_runs_lock_is_known(tiny: Path, tmp_path: Path):
+    odd = (TINY, write_config(tiny, {"results": "./others//x"}))
+    process = start(tiny, tmp_path / "output.txt", configs=odd)
+    until = time.monotonic() + 100
+    while not is_locked(tiny):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.02)
+    kill_group(process, tiny)
+    assert is_locked(tiny)
+    again = run(tiny, "--until", "render_aviary", configs=odd)
+    assert "The last run of others/x/tiny" in again.text and "its lock is taken away" in again.text
 
 
 def test_jobs_that_outlive_their_snakemake_are_waited_for(tiny: Path, tmp_path: Path):
@@ -190,20 +205,35 @@ def test_a_job_killed_for_memory_is_told_and_the_rest_goes_on(tiny: Path, tmp_pa
     assert not unfinished_files(tiny)
 
 
-@pytest.fixture
-def small_disk(tiny: Path) -> Iterator[Path]:
-    """The results of a finished run on a small disk of their own, with nothing free."""
-    results = tiny / "results"
-    kept = results.rename(tiny / "kept")
-    results.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(results)]
+@contextlib.contextmanager
+def mounted(folder: Path) -> Iterator[Path]:
+    """A small disk of its own."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("needs root, and the right to mount a tmpfs")
     try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tiny: Path) -> Iterator[Path]:
+    """The results of a finished run on a small disk of their own."""
+    kept = (tiny / "results").rename(tiny / "kept")
+    with mounted(tiny / "results") as results:
         subprocess.run(["cp", "-a", f"{kept}/.", str(results)], check=True)
         yield results
-    finally:
-        subprocess.run(["umount", "-l", str(results)], check=True)
+
+
+def fill(disk: Path, room: int = 0) -> Path:
+    """Fill a disk but for so many bytes; returns the file that does it."""
+    with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(b"0" * 4096)
+    os.truncate(disk / "ballast", (disk / "ballast").stat().st_size - room)
+    return disk / "ballast"
 
 
 def remount(disk: Path, options: str) -> None:
@@ -215,9 +245,7 @@ def test_a_full_disk_and_one_that_is_read_only(tiny: Path, small_disk: Path):
     for name, pattern in (("features", "images/target/*.safetensors"), ("adapters", f"{SLOW}.json")):
         for path in (small_disk / "tiny" / name).rglob(pattern):
             path.unlink()
-    with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
-        while True:
-            ballast.write(b"0" * 4096)
+    fill(small_disk)
     refused = snakemake(tiny)
     assert refused.code == 1 and "Traceback" not in refused.text
     assert "results/tiny: No space left on device; make room there and run the same command again" in refused.text
@@ -239,6 +267,27 @@ def test_a_full_disk_and_one_that_is_read_only(tiny: Path, small_disk: Path):
     (small_disk / "ballast").unlink()
     assert "encode_images" in run(tiny).ran
     assert results_of(tiny) == before
+
+
+def test_a_full_disk_that_takes_snakemakes_notes_too(finished: Path, tmp_path: Path):
+    """As a user has it: the project and its results on one disk."""
+    with mounted(tmp_path / "disk") as disk:
+        folder = copy_run(finished, disk / "checkout")
+        before = results_of(folder)
+        (features,) = (folder / "results/tiny/features").glob("*/images/target/*.safetensors")
+        for path in (features, *(folder / "results/tiny/adapters").rglob(f"{SLOW}.json")):
+            path.unlink()
+        for room in (0, 40_960, 122_880):  # nothing; not enough for Snakemake's notes; not enough for the features
+            ballast = fill(disk, room)
+            full = snakemake(folder)
+            assert full.code == 1, full.text
+            # The log's first line comes before the workflow is read; afterwards no traceback buries the sentence.
+            assert full.text.count("Logging error") <= 1 and full.text.count("Traceback") <= 1
+            assert re.search(r"^\S.*(No space left on device|are free); make room there", full.text, re.MULTILINE)
+            assert not unfinished_files(folder) and not is_locked(folder)
+            ballast.unlink()
+        assert "encode_images" in run(folder).ran
+        assert results_of(folder) == before
 
 
 def test_a_results_folder_of_somebody_else_is_named(tiny: Path):
@@ -267,7 +316,7 @@ def test_killed_amid_a_change_nothing_that_it_made_stale_is_kept(tiny: Path, tmp
     while features.exists():
         assert process.poll() is None and time.monotonic() < until, output.read_text()
         time.sleep(0.02)
-    kill_group(process)
+    kill_group(process, tiny)
     left = plan(tiny, configs=changed)
     assert left.pop("encode_texts") == left.pop("translate_texts") == 1
     assert left == {"tune_adapter": 1, "train_adapter": 15, **TABLES}
