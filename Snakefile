@@ -31,10 +31,10 @@ rule all:
 
 
 rule everything:
+    """All tables, figures, translators and references, and the report."""
     input:
         rules.all.input,
         get_extras(),
         rules.typeset_tables.output,
         rules.write_report.output,
-    """All tables, figures, translators and references, and the report."""
     localrule: True
