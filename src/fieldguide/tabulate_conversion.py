@@ -45,6 +45,8 @@ CLASSES_SHOWN = 5
 """Classes at either end that the Markdown shows."""
 WORDS_SHOWN = 12
 """Words at either end that the Markdown shows."""
+CHANCE = 4.0
+"""Below this |t| a difference may be chance: hundreds of words are tested."""
 KEYS = ("translator", "kind", "backbone", "pairs", "sources")
 
 
@@ -182,24 +184,25 @@ def tell_parts(measures: Sequence[Mapping[str, Any]], chosen: str, dataset: str)
 
 
 def tell_words(words: Sequence[Mapping[str, Any]]) -> str:
-    """The words at both ends, as two tables."""
+    """The words at both ends, as two tables; words that always stand in the same texts share a line."""
     if not words:
         return "No word is in enough texts."
     head = (
         "Difference in margin, in hundredths, of texts that have the word from texts of the same class and field that "
         "do not, with Welch's t; sorted by t. All words are in conversion_words.csv; with as many words tested as "
-        "there are rows there, a |t| below 4 may be chance."
+        f"there are rows there, a |t| below {CHANCE:g} may be chance and is not shown here."
     )
-    heads = ["texts", "classes", "difference", "t"]
 
     def lines(some: Sequence[Mapping[str, Any]]) -> str:
-        rows = [
-            (w["word"], [str(w["texts"]), str(w["classes"]), f"{w['effect']:+.2f}", f"{w['t']:+.1f}"]) for w in some
-        ]
-        return table("word", heads, rows)
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for w in some:
+            told = (str(w["texts"]), str(w["classes"]), f"{w['effect']:+.2f}", f"{w['t']:+.1f}")
+            alike.setdefault(told, []).append(w["word"])
+        rows = [(", ".join(names), list(told)) for told, names in list(alike.items())[:WORDS_SHOWN]]
+        return table("word", ["texts", "classes", "difference", "t"], rows) if rows else "None."
 
-    best = [word for word in words if word["t"] > 0][:WORDS_SHOWN]
-    worst = [word for word in reversed(words) if word["t"] < 0][:WORDS_SHOWN]
+    best = [word for word in words if word["t"] >= CHANCE]
+    worst = [word for word in reversed(words) if word["t"] <= -CHANCE]
     return "\n\n".join([head, "Converts:", lines(best), "Is lost:", lines(worst)])
 
 

@@ -196,6 +196,16 @@ def test_a_words_t_is_welchs() -> None:
     assert red.effect == pytest.approx(100 * (margin[has].mean() - margin[~has].mean()))
 
 
+def test_words_that_stand_together_share_a_line_and_chance_is_not_shown() -> None:
+    found = [("crest", 9, 6.0), ("eggs", 4, 5.0), ("laid", 4, 5.0), ("wing", 8, 3.9), ("song", 7, -4.5)]
+    words = [{"word": w, "texts": n, "classes": 2, "effect": t / 2, "t": t} for w, n, t in found]
+    told = tabulate_conversion.tell_words(words)
+    converts, lost = told.split("Is lost:")
+    assert "| crest | 9 | 2 | +3.00 | +6.0 |\n| eggs, laid | 4 | 2 | +2.50 | +5.0 |\n" in converts
+    assert "| song | 7 | 2 | -2.25 | -4.5 |" in lost and "wing" not in told
+    assert tabulate_conversion.tell_words(words[3:4]).count("None.") == 2
+
+
 def test_words_of_a_text() -> None:
     assert words_of("The bird's Bill is 2 cm, blue-grey; a bird!") == {
         "the",
