@@ -262,8 +262,8 @@ def retrieval_at(texts: Tensor, images: Tensor, true: Tensor, k: int) -> float:
     """R@k in percent: how often texts (n, d) find their own image `true` (n,) among images (m, d) in the first k."""
     scores = texts @ images.T
     own = scores.gather(1, true[:, None])
-    # A tie counts as found, since a photograph may be in the world twice. Nothing is greater than NaN: without the second
-    # part a diverged model would find everything.
+    # A tie counts as found, since a photograph may be in the world twice. Nothing is greater than NaN: without the
+    # second part a diverged model would find everything.
     found = ((scores > own).sum(1) < k) & own.squeeze(1).isfinite()
     return float(found.float().mean() * 100)
 
