@@ -437,8 +437,6 @@ def read_rows(path: Path | str) -> list[AccuracyRow]:
     rows = []
     for number, told in enumerate(read_csv(path, ACCURACY_COLUMNS), start=2):
         where = f"{path}, line {number}"
-        if any(told[c] is None for c in ACCURACY_COLUMNS):
-            raise FieldguideError(f"{where}: has fewer fields than the header; make the file again")
         rows.append(
             AccuracyRow(
                 image_percent=_number(where, "image_percent", told["image_percent"]),
@@ -469,8 +467,6 @@ def read_published(path: Path | str) -> list[PublishedFigure]:
     figures: dict[tuple[float, str, str], PublishedFigure] = {}
     for number, told in enumerate(read_csv(path, PUBLISHED_COLUMNS), start=2):
         where = f"{path}, line {number}"
-        if any(told[c] is None for c in PUBLISHED_COLUMNS):
-            raise FieldguideError(f"{where}: has fewer fields than the header; restore the file")
         figure = PublishedFigure(
             _number(where, "image_percent", told["image_percent"]),
             told["text_source"],

@@ -14,7 +14,7 @@ shows, corrected for many as it is there.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -66,8 +66,13 @@ def share_saved(
     if accuracy == alone:
         return 0.0, EXACT
     without, bound = share_for(alone, shares, curve)
-    bounds = {relation, {AT_LEAST: AT_MOST, AT_MOST: AT_LEAST, EXACT: EXACT}[bound]} - {EXACT}
-    return reached - without, EXACT if not bounds else bounds.pop() if len(bounds) == 1 else BETWEEN
+    return reached - without, together((relation, {AT_LEAST: AT_MOST, AT_MOST: AT_LEAST, EXACT: EXACT}[bound]))
+
+
+def together(relations: Iterable[str]) -> str:
+    """How a sum or a mean is to be read whose parts are to be read so."""
+    bounds = set(relations) - {EXACT}
+    return EXACT if not bounds else bounds.pop() if len(bounds) == 1 else BETWEEN
 
 
 @dataclass(frozen=True)
@@ -162,8 +167,7 @@ def _worth(
     difference: Difference | None,
 ) -> Worth:
     saved = [share / 100 * images_per_class for share, _ in per_seed]
-    bounds = {relation for _, relation in per_seed} - {EXACT}
-    relation = EXACT if not bounds else bounds.pop() if len(bounds) == 1 else BETWEEN
+    relation = together(relation for _, relation in per_seed)
     outside = sum(relation != EXACT for _, relation in per_seed)
     width = half_width(saved) if relation == EXACT else None
     return Worth(variant, row, reference, fmean(saved), width, relation, outside, difference)

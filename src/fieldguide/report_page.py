@@ -31,6 +31,7 @@ from fieldguide.comparison import (
     split_blocks,
 )
 from fieldguide.image_worth import AT_LEAST, AT_MOST, BETWEEN, Worth, tell_worth
+from fieldguide.recipes.registry import RECIPES
 
 Words = Mapping[str, str]
 MINUS = "\N{MINUS SIGN}"
@@ -50,21 +51,7 @@ TERMS: Mapping[str, tuple[str, str]] = {
     "global": ("global", "images are kept by a draw over all classes together"),
     "fixed": ("fixed", "images and texts are drawn once per seed"),
     "per-epoch": ("per-epoch", "images and texts are drawn anew in every epoch, so that in time all images are seen"),
-    "thesis": (
-        "thesis",
-        "a linear layer from a random start, cross-entropy on images and translated texts alike",
-    ),
-    "anchored": ("anchored", "softmax regression on the images, pulled towards what the texts say of each class"),
-    "anchored-image-only": ("anchored-image-only", "the anchored recipe without text: its control"),
-    "zs-name": ("zs-name", "zero-shot: no training, the class names as the text encoder has them"),
-    "zs-name+attributes": ("zs-name+attributes", "zero-shot from class names with attributes that an LLM gives"),
-    "zs-text": ("zs-text", "zero-shot from the mean of a class's texts, not translated"),
-    "zs-translated": ("zs-translated", "zero-shot from the mean of a class's translated texts"),
-    "nearest-class-mean": ("nearest-class-mean", "the class with the nearest mean feature"),
-    "tip-adapter": ("tip-adapter", "zero-shot and a cache of the training images (Zhang et al.)"),
-    "gda": ("gda", "Gaussian discriminant analysis, its logits added to those of the texts (Wang et al.)"),
-    "logistic-regression": ("logistic-regression", "scikit-learn's logistic regression on images and translated texts"),
-    "cross-modal": ("cross-modal", "a linear layer on images and raw texts, started from the texts (Lin et al.)"),
+    **{name: (name, recipe.summary.removesuffix(".")) for name, recipe in RECIPES.items()},
     "translator": (
         "",
         "turns a text's feature into the image feature it would have had; learnt on images and captions",
