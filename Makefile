@@ -22,15 +22,15 @@ help: ## this list
 	@echo 'The environment is .venv; PYTHON=/path/to/python3.11 chooses what it is made with.'
 
 demo: .venv/.installed ## environment, then the comparison table on the aviary; prints it and where everything is
-	@$(RUN) python -m fieldguide.demo
+	@$(RUN) python -m fieldguide.run.demo
 
 everything: .venv/.installed ## all tables, figures, translators and the report on the aviary, 30 minutes at most on 2 cores
-	@$(RUN) python -m fieldguide.demo --target everything
+	@$(RUN) python -m fieldguide.run.demo --target everything
 
 test: .venv/.installed ## environment, then every test that this machine can run
 	@$(RUN) python -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
 
-CHECKS := 'ruff check .' 'ruff format --check .' 'snakefmt --check Snakefile workflow' 'snakemake --lint' mypy
+CHECKS := 'ruff check .' 'ruff format --check .' 'snakefmt --check Snakefile workflow' 'snakemake --lint' lint-imports mypy
 lint: .venv/.installed ## ruff, snakefmt, snakemake --lint, types; all of them, whichever fails
 	@status=0; for check in $(CHECKS); do echo "== $$check"; $(RUN) $$check || status=1; done; exit $$status
 

@@ -4,7 +4,7 @@ Five cells (image only at 100, 50 and 10%, mixed at 50 and 0%), five seeds each,
 (5,994 training images, 200 classes in families of four, 768 wide): heavy-tailed Gaussian classes with a falling
 spectrum, calibrated so that scikit-learn's logistic regression reaches about 85% on all images and 60 to 65% on three
 per class. Four ways:
-  ours     `fieldguide.adapters.fit`, all cells and seeds in one call, whose threads share the runs
+  ours     `fieldguide.adapters.linear.fit`, all cells and seeds in one call, whose threads share the runs
   sklearn  LogisticRegression, run by run
   loop     nn.Linear, a DataLoader over a TensorDataset, AdamW with a cosine, one run at a time
   indexed  the same loop with batches taken from tensors by index
@@ -30,9 +30,9 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from fieldguide.adapters import Adapter, accuracy, fit, random_start  # noqa: E402
-from fieldguide.cells import draw_runs  # noqa: E402
-from fieldguide.plans import Drawer, TextPool  # noqa: E402
+from fieldguide.adapters.cells import draw_runs  # noqa: E402
+from fieldguide.adapters.linear import Adapter, accuracy, fit, random_start  # noqa: E402
+from fieldguide.adapters.plans import Drawer, TextPool  # noqa: E402
 
 CLASSES, WIDTH, PER_CLASS, TRAINING, VALIDATION = 200, 768, 30, 5994, 20
 CELLS = ((100, False), (50, False), (10, False), (50, True), (0, True))

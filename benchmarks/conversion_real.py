@@ -23,10 +23,10 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from fieldguide.conversion import measure_pairs  # noqa: E402
-from fieldguide.pairs import split_images  # noqa: E402
-from fieldguide.plans import generator  # noqa: E402
-from fieldguide.significance import half_width  # noqa: E402
+from fieldguide.adapters.plans import generator  # noqa: E402
+from fieldguide.core.significance import half_width  # noqa: E402
+from fieldguide.translators.conversion import measure_pairs  # noqa: E402
+from fieldguide.translators.pairs import split_images  # noqa: E402
 from fieldguide.translators.registry import TRANSLATORS  # noqa: E402
 from fieldguide.translators.selection import choose, trials_of  # noqa: E402
 from fieldguide.translators.task import Pairs, normalise  # noqa: E402

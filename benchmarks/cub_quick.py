@@ -22,8 +22,8 @@ from _photographs import write_photographs
 from encode import CORES, load, our_encoding, seconds
 from memory import CAPTIONS, WORDS, write_wide, write_wide_images
 
-from fieldguide.config import Config, check_config, merge
-from fieldguide.stage import use_threads
+from fieldguide.core.stage import use_threads
+from fieldguide.workflow.config import Config, check_config, merge
 
 ROOT = Path(__file__).resolve().parents[1]
 CUB_IMAGES, TRAIN_IMAGES, CLASSES = 11_788, 5_994, 200
@@ -51,7 +51,7 @@ def image_rate(folder: Path) -> float:
     """Images a second, from JPEG to feature."""
     import torch
 
-    from fieldguide.backbone import keep_tower
+    from fieldguide.features.backbone import keep_tower
 
     names, _ = write_photographs(folder / "photographs", PHOTOGRAPHS)
     backbone = keep_tower(load("ViT-B-32", "cpu", "fp32"), "image", torch.device("cpu"))
@@ -63,8 +63,8 @@ def text_rate() -> float:
     """Texts a second, tokenising among it."""
     import torch
 
-    from fieldguide.backbone import keep_tower
-    from fieldguide.encode_texts import encode_ids, tokenise
+    from fieldguide.features.backbone import keep_tower
+    from fieldguide.features.encode_texts import encode_ids, tokenise
 
     backbone = keep_tower(load("ViT-B-32", "cpu", "fp32"), "text", torch.device("cpu"))
     texts = sentences(TEXTS)
@@ -79,8 +79,8 @@ def text_rate() -> float:
 
 def step_rate(folder: Path, config: Config) -> float:
     """Optimiser steps of the Q-Former a second, at its own size."""
-    from fieldguide.files import write_csv
-    from fieldguide.records import PAIR_COLUMNS
+    from fieldguide.core.files import write_csv
+    from fieldguide.data.records import PAIR_COLUMNS
 
     images = config.world.images // 10
     captions = sentences(images * CAPTIONS)
@@ -93,7 +93,7 @@ def step_rate(folder: Path, config: Config) -> float:
     options = [word for name in named for word in (f"--{name.replace('_', '-')}", settings[name])]
     options += ["--steps", STEPS, "--evaluate-every", STEPS, "--threads", CORES, "--out", folder / "qformer"]
     options += ["--pairs", folder / "pairs.csv", "--images", folder / "images.safetensors", "--texts", texts]
-    words = [sys.executable, "-m", "fieldguide.train_qformer", *map(str, options)]
+    words = [sys.executable, "-m", "fieldguide.translators.train_qformer", *map(str, options)]
     answer = subprocess.run(words, check=True, capture_output=True, text=True)
     (pairs,) = re.findall(r"(\d+) pairs a second", answer.stderr)
     return int(pairs) / settings["batch"]
@@ -101,7 +101,7 @@ def step_rate(folder: Path, config: Config) -> float:
 
 def cell_seconds(config: Config) -> float:
     """Seconds of one cell: all its seeds at once."""
-    from fieldguide.adapters import fit, random_start
+    from fieldguide.adapters.linear import fit, random_start
 
     rng = np.random.default_rng(0)
     rows = TRAIN_IMAGES + CUB_CAPTIONS

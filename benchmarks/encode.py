@@ -1,7 +1,7 @@
 """Images a second of `encode_images`, beside the forward pass alone and the plain loop that others use.
 
 Three ways from the same files through the same model (ViT-B-32, random weights, single precision), taking turns:
-  ours    `fieldguide.encode_images.encode_store`, from JPEG to feature
+  ours    `fieldguide.features.encode_images.encode_store`, from JPEG to feature
   limit   the plain model's forward pass alone, on tensors that lie in memory, at its best batch size
   peer    the loop of CLIP_benchmark: a DataLoader over `preprocess(Image.open(path))`, at its best number of workers
           and batch size
@@ -37,7 +37,7 @@ def load(name: str, device: str, precision: str) -> Any:
     import open_clip
     import torch
 
-    from fieldguide.backbone import Backbone, pick_precision
+    from fieldguide.features.backbone import Backbone, pick_precision
 
     torch.manual_seed(0)
     model, _, preprocess = open_clip.create_model_and_transforms(name)
@@ -87,8 +87,8 @@ def our_encoding(backbone: Any, folder: Path, names: Sequence[str]) -> Any:
     """Features as `encode_images` makes them, before they are written."""
     import torch
 
-    from fieldguide.encode_images import encode_store
-    from fieldguide.image_store import open_image_store
+    from fieldguide.data.image_store import open_image_store
+    from fieldguide.features.encode_images import encode_store
 
     return torch.cat(list(encode_store(backbone, open_image_store(folder), names, None, CORES)))
 
@@ -109,7 +109,7 @@ def on_cpu(folder: Path, names: Sequence[str], repeats: int) -> tuple[float, flo
     """Our rate over the limit's and over the peer's."""
     import torch
 
-    from fieldguide.backbone import keep_tower
+    from fieldguide.features.backbone import keep_tower
 
     torch.set_num_threads(CORES)
     plain = load("ViT-B-32", "cpu", "fp32")
@@ -151,7 +151,7 @@ def on_gpu(folder: Path, names: Sequence[str]) -> None:
     """ViT-L/14 from JPEG, beside its forward pass alone."""
     import torch
 
-    from fieldguide.backbone import keep_tower
+    from fieldguide.features.backbone import keep_tower
 
     if not torch.cuda.is_available():
         print("gpu: torch sees none here, so ViT-L/14 was not measured")
@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     logging.getLogger().setLevel(logging.ERROR)
     # As in a stage: set before torch is imported.
-    from fieldguide.stage import use_threads
+    from fieldguide.core.stage import use_threads
 
     use_threads(CORES)
     with tempfile.TemporaryDirectory() as temporary:

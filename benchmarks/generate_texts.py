@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from fieldguide.generate_texts import main as generate_texts  # noqa: E402
+from fieldguide.texts.generate_texts import main as generate_texts  # noqa: E402
 from tests.llm_server import PRICES, Plan, options, running, write_inputs  # noqa: E402
 
 LATENCY, PER_SECOND, BURST = 0.3, 20.0, 20

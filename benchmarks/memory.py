@@ -126,8 +126,8 @@ def write_pairs(folder: Path, images: int) -> list[str]:
 
     from PIL import Image
 
-    from fieldguide.files import write_csv
-    from fieldguide.records import PAIR_COLUMNS
+    from fieldguide.core.files import write_csv
+    from fieldguide.data.records import PAIR_COLUMNS
 
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -152,7 +152,7 @@ def write_pairs(folder: Path, images: int) -> list[str]:
 
 def write_wide(folder: Path, name: str, texts: Sequence[str], width: int = WIDTH) -> Path:
     """A text feature file as wide as ViT-L/14's, its tokens a hole in the file: zeros that take no disk."""
-    from fieldguide.features import FeatureWriter, describe
+    from fieldguide.features.store import FeatureWriter, describe
 
     lengths = np.array([2 + len(text.split()) for text in texts])
     offsets = np.concatenate([[0], lengths.cumsum()])
@@ -174,7 +174,7 @@ def write_wide(folder: Path, name: str, texts: Sequence[str], width: int = WIDTH
 
 def write_wide_images(path: Path, images: int, width: int = WIDTH) -> None:
     """Image features of ViT-L/14's width, unit norm."""
-    from fieldguide.features import create_features
+    from fieldguide.features.store import create_features
 
     rng = np.random.default_rng(0)
     sizes, types = {"features": (images, width)}, {"features": np.float32}
@@ -213,7 +213,7 @@ def train_wide(folder: Path, images: int, captions: Sequence[str], steps: int) -
 
 def translate_wide(folder: Path, texts: int) -> Peak:
     """Peak of translate_texts by that Q-Former."""
-    from fieldguide.files import write_csv
+    from fieldguide.core.files import write_csv
 
     table = [f"{'word ' * (8 + number % 13)}{number}" for number in range(texts)]
     write_csv(folder / "table.csv", ("text",), ({"text": text} for text in table))

@@ -3,8 +3,8 @@
 Training pairs a second of the forward pass, the loss, its gradients, clipping and AdamW, on the same batches, device
 and threads, taking turns; dropout is 0, since the two draw it differently.
   theirs   Blip2QFormerModel (its attention through torch's fused kernel) with our pooling, projection and loss on top
-  ours     fieldguide.qformer.QFormer, of equal weights at the start: the losses of the first steps must be equal
-  bucketed ours, captions of like length together (fieldguide.batches), each batch padded to its longest
+  ours     fieldguide.translators.qformer.QFormer, of equal weights at the start: the losses of the first steps must be equal
+  bucketed ours, captions of like length together (fieldguide.translators.batches), each batch padded to its longest
 The first two pad every caption to CLIP's 77 tokens, as its own loops do. Lengths are drawn like COCO's captions: a
 median of 13 tokens with those of begin and end, 8 to 50. Sizes are those of config/cub-quick.yaml: 512 wide tokens,
 8 queries, 2 layers of 256; with a GPU config.yaml's at ViT-L/14's width are measured there.
@@ -27,12 +27,12 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from fieldguide.batches import BatchOrder  # noqa: E402
+from fieldguide.translators.batches import BatchOrder  # noqa: E402
 
 if TYPE_CHECKING:
     import torch
 
-    from fieldguide.qformer import QFormer, QFormerSize
+    from fieldguide.translators.qformer import QFormer, QFormerSize
 
 CONTEXT, CAPTIONS, STEPS_EQUAL, TOLERANCE = 77, 5, 50, 2e-3
 """CLIP's tokens of a text; captions of an image; steps whose losses must agree, and how closely, relative."""
@@ -124,7 +124,7 @@ class Trainer:
     def step(self) -> None:
         import torch
 
-        from fieldguide.qformer import LossWeights, conversion_loss
+        from fieldguide.translators.qformer import LossWeights, conversion_loss
 
         rows = self.order[len(self.losses)]
         tokens, mask = self.data.read(rows, self.longest)
@@ -154,7 +154,7 @@ class Data:
     def read(self, rows: Any, longest: int | None) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
 
-        from fieldguide.qformer import pad_tokens
+        from fieldguide.translators.qformer import pad_tokens
 
         tokens, mask = pad_tokens(self.tokens, self.offsets, torch.from_numpy(rows), longest)
         return tokens.to(self.device), mask.to(self.device)
@@ -164,7 +164,7 @@ def compare(size: QFormerSize, batch: int, captions: int, rounds: int, device: t
     """Pairs a second of the three ways; exits where the losses of the first two differ."""
     import torch
 
-    from fieldguide.qformer import QFormer
+    from fieldguide.translators.qformer import QFormer
 
     torch.manual_seed(0)
     model = QFormer(size).train()
@@ -209,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     import torch
 
-    from fieldguide.qformer import QFormerSize
+    from fieldguide.translators.qformer import QFormerSize
 
     torch.set_num_threads(CORES)
     small = QFormerSize(512, 512, queries=8, layers=2, hidden=256, heads=4, cross_attention_frequency=1, dropout=0.0)

@@ -25,8 +25,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fieldguide.generate_texts import main as generate_texts
-from fieldguide.ledger import LedgerRecord, read_ledger
+from fieldguide.texts.generate_texts import main as generate_texts
+from fieldguide.texts.ledger import LedgerRecord, read_ledger
 from tests.llm_server import FAULTS, PRICES, ROOT, Plan, Server, options, running, write_inputs
 
 QUICK = {"backoff": 0.005, "timeout": 20, "input_price": PRICES[0], "output_price": PRICES[1]}
@@ -138,7 +138,12 @@ def start(folder: Path, server: Server, replies: int, **settings: object) -> sub
     """Run the stage in a process of its own."""
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "fieldguide.generate_texts", *options(folder, server.url, replies, **settings)],
+            [
+                sys.executable,
+                "-m",
+                "fieldguide.texts.generate_texts",
+                *options(folder, server.url, replies, **settings),
+            ],
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
             stdout=log,
             stderr=log,

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from fieldguide import __doc__ as ABOUT
 from fieldguide import __version__
@@ -40,21 +41,28 @@ def first_sentence(doc: str | None) -> str:
     return re.split(r"(?<! al)\. ", paragraph)[0].rstrip(".")
 
 
-def find_stages() -> dict[str, str]:
-    """Every module that has a `main`, with its docstring's first sentence; read, not imported."""
+class Stage(NamedTuple):
+    """A module that has a `main`, and what it does in one sentence."""
+
+    module: str
+    meaning: str
+
+
+def find_stages() -> dict[str, Stage]:
+    """Every stage by its name; read, not imported."""
     package = Path(__file__).parent
-    stages = {}
+    stages: dict[str, Stage] = {}
     for path in sorted(package.rglob("*.py")):
         if path.name.startswith("_") or path == Path(__file__):
             continue
         source = path.read_text(encoding="utf-8")
         if "\ndef main(" in source:
-            name = ".".join(path.relative_to(package).with_suffix("").parts)
-            stages[name] = first_sentence(ast.get_docstring(ast.parse(source)))
+            module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
+            stages[path.stem] = Stage(module, first_sentence(ast.get_docstring(ast.parse(source))))
     return stages
 
 
-def tell_help() -> str:
+def format_help() -> str:
     """What `fieldguide --help` prints."""
     stages = find_stages()
     width = max(map(len, stages))
@@ -73,8 +81,8 @@ def tell_help() -> str:
         lines += [f"  {command}", f"      {meaning}"]
     for head, listed in (("Once there are results:", tools), ("Stages:", stages)):
         lines += ["", head]
-        for name, meaning in listed.items():
-            text = f"  {name:<{width}}  {meaning}"
+        for name, stage in listed.items():
+            text = f"  {name:<{width}}  {stage.meaning}"
             lines += textwrap.wrap(text, WIDTH, subsequent_indent=" " * (width + 4), break_on_hyphens=False)
     lines += ["", "Examples:", *(f"  {example}" for example in EXAMPLES)]
     return "\n".join(lines)
@@ -84,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help", "--version"):
         try:
-            print(f"fieldguide {__version__}" if args[:1] == ["--version"] else tell_help(), flush=True)
+            print(f"fieldguide {__version__}" if args[:1] == ["--version"] else format_help(), flush=True)
         except BrokenPipeError:  # `| head` has read all it wants
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     else:
@@ -95,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             hint = f"did you mean {close[0]}? " if close else ""
             print(f"fieldguide: no stage {args[0]!r}; {hint}`fieldguide --help` lists them", file=sys.stderr)
             sys.exit(2)
-        importlib.import_module(f"fieldguide.{name}").main(args[1:])
+        importlib.import_module(stages[name].module).main(args[1:])
 
 
 if __name__ == "__main__":

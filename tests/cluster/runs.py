@@ -24,7 +24,7 @@ SOONER = ("--slurm-init-seconds-before-status-checks", "3")
 # one for the same output is noticed; then what `faults.json` has for it happens, once.
 SITE = """
 import sys
-if sys.orig_argv[1:3] == ["-m", "fieldguide.train_adapter"]:
+if sys.orig_argv[1:3] == ["-m", "fieldguide.adapters.train_adapter"]:
     import fcntl, json, os, pathlib, time
     folder = pathlib.Path(__file__).parent
     out = sys.orig_argv[sys.orig_argv.index("--out") + 1]

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from fieldguide.conversion import paired_cosines
+from fieldguide.translators.conversion import paired_cosines
 
 ROOT = Path(__file__).parents[2]
 REAL = Path(os.environ.get("FIELDGUIDE_REAL_DATA") or ROOT.parent / "shared" / "real")

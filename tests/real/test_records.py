@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from fieldguide import index_captions, index_images, index_pairs, unpack_archive
-from fieldguide.files import read_csv
-from fieldguide.image_store import open_image_store
-from fieldguide.records import CLASS_COLUMNS, IMAGE_COLUMNS, PAIR_COLUMNS, TEXT_COLUMNS
+from fieldguide.core.files import read_csv
+from fieldguide.data import index_images, index_pairs, unpack_archive
+from fieldguide.data.image_store import open_image_store
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, PAIR_COLUMNS, TEXT_COLUMNS
+from fieldguide.texts import index_captions
 from tests.tiny_data import edit_lines, pack, refusal, said
 
 REAL = Path(os.environ.get("FIELDGUIDE_REAL_DATA") or Path(__file__).parents[2].parent / "shared" / "real")

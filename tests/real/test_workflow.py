@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from fieldguide.files import read_csv
-from fieldguide.ledger import append_record, request_for, synthetic_record
-from fieldguide.records import IMAGE_COLUMNS
+from fieldguide.core.files import read_csv
+from fieldguide.data.records import IMAGE_COLUMNS
+from fieldguide.texts.ledger import append_record, request_for, synthetic_record
 from tests.workflow_runs import (
     ADAPTERS,
     ROOT,

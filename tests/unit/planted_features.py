@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fieldguide import plan_images
-from fieldguide.adapters import Floats
-from fieldguide.features import save_features
-from fieldguide.files import read_csv, write_csv, write_json
-from fieldguide.recipes.registry import RECIPES
-from fieldguide.records import IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.adapters import plan_images
+from fieldguide.adapters.linear import Floats
+from fieldguide.adapters.recipes.registry import RECIPES
+from fieldguide.core.files import read_csv, write_csv, write_json
+from fieldguide.data.records import IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.features.store import save_features
 
 BACKBONE = "tiny_0123abcd"
 CAPTIONS = 4

@@ -22,7 +22,7 @@ def test_help_lists_every_stage_and_the_targets(capsys):
 def test_help_imports_no_stage():
     code = "import sys; from fieldguide import cli; cli.main(['--help']); print(*sys.modules, file=sys.stderr)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(answer.stderr.split()) & {"torch", "numpy", "snakemake", "fieldguide.stage"} == set()
+    assert set(answer.stderr.split()) & {"torch", "numpy", "snakemake", "fieldguide.core.stage"} == set()
 
 
 def test_version(capsys):

@@ -168,7 +168,7 @@ def test_a_rule_that_lacks_something_is_found():
         mem_mb=500,
         runtime=5,
     shell:
-        "python -m fieldguide.print_table --csv {input.csv:q} > {output:q} 2> {log:q}"
+        "python -m fieldguide.tables.print_table --csv {input.csv:q} > {output:q} 2> {log:q}"
 '''
     assert faults_of("print_table", whole) == []
     assert faults_of("print_tables", whole) == ["no module of the package has its name"]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fieldguide.aviary.train_clip import EOS, PAD, save, train_tokenizer
-from fieldguide.backbone import LOCAL, Backbone, load_backbone
+from fieldguide.features.backbone import LOCAL, Backbone, load_backbone
 
 CONTEXT = 12
 TEXTS = [

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fieldguide.files import read_csv
-from fieldguide.ledger import read_ledger
+from fieldguide.core.files import read_csv
+from fieldguide.texts.ledger import read_ledger
 from tests.llm_server import FIELDS, PROMPT, Plan, running
 from tests.workflow_runs import TINY, plan, run, snakemake, write_config
 

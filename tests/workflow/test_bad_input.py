@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldguide.files import read_csv
+from fieldguide.core.files import read_csv
 from tests.tiny_data import pack, write_coco, write_cub, write_reed
 from tests.workflow_runs import (
     ADAPTERS,

@@ -43,12 +43,12 @@ def slow_cells(folder: Path) -> Iterator[None]:
     """Remove a few cells, and have their jobs wait in the midst of writing; afterwards the code is as it was."""
     for path in (folder / "results/tiny/adapters").rglob(f"{SLOW}.*"):
         path.unlink()
-    module = folder / "src/fieldguide/train_adapter.py"
+    module = folder / "src/fieldguide/adapters/train_adapter.py"
     code, times = module.read_text(), (module.stat().st_atime, module.stat().st_mtime)
     begun = "def train(args: argparse.Namespace) -> None:\n"
     assert begun in code
     wait = (
-        "    from fieldguide.files import atomic_path as writing\n"
+        "    from fieldguide.core.files import atomic_path as writing\n"
         "    with writing(args.out) as half_written:\n"
         "        half_written.write_text('half')\n"
         f"        print({AT_WORK!r}, flush=True)\n"
@@ -193,7 +193,11 @@ def test_a_job_killed_for_memory_is_told_and_the_rest_goes_on(tiny: Path, tmp_pa
         while process.poll() is None and time.monotonic() < until:
             for job in of_group(process.pid):
                 with contextlib.suppress(Exception):
-                    if "fieldguide.train_adapter" in job.cmdline() and job.name() != "bash" and jobs_that_wait(tiny):
+                    if (
+                        "fieldguide.adapters.train_adapter" in job.cmdline()
+                        and job.name() != "bash"
+                        and jobs_that_wait(tiny)
+                    ):
                         job.kill()  # as the system does when memory runs out
             time.sleep(0.5)
         assert process.poll() == 1
@@ -299,7 +303,7 @@ def test_a_results_folder_of_somebody_else_is_named(tiny: Path):
         public.chmod(0o755)
         (public / "results").mkdir(mode=0o755)
         copy_run(tiny / "src/fieldguide", public / "fieldguide")
-        code = "from pathlib import Path; from fieldguide.run_guard import hold; hold(Path('results/tiny')).__enter__()"
+        code = "from pathlib import Path; from fieldguide.run.guard import hold; hold(Path('results/tiny')).__enter__()"
         answer = subprocess.run([*nobody, code], cwd=public, env={"PYTHONPATH": folder}, capture_output=True, text=True)
         assert answer.returncode == 1
         assert re.search(r"results/tiny: Permission denied; give \S+.* the right to it, or name another", answer.stderr)

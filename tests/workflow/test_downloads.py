@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fieldguide.transfer import HEAD
+from fieldguide.data.transfer import HEAD
 from tests.file_server import FileServer, Turn, file_server
 from tests.tiny_data import pack, write_coco, write_cub, write_reed
 from tests.unit.tiny_backbone import write_backbone

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fieldguide.config import check_config, merge
+from fieldguide.workflow.config import check_config, merge
 from tests.tiny_data import write_lines
 from tests.workflow_runs import ROOT, TINY, Answer, run, snakemake, write_config
 

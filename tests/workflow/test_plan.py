@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fieldguide.config import merge
 from fieldguide.translators.registry import TRANSLATORS
+from fieldguide.workflow.config import merge
 from tests.workflow_runs import ROOT, TINY, copy_checkout, environment, plan, snakemake, write_config
 
 pytestmark = pytest.mark.workflow

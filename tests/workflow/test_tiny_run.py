@@ -11,7 +11,7 @@ from statistics import fmean
 
 import pytest
 
-from fieldguide.recipes.registry import RECIPES
+from fieldguide.adapters.recipes.registry import RECIPES
 from tests.workflow_runs import (
     TABLES,
     WHOLE,

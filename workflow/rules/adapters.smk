@@ -9,7 +9,7 @@ rule plan_images:
     """Per seed, the order in which training images are kept."""
     input:
         records=f"{RESULTS}/records/images.csv",
-        code=get_code("plan_images"),
+        code=get_code("adapters.plan_images"),
     output:
         f"{RESULTS}/plans/{{sampling}}.json",
     log:
@@ -26,7 +26,7 @@ rule plan_images:
         seeds=lookup(dpath="sweep/seeds", within=config),
     shell:
         """
-        python -m fieldguide.plan_images \
+        python -m fieldguide.adapters.plan_images \
             --records {input.records:q} \
             --sampling {wildcards.sampling} \
             --seeds {params.seeds} \
@@ -40,7 +40,7 @@ rule tune_adapter:
         records=f"{RESULTS}/records/images.csv",
         images=get_image_features("target"),
         texts=get_tuning_texts,
-        code=get_recipe_code("tune_adapter"),
+        code=get_recipe_code("adapters.tune_adapter"),
     output:
         f"{RESULTS}/tuning/{BACKBONE}/{{translator}}/{{recipe}}/{{budget}}.json",
     log:
@@ -60,7 +60,7 @@ rule tune_adapter:
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
         """
-        python -m fieldguide.tune_adapter \
+        python -m fieldguide.adapters.tune_adapter \
             --records {input.records:q} \
             --images {input.images:q} \
             {params.sources} \
@@ -85,7 +85,7 @@ rule train_adapter:
         plan=f"{RESULTS}/plans/{{sampling}}.json",
         tuning=get_tuning,
         texts=get_cell_texts,
-        code=get_recipe_code("train_adapter"),
+        code=get_recipe_code("adapters.train_adapter"),
     output:
         result=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.json",
         weights=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.safetensors",
@@ -113,7 +113,7 @@ rule train_adapter:
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
         """
-        python -m fieldguide.train_adapter \
+        python -m fieldguide.adapters.train_adapter \
             --records {input.records:q} \
             --classes {input.classes:q} \
             --dataset {params.dataset:q} \
@@ -141,7 +141,7 @@ rule probe_features:
         records=f"{RESULTS}/records/images.csv",
         images=get_image_features("target"),
         cells=[get_cell("none", "none", "class-wise", "fixed", ratio) for ratio in (100, 10)],
-        code=get_code("probe_features"),
+        code=get_code("tables.probe_features"),
     output:
         f"{RESULTS}/tables/probe.csv",
     log:
@@ -159,7 +159,7 @@ rule probe_features:
         threads=lookup(dpath="threads/encode", within=config),
     shell:
         """
-        python -m fieldguide.probe_features \
+        python -m fieldguide.tables.probe_features \
             --records {input.records:q} \
             --images {input.images:q} \
             --cells {input.cells:q} \

@@ -11,16 +11,16 @@ from snakemake.exceptions import WorkflowError
 CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
 sys.path.insert(0, str(CHECKOUT / "src"))
 
-from fieldguide.backbone import LOCAL, backbone_key, given_key, is_downloaded, manifest_path
-from fieldguide.cluster import check_cluster
-from fieldguide.config import check_config
-from fieldguide.errors import FieldguideError
-from fieldguide.provenance import modules_of
-from fieldguide.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
-from fieldguide.run_guard import guard
-from fieldguide.run_hooks import end_run, start_run, tell_of_kills
+from fieldguide.features.backbone import LOCAL, backbone_key, given_key, is_downloaded, manifest_path
+from fieldguide.run.cluster import check_cluster
+from fieldguide.workflow.config import check_config
+from fieldguide.core.errors import FieldguideError
+from fieldguide.core.provenance import modules_of
+from fieldguide.adapters.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
+from fieldguide.run.guard import guard
+from fieldguide.run.hooks import end_run, start_run, tell_of_kills
 from fieldguide.translators.registry import TRANSLATORS, kinds_of
-from fieldguide.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
+from fieldguide.features.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
 
 
 def get_resource(path):
@@ -115,7 +115,7 @@ def get_name_options(source):
 
 def get_recipe_code(module):
     """A function for `input: code=`: the same with the file of the job's recipe."""
-    return lambda wildcards: [*get_code(module), *get_code(f"recipes.{RECIPES[wildcards.recipe].module}")]
+    return lambda wildcards: [*get_code(module), *get_code(f"adapters.recipes.{RECIPES[wildcards.recipe].module}")]
 
 
 def get_cell(translator, source, sampling, redraw, ratio, recipe="thesis", budget=None, amount=None):
@@ -242,7 +242,7 @@ def get_translator_code(module):
     """A function for `input: code=`: the same with the file of the job's translator."""
     return lambda wildcards: [
         *get_code(module),
-        *get_code(f"translators.{TRANSLATORS[get_translator_kind(wildcards)].module}"),
+        *get_code(f"translators.kinds.{TRANSLATORS[get_translator_kind(wildcards)].module}"),
     ]
 
 

@@ -17,7 +17,7 @@ rule measure_conversion:
         classes=f"{RESULTS}/records/classes.csv",
         images=get_image_features("target"),
         sources=get_translated_sources,
-        code=get_translator_code("measure_conversion"),
+        code=get_translator_code("translators.measure_conversion"),
     output:
         f"{RESULTS}/conversion/{BACKBONE}/{{translator}}.json",
     log:
@@ -38,7 +38,7 @@ rule measure_conversion:
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """
-        python -m fieldguide.measure_conversion \
+        python -m fieldguide.translators.measure_conversion \
             --name {wildcards.translator} \
             {params.translator} \
             --pairs {input.pairs:q} \
@@ -59,7 +59,7 @@ rule tabulate_conversion:
     input:
         measures=[f"{RESULTS}/conversion/{BACKBONE}/{name}.json" for name in get_compared_translators()],
         cells=get_conversion_cells(),
-        code=get_code("tabulate_conversion"),
+        code=get_code("tables.tabulate_conversion"),
     output:
         csv=report(
             f"{RESULTS}/tables/conversion.csv",
@@ -94,7 +94,7 @@ rule tabulate_conversion:
         out=subpath(output.csv, parent=True),
     shell:
         """
-        python -m fieldguide.tabulate_conversion \
+        python -m fieldguide.tables.tabulate_conversion \
             --measures {input.measures:q} \
             --cells {input.cells:q} \
             --translator {params.translator:q} \
@@ -112,7 +112,7 @@ rule plot_conversion:
         classes=f"{RESULTS}/records/classes.csv",
         images=get_image_features("target"),
         source=get_drawn_source(),
-        code=get_code("plot_conversion"),
+        code=get_code("tables.plot_conversion"),
     output:
         svg=report(
             f"{RESULTS}/figures/conversion.svg",
@@ -142,7 +142,7 @@ rule plot_conversion:
         shown=lookup(dpath="conversion/classes", within=config),
     shell:
         """
-        python -m fieldguide.plot_conversion \
+        python -m fieldguide.tables.plot_conversion \
             --csv {input.csv:q} \
             --records {input.records:q} \
             --classes {input.classes:q} \

@@ -5,7 +5,7 @@ if IS_AVIARY:
     rule render_aviary:
         """Render the aviary: the four archives in the layouts of the real ones."""
         input:
-            code=get_code("render_aviary"),
+            code=get_code("aviary.render_aviary"),
         output:
             cub=f"{RESULTS}/raw/CUB_200_2011.tgz",
             reed=f"{RESULTS}/raw/reed_text_c10.tgz",
@@ -27,7 +27,7 @@ if IS_AVIARY:
             out=subpath(output.cub, parent=True),
         shell:
             """
-            python -m fieldguide.render_aviary \
+            python -m fieldguide.aviary.render_aviary \
                 --seed {params.aviary[seed]} \
                 --species {params.aviary[species]} \
                 --train-per-class {params.aviary[train_per_class]} \
@@ -48,7 +48,7 @@ else:
             name:
                 f"download_{archive}"
             input:
-                code=get_code("download_archive"),
+                code=get_code("data.download_archive"),
             output:
                 settings["path"],
             log:
@@ -66,7 +66,7 @@ else:
                 archive=settings,
             shell:
                 """
-                python -m fieldguide.download_archive \
+                python -m fieldguide.data.download_archive \
                     --out {output:q} \
                     --urls {params.archive[urls]:q} \
                     --md5={params.archive[md5]:q} \
@@ -79,7 +79,7 @@ rule unpack_archive:
     """Unpack the CUB or the Reed archive."""
     input:
         archive=get_archive,
-        code=get_code("unpack_archive"),
+        code=get_code("data.unpack_archive"),
     output:
         directory(f"{RESULTS}/unpacked/{{archive}}"),
     log:
@@ -98,7 +98,7 @@ rule unpack_archive:
         max_files=lookup(dpath="data/{archive}/max_files", within=config),
     shell:
         """
-        python -m fieldguide.unpack_archive \
+        python -m fieldguide.data.unpack_archive \
             --archive {input.archive:q} \
             --folder {params.folder:q} \
             --max-gb {params.max_gb} \
@@ -111,7 +111,7 @@ rule index_images:
     """List the target's images with class and split; every image must open."""
     input:
         root=f"{RESULTS}/unpacked/cub",
-        code=get_code("index_images"),
+        code=get_code("data.index_images"),
     output:
         # Beside it images.damaged.csv, which is not declared, as Snakemake deletes the outputs of a job that fails.
         images=f"{RESULTS}/records/images.csv",
@@ -132,7 +132,7 @@ rule index_images:
         skip=branch(checked.dataset.skip_damaged, then="--skip-damaged"),
     shell:
         """
-        python -m fieldguide.index_images \
+        python -m fieldguide.data.index_images \
             --root {input.root:q} \
             --workers {threads} \
             --leave-out {params.leave_out:q} \
@@ -147,7 +147,7 @@ rule index_pairs:
     input:
         images=get_world_images,
         annotations=get_world_annotations,
-        code=get_code("index_pairs"),
+        code=get_code("data.index_pairs"),
     output:
         # Beside it pairs.damaged.csv, as above.
         f"{RESULTS}/records/pairs.csv",
@@ -171,7 +171,7 @@ rule index_pairs:
         annotations_files=lookup(dpath="data/coco_annotations/max_files", within=config),
     shell:
         """
-        python -m fieldguide.index_pairs \
+        python -m fieldguide.data.index_pairs \
             --images {input.images:q} \
             --annotations {input.annotations:q} \
             --split {params.world[split]:q} \

@@ -17,7 +17,7 @@ rule import_features:
     """Image features, classes and splits from the user's files."""
     input:
         files=get_existing(file for _, file in get_feature_files()),
-        code=get_code("import_features"),
+        code=get_code("features.import_features"),
     output:
         images=f"{RESULTS}/records/images.csv",
         classes=f"{RESULTS}/records/classes.csv",
@@ -37,7 +37,7 @@ rule import_features:
         backbone=BACKBONE,
     shell:
         """
-        python -m fieldguide.import_features \
+        python -m fieldguide.features.import_features \
             {params.files} \
             --backbone {params.backbone} \
             --images-out {output.images:q} \
@@ -53,7 +53,7 @@ rule import_text_features:
         images=f"{RESULTS}/records/images.csv",
         classes=f"{RESULTS}/records/classes.csv",
         image_features=get_image_features("target"),
-        code=get_code("import_text_features"),
+        code=get_code("texts.import_text_features"),
     output:
         table=f"{RESULTS}/texts/{{source}}.csv",
         features=get_text_features("{source}"),
@@ -74,7 +74,7 @@ rule import_text_features:
         options=get_text_feature_options,
     shell:
         """
-        python -m fieldguide.import_text_features \
+        python -m fieldguide.texts.import_text_features \
             --file {params.file:q} \
             --source {wildcards.source:q} \
             {params.options} \

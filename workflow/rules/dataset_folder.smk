@@ -10,7 +10,7 @@ rule index_folder:
     input:
         folders=get_image_folders,
         table=get_existing([checked.dataset.table] if checked.dataset.table else []),
-        code=get_code("index_folder"),
+        code=get_code("data.index_folder"),
     output:
         # Beside it images.damaged.csv, which is not declared, as Snakemake deletes the outputs of a job that fails.
         images=f"{RESULTS}/records/images.csv",
@@ -34,7 +34,7 @@ rule index_folder:
         skip=branch(checked.dataset.skip_damaged, then="--skip-damaged"),
     shell:
         """
-        python -m fieldguide.index_folder \
+        python -m fieldguide.data.index_folder \
             --root {params.root:q} \
             {params.table} \
             --splits {params.splits:q} \

@@ -9,7 +9,7 @@ if get_manifest():
         """Bring the backbone's weights and tokenizer to this disk, so that encoders need no network."""
         input:
             # Weights are the same whatever code fetched them; features would be made anew.
-            code=ancient(get_code("download_backbone")),
+            code=ancient(get_code("features.download_backbone")),
         output:
             get_manifest(),
         log:
@@ -30,7 +30,7 @@ if get_manifest():
             model=get_backbone_model(),
         shell:
             """
-            python -m fieldguide.download_backbone \
+            python -m fieldguide.features.download_backbone \
                 --model {params.model:q} \
                 --pretrained={params.pretrained:q} \
                 --precision {params.precision} \
@@ -46,7 +46,7 @@ rule encode_images:
         images=get_image_store,
         records=get_image_records,
         backbone=get_manifest(),
-        code=get_code("encode_images"),
+        code=get_code("features.encode_images"),
     output:
         f"{RESULTS}/features/{BACKBONE}/images/{{images}}/{SHARD}.safetensors",
     log:
@@ -72,7 +72,7 @@ rule encode_images:
         threads=lookup(dpath="threads/encode", within=config),
     shell:
         """
-        env {params.offline} python -m fieldguide.encode_images \
+        env {params.offline} python -m fieldguide.features.encode_images \
             --model {params.model:q} \
             --pretrained={params.pretrained:q} \
             --precision {params.precision} \
@@ -92,7 +92,7 @@ rule encode_texts:
     input:
         texts=get_text_table,
         backbone=get_manifest(),
-        code=get_code("encode_texts"),
+        code=get_code("features.encode_texts"),
     output:
         f"{RESULTS}/features/{BACKBONE}/texts/{{texts}}/{SHARD}.safetensors",
     log:
@@ -119,7 +119,7 @@ rule encode_texts:
         column=lambda wildcards: "caption" if wildcards.texts == "world" else "text",
     shell:
         """
-        env {params.offline} python -m fieldguide.encode_texts \
+        env {params.offline} python -m fieldguide.features.encode_texts \
             --model {params.model:q} \
             --pretrained={params.pretrained:q} \
             --precision {params.precision} \

@@ -16,8 +16,8 @@ rule tabulate_accuracy:
     input:
         cells=get_cells(),
         published=get_published(),
-        code=get_code("tabulate_accuracy"),
-        template=get_own_path(CHECKOUT / "src/fieldguide/templates/accuracy.html.j2"),
+        code=get_code("tables.tabulate_accuracy"),
+        template=get_own_path(CHECKOUT / "src/fieldguide/tables/templates/accuracy.html.j2"),
     output:
         csv=report(
             f"{RESULTS}/tables/accuracy.csv",
@@ -55,7 +55,7 @@ rule tabulate_accuracy:
         published=get_published_option("--columns-published"),
     shell:
         """
-        python -m fieldguide.tabulate_accuracy \
+        python -m fieldguide.tables.tabulate_accuracy \
             --cells {input.cells:q} \
             --dataset {params.dataset:q} \
             {params.published} \
@@ -73,7 +73,7 @@ rule tabulate_image_worth:
     input:
         cells=get_cells(),
         records=f"{RESULTS}/records/images.csv",
-        code=get_code("tabulate_image_worth"),
+        code=get_code("tables.tabulate_image_worth"),
     output:
         csv=report(
             f"{RESULTS}/tables/image_worth.csv",
@@ -97,7 +97,7 @@ rule tabulate_image_worth:
         notes=get_notes(),
     shell:
         """
-        python -m fieldguide.tabulate_image_worth \
+        python -m fieldguide.tables.tabulate_image_worth \
             --cells {input.cells:q} \
             --records {input.records:q} \
             --dataset {params.dataset:q} \
@@ -112,7 +112,7 @@ rule score_sampling:
     input:
         cells=get_study_cells(),
         published=get_published(),
-        code=get_code("score_sampling"),
+        code=get_code("tables.score_sampling"),
     output:
         csv=report(
             f"{RESULTS}/tables/sampling.csv",
@@ -138,7 +138,7 @@ rule score_sampling:
         tolerance=lookup(dpath="sampling_study/tolerance", within=config),
     shell:
         """
-        python -m fieldguide.score_sampling \
+        python -m fieldguide.tables.score_sampling \
             --cells {input.cells:q} \
             --dataset {params.dataset:q} \
             {params.published} \
@@ -154,7 +154,7 @@ rule plot_accuracy:
     input:
         csv=f"{RESULTS}/tables/accuracy.csv",
         published=get_published(),
-        code=get_code("plot_accuracy"),
+        code=get_code("tables.plot_accuracy"),
     output:
         report(
             f"{RESULTS}/figures/accuracy.svg",
@@ -177,7 +177,7 @@ rule plot_accuracy:
         published=get_published_option("--published"),
     shell:
         """
-        python -m fieldguide.plot_accuracy \
+        python -m fieldguide.tables.plot_accuracy \
             --csv {input.csv:q} \
             {params.published} \
             {params.note} \
@@ -189,7 +189,7 @@ rule compare_recipes:
     """Recipes and baselines side by side, and what text is worth to the anchored recipe, paired by seed."""
     input:
         cells=get_compared_cells(),
-        code=get_code("compare_recipes"),
+        code=get_code("tables.compare_recipes"),
     output:
         csv=report(
             f"{RESULTS}/tables/recipes.csv",
@@ -213,7 +213,7 @@ rule compare_recipes:
         notes=get_notes(),
     shell:
         """
-        python -m fieldguide.compare_recipes \
+        python -m fieldguide.tables.compare_recipes \
             --cells {input.cells:q} \
             --dataset {params.dataset:q} \
             {params.notes} \
@@ -230,7 +230,7 @@ rule predict_classes:
         images=get_image_features("target"),
         cells=get_cells(),
         weights=[str(Path(cell).with_suffix(".safetensors")) for cell in get_cells()],
-        code=get_code("predict_classes"),
+        code=get_code("tables.predict_classes"),
     output:
         accuracy=report(
             f"{RESULTS}/tables/classes.csv",
@@ -258,7 +258,7 @@ rule predict_classes:
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
         """
-        python -m fieldguide.predict_classes \
+        python -m fieldguide.tables.predict_classes \
             --records {input.records:q} \
             --classes {input.classes:q} \
             --images {input.images:q} \
@@ -273,7 +273,7 @@ rule typeset_tables:
     """Tidy tables as LaTeX with booktabs."""
     input:
         tables=get_typeset_tables(),
-        code=get_code("typeset_tables"),
+        code=get_code("tables.typeset_tables"),
     output:
         [str(Path(table).with_suffix(".tex")) for table in get_typeset_tables()],
     log:
@@ -292,7 +292,7 @@ rule typeset_tables:
         out=subpath(output[0], parent=True),
     shell:
         """
-        python -m fieldguide.typeset_tables \
+        python -m fieldguide.tables.typeset_tables \
             --tables {input.tables:q} \
             --dataset {params.dataset:q} \
             {params.notes} \
@@ -310,8 +310,8 @@ rule write_report:
         photographs=get_photographs(),
         texts=[f"{RESULTS}/texts/{source}.csv" for source in get_sources()],
         published=get_published(),
-        code=get_code("write_report"),
-        template=get_own_path(CHECKOUT / "src/fieldguide/templates/report.html.j2"),
+        code=get_code("report.write_report"),
+        template=get_own_path(CHECKOUT / "src/fieldguide/report/templates/report.html.j2"),
     output:
         report(
             f"{RESULTS}/report.html",
@@ -340,7 +340,7 @@ rule write_report:
         notes=get_notes(),
     shell:
         """
-        python -m fieldguide.write_report \
+        python -m fieldguide.report.write_report \
             --cells {input.cells:q} \
             --tables {input.tables:q} \
             --dataset {params.dataset:q} \
@@ -365,7 +365,7 @@ if IS_AVIARY:
     rule draw_birds:
         """A sheet of the aviary's species: male, female and juvenile."""
         input:
-            code=get_code("draw_birds"),
+            code=get_code("aviary.draw_birds"),
         output:
             report(
                 f"{RESULTS}/figures/birds.png",
@@ -388,7 +388,7 @@ if IS_AVIARY:
             species=lookup(dpath="aviary/species", within=config),
         shell:
             """
-            python -m fieldguide.draw_birds \
+            python -m fieldguide.aviary.draw_birds \
                 --seed {params.seed} \
                 --species {params.species} \
                 --out {output:q} &>{log:q}

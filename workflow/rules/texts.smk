@@ -7,7 +7,7 @@ rule index_captions:
         root=f"{RESULTS}/unpacked/reed",
         images=f"{RESULTS}/records/images.csv",
         classes=f"{RESULTS}/records/classes.csv",
-        code=get_code("index_captions"),
+        code=get_code("texts.index_captions"),
     output:
         f"{RESULTS}/texts/raw/reed.csv",
     log:
@@ -24,7 +24,7 @@ rule index_captions:
         names=get_name_options("reed"),
     shell:
         """
-        python -m fieldguide.index_captions \
+        python -m fieldguide.texts.index_captions \
             --root {input.root:q} \
             --images {input.images:q} \
             --classes {input.classes:q} \
@@ -44,7 +44,7 @@ rule generate_texts:
         ledger=get_replayed_ledger,
         prompt=get_prompt,
         classes=f"{RESULTS}/records/classes.csv",
-        code=get_code("generate_texts"),
+        code=get_code("texts.generate_texts"),
     output:
         f"{RESULTS}/texts/raw/{{source}}.csv",
     log:
@@ -65,7 +65,7 @@ rule generate_texts:
     shell:
         # What was asked and paid goes to the terminal too.
         """
-        python -m fieldguide.generate_texts \
+        python -m fieldguide.texts.generate_texts \
             --source {wildcards.source:q} \
             --ledger {params.asking[ledger]:q} \
             --model {params.question[model]:q} \
@@ -97,7 +97,7 @@ rule generate_texts:
 rule price_texts:
     """What the LLM replies that are still missing will cost; asks nothing, hangs on no data, is never a part of `all`."""
     input:
-        code=get_code("price_texts"),
+        code=get_code("texts.price_texts"),
     log:
         f"{RESULTS}/logs/price_texts/price_texts.log",
     conda:
@@ -113,7 +113,7 @@ rule price_texts:
         thing=lookup(dpath="dataset/thing", within=config),
     shell:
         """
-        python -m fieldguide.price_texts \
+        python -m fieldguide.texts.price_texts \
             --sources {params.sources:q} \
             --thing {params.thing:q} \
             --classes {params.classes:q} \
@@ -135,7 +135,7 @@ rule import_texts:
         file=lambda wildcards: get_existing([checked.texts[wildcards.source].path]),
         images=f"{RESULTS}/records/images.csv",
         classes=f"{RESULTS}/records/classes.csv",
-        code=get_code("import_texts"),
+        code=get_code("texts.import_texts"),
     output:
         f"{RESULTS}/texts/raw/{{source}}.csv",
     log:
@@ -155,7 +155,7 @@ rule import_texts:
         options=get_import_options,
     shell:
         """
-        python -m fieldguide.import_texts \
+        python -m fieldguide.texts.import_texts \
             --file {params.file:q} \
             {params.options} \
             --images {input.images:q} \
@@ -172,7 +172,7 @@ rule check_texts:
         lexicon=get_resource(checked.dataset.not_visible),
         tokenizer=tokenizer_files(get_backbone_model()),
         backbone=get_tokenizer_manifest(),
-        code=get_code("check_texts"),
+        code=get_code("texts.check_texts"),
     output:
         table=f"{RESULTS}/texts/{{source}}.csv",
         page=f"{RESULTS}/texts/{{source}}.md",
@@ -195,7 +195,7 @@ rule check_texts:
         offline="HF_HUB_OFFLINE=1" if get_tokenizer_manifest() else "",
     shell:
         """
-        env {params.offline} python -m fieldguide.check_texts \
+        env {params.offline} python -m fieldguide.texts.check_texts \
             --source {wildcards.source:q} \
             --raw {input.raw:q} \
             --classes {input.classes:q} \
@@ -217,7 +217,7 @@ rule write_prompts:
     input:
         classes=f"{RESULTS}/records/classes.csv",
         texts=get_named_texts,
-        code=get_code("write_prompts"),
+        code=get_code("texts.write_prompts"),
     output:
         f"{RESULTS}/texts/{{prompts}}.csv",
     log:
@@ -236,7 +236,7 @@ rule write_prompts:
         texts=get_named_texts_option,
     shell:
         """
-        python -m fieldguide.write_prompts \
+        python -m fieldguide.texts.write_prompts \
             --classes {input.classes:q} \
             {params.texts} \
             --out {output:q} &>{log:q}

@@ -7,7 +7,7 @@ rule train_qformer:
         pairs=f"{RESULTS}/records/pairs.csv",
         images=get_image_features("world"),
         texts=get_text_features("world"),
-        code=get_code("train_qformer"),
+        code=get_code("translators.train_qformer"),
     output:
         translator=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/translator.safetensors",
         curve=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/curve.csv",
@@ -32,7 +32,7 @@ rule train_qformer:
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """
-        python -m fieldguide.train_qformer \
+        python -m fieldguide.translators.train_qformer \
             --pairs {input.pairs:q} \
             --images {input.images:q} \
             --texts {input.texts:q} \
@@ -49,7 +49,7 @@ rule fit_translator:
         pairs=f"{RESULTS}/records/pairs.csv",
         images=get_image_features("world"),
         texts=get_text_features("world"),
-        code=get_translator_code("fit_translator"),
+        code=get_translator_code("translators.fit_translator"),
     output:
         translator=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/translator.safetensors",
         selection=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/selection.csv",
@@ -72,7 +72,7 @@ rule fit_translator:
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """
-        python -m fieldguide.fit_translator \
+        python -m fieldguide.translators.fit_translator \
             {params.options} \
             --pairs {input.pairs:q} \
             --images {input.images:q} \
@@ -89,7 +89,7 @@ rule translate_texts:
         translator=get_translator_file,
         texts=get_text_features("{source}"),
         table=f"{RESULTS}/texts/{{source}}.csv",
-        code=get_translator_code("translate_texts"),
+        code=get_translator_code("translators.translate_texts"),
     output:
         f"{RESULTS}/translated/{BACKBONE}/{{translator}}/{{source}}.safetensors",
     log:
@@ -111,7 +111,7 @@ rule translate_texts:
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """
-        python -m fieldguide.translate_texts \
+        python -m fieldguide.translators.translate_texts \
             {params.translator} \
             --texts {input.texts:q} \
             --table {input.table:q} \

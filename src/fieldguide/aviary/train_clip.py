@@ -28,9 +28,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from fieldguide.aviary import traits
-from fieldguide.backbone import encode_text
-from fieldguide.files import atomic_path
-from fieldguide.stage import log, new_parser, run_stage
+from fieldguide.core.files import atomic_path
+from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.features.backbone import encode_text
 
 if TYPE_CHECKING:
     import numpy as np

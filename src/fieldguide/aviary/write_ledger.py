@@ -12,10 +12,10 @@ from random import Random
 
 from fieldguide.aviary.traits import Species, draw_aviary
 from fieldguide.aviary.writer import FIELDS, write_reply
-from fieldguide.errors import FieldguideError
-from fieldguide.files import atomic_path
-from fieldguide.ledger import LedgerRecord, record_line, request_for, synthetic_record
-from fieldguide.stage import log, new_parser, run_stage
+from fieldguide.core.errors import FieldguideError
+from fieldguide.core.files import atomic_path
+from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.texts.ledger import LedgerRecord, record_line, request_for, synthetic_record
 
 MODEL = "aviary-writer"
 

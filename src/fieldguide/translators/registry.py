@@ -34,7 +34,7 @@ class Translator:
 
     def load(self) -> ModuleType:
         """Its module; what it is made of is imported only now."""
-        return importlib.import_module(f"fieldguide.translators.{self.module}")
+        return importlib.import_module(f"fieldguide.translators.kinds.{self.module}")
 
 
 TRANSLATORS: Mapping[str, Translator] = {

@@ -1,0 +1,220 @@
+"""What every stage shares: its command line, its log, its clock, and how it fails."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import errno
+import getpass
+import importlib
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from fieldguide.core.errors import FieldguideError
+
+log = logging.getLogger("fieldguide")
+
+STOPPED = "stopped; run the same command again to go on"
+REPEAT = 1.0  # seconds in which a second signal is taken for the same wish: a terminal and Snakemake both send one
+ERRORS = "FIELDGUIDE_ERRORS"  # the variable that names the descriptor on which a rule's shell takes what no log holds
+
+# How the errors of libraries say that memory ran out; they have no type of their own.
+NO_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "is killed by signal: Killed", "BrokenProcessPool")
+
+
+def new_parser(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """A parser for `python -m fieldguide.<name>`, or `fieldguide <name>` where that was typed, with the docstring."""
+    is_command = Path(sys.argv[0]).name == "fieldguide"
+    return argparse.ArgumentParser(
+        prog=f"fieldguide {name}" if is_command else f"python -m fieldguide.{name}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def use_threads(count: int) -> None:
+    """Set the number of numeric threads: a value of the configuration, so that results do not depend on the machine.
+
+    Must be called before torch or numpy is imported.
+    """
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(count)
+    os.environ["OMP_DYNAMIC"] = os.environ["MKL_DYNAMIC"] = "FALSE"
+
+
+def return_large_blocks() -> None:
+    """Have the C library give large blocks back to the system when they are freed, where it is glibc.
+
+    Otherwise it keeps them in a heap, which the blocks of a training step fragment: memory doubles over a few steps.
+    Smaller blocks stay in the heap, since asking the system for each of them takes a quarter of a small training.
+    """
+    largest_in_heap = -3  # M_MMAP_THRESHOLD
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(largest_in_heap, 16 << 20)
+
+
+def who() -> str:
+    """The user's name, or number where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
+def way_out(number: int | None) -> str:
+    """What to do about a file that could not be written or read; empty where it is plain."""
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "make room there and run the same command again; what is finished is kept"
+    if number == errno.EROFS:
+        return "make it writable, or name another folder by `results` in the configuration"
+    if number in (errno.EACCES, errno.EPERM):
+        return f"give {who()} the right to it, or name another folder by `results` in the configuration"
+    return ""
+
+
+def tell_os_error(error: OSError) -> str:
+    """A sentence on an error of the system: the file, what is wrong, and the way out."""
+    parts = [f"{error.filename}: " if error.filename else "", error.strerror or str(error)]
+    hint = way_out(error.errno)
+    return "".join(parts) + (f"; {hint}" if hint else "")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True where memory ran out: of this process, of the GPU, or of a worker that the system killed for it."""
+    said = f"{type(error).__name__}: {error}"
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
+    )
+
+
+def tell_no_memory(name: str, error: BaseException) -> str:
+    """A sentence on memory that ran out, with the ways out."""
+    what = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (
+        f"memory ran out ({what}); run fewer jobs at once (--cores 1), or on a cluster ask for more"
+        f" (--set-resources {name}:mem_mb=…), or set a smaller batch, and run the same command again"
+    )
+
+
+def stop_with(sentence: str) -> NoReturn:
+    """Exit with 1 and a sentence; where a full disk keeps it out of the log, the rule's shell gets it."""
+    if ERRORS in os.environ:
+        try:
+            os.write(2, f"{sentence}\n".encode())
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):
+                os.write(int(os.environ[ERRORS]), f"{sentence}\n".encode())
+            os._exit(1)  # an ordinary exit would try the log once more
+        sys.exit(1)
+    sys.exit(sentence)
+
+
+@contextlib.contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Within, SIGTERM and SIGHUP end a stage as Ctrl-C does: it tidies up. A second one, later, ends it at once.
+
+    Processes that it forks just end. Outside of the main thread nothing changes.
+    """
+    owner, first = os.getpid(), 0.0
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if os.getpid() != owner:
+            os._exit(128 + number)
+        if first and time.monotonic() - first < REPEAT:
+            return
+        if first:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(owner, number)
+            return
+        first = time.monotonic()
+        raise KeyboardInterrupt
+
+    before = {}
+    with contextlib.suppress(ValueError):  # not the main thread
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's background: meant so
+                before[number] = signal.signal(number, heed)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # Once stopped, the process is on its way out, and the second signal may still come.
+            signal.signal(number, signal.SIG_IGN if first else handler)
+
+
+def tell_use() -> str:
+    """What the process used: its peak memory, its CPU time and, where it used one, the GPU. `run_page` reads it."""
+    mine, forked = (resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+    peak = max(mine.ru_maxrss, forked.ru_maxrss) * unit / 2**20
+    cpu = sum(use.ru_utime + use.ru_stime for use in (mine, forked))
+    text = f"used: memory {peak:.0f} MB, CPU {cpu:.2f} s"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        text += f", GPU memory {torch.cuda.max_memory_reserved() / 2**20:.0f} MB of {torch.cuda.get_device_name()}"
+    return text
+
+
+def run_stage(
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None = None,
+    imports: Sequence[str] = (),
+    resumes: bool = True,
+) -> None:
+    """Parse, import what is heavy, run, and log how long the work itself took (imports not counted).
+
+    resumes: one that is stopped is told to be run again, to go on; not so what begins anew.
+    Exits with 1 and one sentence on bad input; anything else that goes wrong keeps its traceback.
+    """
+    if any(action.dest == "threads" for action in parser._actions):
+        parser.epilog = (parser.epilog or "") + "\nThe same --threads gives the same result to the bit."
+    args = parser.parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=f"{name}: %(message)s", force=True)
+    log.setLevel(logging.INFO)  # our own lines, and of the libraries only their warnings
+    threads = getattr(args, "threads", 1)
+    use_threads(threads)
+    if getattr(args, "cache", ""):
+        # huggingface_hub reads it when it is imported; parts of open_clip take no folder of their own.
+        os.environ["HF_HUB_CACHE"] = str(Path(args.cache).resolve())
+    try:
+        with ending_in_order():
+            for module in imports:
+                importlib.import_module(module)
+            if "torch" in sys.modules:
+                torch = sys.modules["torch"]
+                torch.set_num_threads(threads)
+                # use_deterministic_algorithms(True, warn_only=True), without importing torch's compiler for 4 s.
+                torch.set_deterministic_debug_mode("warn")
+            started = time.perf_counter()
+            run(args)
+            log.info("%s", tell_use())
+            # `summarise_run` reads this line.
+            used = max(threads, getattr(args, "workers", 1))
+            log.info("done: work %.2f s, threads %d", time.perf_counter() - started, used)
+    except FieldguideError as error:
+        stop_with(f"{name}: error: {error}")
+    except BrokenPipeError:
+        # `| head` has read all it wants; Python would complain again when it closes the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None and not way_out(error.errno):
+            raise
+        stop_with(f"{name}: error: {tell_os_error(error)}")
+    except KeyboardInterrupt:
+        stop_with(f"{name}: {STOPPED if resumes else 'stopped'}")
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        stop_with(f"{name}: error: {tell_no_memory(name, error)}")

@@ -1,0 +1,272 @@
+"""Images by name, from a folder or from a zip that is read in place (COCO's 118,287 files are never unpacked).
+
+A store may be shared by threads, survives a fork, and can be pickled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import struct
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, cast
+
+from tqdm import tqdm
+
+from fieldguide.data.archives import AGAIN as AGAIN
+from fieldguide.data.archives import DAMAGE, NO_LIMITS, Limits, zip_content, zip_entries, zip_member
+from fieldguide.core.errors import FieldguideError
+from fieldguide.core.files import write_csv
+from fieldguide.core.errors import refuse_if_any
+from fieldguide.core.stage import log
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
+"""What a file may be, whatever it is called; Pillow would hand some other kinds to programs outside."""
+LARGEST_FILE = 1 << 29
+"""Bytes of one image file, which are held in memory."""
+THINNEST = 100
+"""Longer side by shorter side; resized to a backbone's square, a thinner image would be of many millions of pixels."""
+FAULT_COLUMNS = ("path", "reason")
+
+
+class ImageStore(ABC):
+    """Images by name; a name is a path relative to the folder's or the zip's root, with forward slashes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """All image names, sorted."""
+
+    @abstractmethod
+    def __contains__(self, name: object) -> bool: ...
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """The file's bytes; raises FieldguideError naming what is missing or damaged."""
+
+    def open(self, name: str) -> Image:
+        """The image in RGB, upright; raises FieldguideError naming a file that does not decode."""
+        image: Image = self._decode(name, to_rgb)
+        return image
+
+    def check(self, name: str) -> None:
+        """Raise FieldguideError unless the image decodes to its end."""
+        self._decode(name, _load_small)
+
+    def _decode(self, name: str, use: Callable[[Image], Any]) -> Any:
+        from PIL import Image
+
+        data = self.read(name)
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                check_shape(image)
+                return use(image)
+        # A damaged file makes Pillow's plugins raise nearly anything: OSError, SyntaxError, struct.error, ValueError…
+        except Exception as error:
+            reason = f"does not decode ({_without_address(error)})" if data else "is empty"
+            raise FieldguideError(f"{self.path}: the image {name} {reason}; {AGAIN}") from error
+
+
+class FolderStore(ImageStore):
+    """Images in a folder."""
+
+    def names(self) -> list[str]:
+        files = (Path(top, file) for top, _, files in os.walk(self.path, followlinks=True) for file in files)
+        return sorted(name for file in files if is_image_name(name := file.relative_to(self.path).as_posix()))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and is_inside(name) and (self.path / name).is_file()
+
+    def read(self, name: str) -> bytes:
+        if name not in self:
+            raise FieldguideError(f"{self.path}: has no file {name}; {AGAIN}")
+        path = self.path / name
+        try:
+            refuse_large(self.path, name, path.stat().st_size)
+            return path.read_bytes()
+        except OSError as error:
+            raise FieldguideError(f"{self.path}: the file {name} cannot be read ({error.strerror}); {AGAIN}") from error
+
+
+class ZipStore(ImageStore):
+    """Images in a zip. Reads with `pread`, which has no position to share, so threads and forks need no lock."""
+
+    def __init__(self, path: Path, limits: Limits = NO_LIMITS) -> None:
+        super().__init__(path)
+        try:
+            entries = zip_entries(path, limits)
+        except DAMAGE as error:
+            raise FieldguideError(f"{path}: is damaged or not a zip ({error}); {AGAIN}") from error
+        self._members = {entry.orig_filename: zip_member(entry) for entry in entries if not entry.is_dir()}
+        self._file = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            os.close(self._file)
+
+    def __reduce__(self) -> tuple[type[ZipStore], tuple[Path]]:
+        return ZipStore, (self.path,)
+
+    def names(self) -> list[str]:
+        return sorted(filter(is_image_name, self._members))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def read(self, name: str) -> bytes:
+        member = self._members.get(name)
+        if member is None:
+            raise FieldguideError(f"{self.path}: has no file {name}; {AGAIN}")
+        refuse_large(self.path, name, member.size)
+        try:
+            return b"".join(zip_content(self._file, member))
+        except (zipfile.BadZipFile, OSError, EOFError, struct.error, zlib.error) as error:
+            raise FieldguideError(f"{self.path}: the file {name} is damaged ({error}); {AGAIN}") from error
+
+
+def open_image_store(path: Path | str, limits: Limits = NO_LIMITS) -> ImageStore:
+    """The images in a folder or in a .zip; raises FieldguideError for a zip that is damaged or beyond the limits."""
+    path = Path(path)
+    if path.is_dir():
+        return FolderStore(path)
+    if not path.exists():
+        raise FieldguideError(f"{path}: does not exist; give a folder of images or a .zip")
+    return ZipStore(path, limits)
+
+
+def refuse_large(path: Path, name: str, size: int) -> None:
+    """Refuse a file that is no photograph by its size, before it is read."""
+    if size > LARGEST_FILE:
+        raise FieldguideError(f"{path}: the file {name} is of {size:,} bytes, too large for an image; {AGAIN}")
+
+
+def check_shape(image: Image) -> None:
+    """Raise ValueError for a size in pixels that would cost more memory than any photograph's, before it is decoded."""
+    from PIL import Image
+
+    width, height = image.size
+    if min(width, height) < 1:
+        raise ValueError(f"it is of {width} x {height} pixels")
+    if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
+        raise ValueError(f"it is of {width} x {height} pixels, too many for a photograph")
+    if max(width, height) > THINNEST * min(width, height):
+        raise ValueError(f"it is of {width} x {height} pixels, too thin for a photograph")
+
+
+def find_faults(store: ImageStore, names: Iterable[str], workers: int, doing: str = "decoding") -> dict[str, str]:
+    """Why those of `names` that do not open do not, by name, in the given order; decodes in threads."""
+    names = list(names)
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        found = pool.map(partial(_fault, store), names)
+        # `disable=None`: no bar where stderr is not a terminal.
+        told = tqdm(zip(names, found, strict=True), doing, len(names), unit=" images", disable=None)
+        return {name: fault for name, fault in told if fault is not None}
+
+
+def unreadable(store: ImageStore, names: Iterable[str], workers: int, doing: str = "decoding") -> list[str]:
+    """Those of `names` that do not open, each with its reason, as `find_faults`."""
+    return [f"{name} {fault}" for name, fault in find_faults(store, names, workers, doing).items()]
+
+
+def _fault(store: ImageStore, name: str) -> str | None:
+    try:
+        store.check(name)
+    except FieldguideError as error:
+        reason = str(error).removeprefix(f"{store.path}: ").removesuffix(f"; {AGAIN}")
+        return reason.removeprefix("the image ").removeprefix("the file ").removeprefix(f"{name} ")
+    return None
+
+
+def add_damage_options(parser: argparse.ArgumentParser) -> None:
+    """The options by which a user goes on without some images, as every stage that lists images has them."""
+    parser.add_argument(
+        "--leave-out", nargs="*", default=[], metavar="PATH", help="images to leave out, damaged or not"
+    )
+    parser.add_argument("--skip-damaged", action="store_true", help="leave out what does not open, and list it")
+
+
+def settle_faults(store: ImageStore, faults: Mapping[str, str], listing: Path, skip: bool, section: str) -> None:
+    """Tell of every image that does not open: a line of the log each, and a row of the table `listing`.
+
+    Raises FieldguideError naming the first few, their number and the table, unless they are to be left out (`skip`).
+    `section` of the configuration holds the keys that say so. Without faults an older table is removed.
+    """
+    if not faults:
+        listing.unlink(missing_ok=True)
+        return
+    for name, reason in faults.items():
+        log.info("%s %s", name, reason)
+    write_csv(listing, FAULT_COLUMNS, ({"path": name, "reason": reason} for name, reason in faults.items()))
+    if skip:
+        log.info("%s: left out %d images that do not open, listed in %s", store.path, len(faults), listing)
+        return
+    refuse_if_any(
+        [f"{name} {reason}" for name, reason in faults.items()],
+        f"{store.path}: images that do not open",
+        f"all of them, with the reason, are in {listing}; {AGAIN}, or leave them out by {section}.leave_out "
+        f"or {section}.skip_damaged",
+    )
+
+
+def to_rgb(image: Image) -> Image:
+    """The image upright (EXIF), in RGB; what is transparent shows white, and 16-bit greys are scaled, not clipped."""
+    from PIL import Image, ImageChops, ImageOps
+
+    # Adobe writes ink as its opposite and says so by its marker; Pillow takes every CMYK JPEG for Adobe's.
+    is_opposite = image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info
+    image = ImageOps.exif_transpose(image)
+    if is_opposite:
+        image = ImageChops.invert(image)
+    if image.mode == "F":
+        raise ValueError("its pixels are fractions, for which no file says what is white")
+    if image.mode.startswith("I"):
+        image = image.convert("I")
+        lowest, highest = cast(tuple[int, int], image.getextrema())
+        if lowest < 0 or highest > 0xFFFF:
+            raise ValueError(f"its pixels go from {lowest} to {highest}, beyond the 16 bits of an image")
+        image = image.point(lambda value: value * (1 / 257)).convert("L")
+        # Given in 16 bits too, and so rare that nobody misses it.
+        image.info.pop("transparency", None)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _load_small(image: Image) -> None:
+    # A JPEG decoded at an eighth of its size is read to its end all the same, in a third of the time.
+    image.draft("RGB", (image.width // 8, image.height // 8))
+    to_rgb(image)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is an image by its name; hidden files (macOS leaves `._x.jpg`) are not."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not PurePosixPath(name).name.startswith(".")
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative name stays in its folder."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _without_address(error: Exception) -> str:
+    """An error's text; Pillow's "cannot identify" shows a memory address, which would differ on every run."""
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return f"not an image in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    return " ".join(str(error).split()) or type(error).__name__

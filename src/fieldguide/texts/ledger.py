@@ -1,0 +1,285 @@
+"""The ledger of LLM replies: append-only JSON lines, one reply each, found again by what was asked.
+
+Replies cost money, so a ledger lives outside every declared output and no stage rewrites it. Texts are made by
+replaying it; whoever fetches replies (`llm_client`, `aviary.write_ledger`) appends to it. A reply that was paid for and
+cannot be used is kept too, marked as rejected with the reason.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from fieldguide.core.errors import FieldguideError
+from fieldguide.core.stage import log
+
+
+class Strict(BaseModel):
+    """A record that does not change and has no keys but its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Message(Strict):
+    """One turn of the conversation with the LLM."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Request(Strict):
+    """What an LLM is asked; nothing else decides the key."""
+
+    model: str
+    messages: tuple[Message, ...]
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Usage(Strict):
+    """Tokens that a reply was billed for."""
+
+    prompt_tokens: int = Field(ge=0)
+    completion_tokens: int = Field(ge=0)
+
+
+class LedgerRecord(Strict):
+    """One reply as it came, with what was asked for it.
+
+    A request that names a `seed` was sent with one of its own for each reply (`questions.wire_seed`).
+    """
+
+    key: str
+    request: Request
+    reply_index: int = Field(ge=0)
+    class_name: str
+    reply: str
+    synthetic: bool
+    usage: Usage | None = None
+    price_usd: float | None = None
+    created: AwareDatetime | None = None
+    response_id: str | None = None
+    served_model: str | None = None  # the model that the endpoint says has answered
+    follow_up: tuple[
+        Message, ...
+    ] = ()  # turns sent after the request's own: a rejected reply and what was wrong with it
+    rejected: str | None = None  # why it is not used as a text
+
+    @model_validator(mode="after")
+    def key_is_the_requests(self) -> LedgerRecord:
+        if self.key != request_key(self.request):
+            raise ValueError("the key is not that of the request")
+        return self
+
+
+def canonical(value: Any) -> Any:
+    """The value with whole floats as integers: YAML's `1` and `1.0` ask the same question."""
+    if isinstance(value, Mapping):
+        return {key: canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def request_key(request: Request) -> str:
+    """SHA-256 of the request's canonical JSON: equal questions have equal keys, in any order of their parameters."""
+    text = json.dumps(canonical(request.model_dump()), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def synthetic_record(request: Request, reply_index: int, class_name: str, reply: str) -> LedgerRecord:
+    """A reply that no LLM gave and nobody paid for: without usage, price, time and response id."""
+    return LedgerRecord(
+        key=request_key(request),
+        request=request,
+        reply_index=reply_index,
+        class_name=class_name,
+        reply=reply,
+        synthetic=True,
+    )
+
+
+MARKDOWN = (
+    "Answer in Markdown, one line per field, each line beginning with the name of the field in bold followed by a"
+    " colon, and nothing before the first or after the last."
+)
+"""What stands for a prompt's `{format}` unless the endpoint is given a JSON schema."""
+
+
+def request_for(
+    class_name: str,
+    prompt_template: str,
+    model: str,
+    fields: Sequence[str],
+    parameters: Mapping[str, JsonValue],
+    thing: str = "",
+    answer_format: str = MARKDOWN,
+) -> Request:
+    """The question about one class: the template with `{class_name}`, `{fields}`, `{thing}` and `{format}` filled in.
+
+    Raises FieldguideError when the template does not name the class, or asks for a thing that is not said.
+    """
+    if "{class_name}" not in prompt_template:
+        raise FieldguideError("the prompt lacks {class_name}, so every class would be asked the same; put it in")
+    if "{thing}" in prompt_template and not thing:
+        raise FieldguideError("the prompt has {thing}, and `thing` does not say what the classes are (bird, car, …)")
+    # Not str.format: a prompt may hold braces of its own. The class comes last, since a name may hold braces too.
+    filling = {"{format}": answer_format, "{thing}": thing, "{fields}": ", ".join(fields), "{class_name}": class_name}
+    prompt = prompt_template.strip()
+    for place, text in filling.items():
+        prompt = prompt.replace(place, text)
+    return Request(model=model, messages=(Message(role="user", content=prompt),), parameters=dict(parameters))
+
+
+# ---------------------------------------------------------------- lines and files
+
+
+# Left out of a line where they say nothing.
+OPTIONAL = ("served_model", "follow_up", "rejected")
+
+
+def record_line(record: LedgerRecord) -> bytes:
+    """The record as one line of the ledger."""
+    content = record.model_dump(mode="json")
+    kept = {name: value for name, value in content.items() if value or name not in OPTIONAL}
+    return json.dumps(kept, ensure_ascii=False).encode() + b"\n"
+
+
+def parse_line(line: bytes, where: str) -> LedgerRecord:
+    """One line of the ledger; raises FieldguideError naming file and line when it is not a record."""
+    try:
+        return LedgerRecord.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the record"
+        what = f"{place}: {first['msg']}"
+        raise FieldguideError(f"{where}: not a ledger record ({what}); mend or remove the line") from error
+
+
+def is_torn(last_line: bytes) -> bool:
+    """True when what follows the last line end is the beginning of a record: its writer was stopped."""
+    try:
+        json.loads(last_line)
+    except ValueError:
+        return bool(last_line.strip())
+    return False
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Line numbers and lines that are not blank, without a torn last one, which is reported."""
+    with path.open("rb") as stream:
+        # Not while a writer sets a torn line aside: the file's beginning would be the old one's, its end the new one's.
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(stream, fcntl.LOCK_SH)
+        *whole, last = stream.read().split(b"\n")
+    if is_torn(last):
+        log.warning(
+            "%s:%d: the last line is torn (its writer was stopped, or is at it); it is left out", path, len(whole) + 1
+        )
+        last = b""
+    for number, line in enumerate((*whole, last), 1):
+        if line.strip():
+            yield number, line
+
+
+def read_ledger(path: Path | str) -> list[LedgerRecord]:
+    """All records in the order of the file; a torn last line is reported and left out.
+
+    Raises FieldguideError naming file and line of any other line that is not a record.
+    """
+    path = Path(path)
+    return [parse_line(line, f"{path}:{number}") for number, line in numbered_lines(path)]
+
+
+def set_torn_line_aside(stream: BinaryIO, path: Path) -> None:
+    """Make the file end with a line end; a torn last line moves to `<ledger>.torn`, since it may have been paid for."""
+    size = stream.seek(0, os.SEEK_END)
+    if not size or os.pread(stream.fileno(), 1, size - 1) == b"\n":
+        return
+    last = os.pread(stream.fileno(), size, 0).rpartition(b"\n")[2]
+    if is_torn(last):
+        beside = path.with_name(path.name + ".torn")
+        with beside.open("ab") as torn:
+            torn.write(last + b"\n")
+            torn.flush()
+            os.fsync(torn.fileno())
+        stream.truncate(size - len(last))
+        log.warning("%s: its last line was torn (its writer was stopped); moved to %s", path, beside)
+    else:
+        stream.write(b"\n")
+
+
+def append_record(path: Path | str, record: LedgerRecord) -> None:
+    """Append one record and return only when it is on the disk; writers in other processes wait for one another.
+
+    An OSError (a full disk) leaves the ledger as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with path.open("ab+", buffering=0) as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        set_torn_line_aside(stream, path)
+        size = stream.seek(0, os.SEEK_END)
+        line = memoryview(record_line(record))
+        try:
+            while line:
+                line = line[stream.write(line) :]
+            os.fsync(stream.fileno())
+        except OSError:
+            stream.truncate(size)
+            raise
+    if is_new:  # or a power cut could take the file's name
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+
+@contextmanager
+def only_asker(path: Path | str) -> Iterator[None]:
+    """Be the one process that asks on behalf of a ledger; another waits, and then finds what this one bought.
+
+    The lock is `<ledger>.lock`; the system frees it when its holder ends, however it ends.
+    """
+    path = Path(path).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".lock").open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            log.warning(
+                "%s: process %s is asking for replies to it; waiting for its end, so that nothing is bought twice",
+                path,
+                stream.read().strip() or "another",
+            )
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
+        yield
+
+
+def replies_by_key(records: Sequence[LedgerRecord]) -> dict[str, list[str]]:
+    """The replies to each question that can be used, by reply index; rejected ones are left out.
+
+    Raises FieldguideError when two different replies claim one index.
+    """
+    found: dict[str, dict[int, str]] = {}
+    for record in records:
+        if record.rejected is not None:
+            continue
+        kept = found.setdefault(record.key, {}).setdefault(record.reply_index, record.reply)
+        if kept != record.reply:
+            raise FieldguideError(
+                f"ledger: class {record.class_name!r} has two different replies with index {record.reply_index}"
+                f" (key {record.key[:12]}); remove one of the two lines"
+            )
+    return {key: [replies[index] for index in sorted(replies)] for key, replies in found.items()}

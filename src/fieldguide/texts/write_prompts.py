@@ -1,0 +1,61 @@
+"""Write texts that are made of class names, for zero-shot: the names alone, or before each text of a source.
+
+  python -m fieldguide.texts.write_prompts --classes records/classes.csv --out texts/class-names.csv
+  python -m fieldguide.texts.write_prompts --classes records/classes.csv --texts texts/gpt-3.5-turbo.csv \\
+      --out texts/gpt-3.5-turbo-with-names.csv
+
+Alone: `a photo of a Laysan Albatross.`, as CLIP was evaluated. With texts: `a photo of a Laysan Albatross, ` and the
+text, so that the visual attributes that an LLM gives follow the name; a text that has the name already stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from fieldguide.core.errors import FieldguideError
+from fieldguide.core.files import read_csv, write_csv
+from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.data.records import CLASS_COLUMNS, TEXT_COLUMNS
+from fieldguide.texts.naming import add_name
+
+ALONE = "a photo of a {class_name}.{text}"
+BEFORE = "a photo of a {class_name}, {text}"
+
+
+def write(args: argparse.Namespace) -> None:
+    """One row per class, or one per text of the source."""
+    classes = read_csv(args.classes, CLASS_COLUMNS)
+    empty = dict.fromkeys(TEXT_COLUMNS, "")
+    if args.texts is None:
+        rows = [
+            {
+                **empty,
+                "class_id": c["class_id"],
+                "class_name": c["class_name"],
+                "field": "name",
+                "text": add_name("", c["class_name"], ALONE),
+            }
+            for c in classes
+        ]
+    else:
+        told = read_csv(args.texts, TEXT_COLUMNS)
+        names = {c["class_id"]: c["class_name"] for c in classes}
+        if unknown := sorted({row["class_id"] for row in told} - names.keys()):
+            raise FieldguideError(f"{args.texts}: class_id {unknown[0]} is not in {args.classes}; make both anew")
+        rows = [{**empty, **row, "text": add_name(row["text"], names[row["class_id"]], BEFORE)} for row in told]
+    write_csv(args.out, TEXT_COLUMNS, rows)
+    log.info("%d texts with the names of %d classes, to %s", len(rows), len(classes), args.out)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = new_parser("texts.write_prompts", __doc__)
+    parser.add_argument("--classes", type=Path, required=True, help="records/classes.csv")
+    parser.add_argument("--texts", type=Path, help="text table to put names into; none: the names alone")
+    parser.add_argument("--out", type=Path, required=True, help="text table to write")
+    run_stage("write_prompts", write, parser, argv)
+
+
+if __name__ == "__main__":
+    main()

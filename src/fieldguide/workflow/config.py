@@ -1,0 +1,208 @@
+"""The configuration: every key, its type and its bounds. The JSON schema beside the workflow is generated from here.
+
+python -m fieldguide.workflow.config --schema workflow/schemas/config.schema.yaml     writes the schema
+python -m fieldguide.workflow.config config.yaml config/aviary.yaml                   checks a merged configuration
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError, model_validator
+
+from fieldguide.adapters.recipes.registry import NAMES, RAW, WITH_NAMES
+from fieldguide.adapters.settings import AdapterSettings, Sweep, Threads
+from fieldguide.aviary.settings import Aviary
+from fieldguide.core.errors import FieldguideError, repeated
+from fieldguide.core.files import write_text
+from fieldguide.core.settings import Name, Section
+from fieldguide.data.settings import Data, Dataset, World
+from fieldguide.features.settings import BackboneSettings
+from fieldguide.tables.settings import Conversion, SamplingStudy
+from fieldguide.texts.settings import Source
+from fieldguide.translators.settings import Translator
+
+
+class Config(Section):
+    dataset: Dataset
+    results: str
+    language: Literal["en", "ja"]
+    data: Data
+    world: World
+    aviary: Aviary
+    backbone: BackboneSettings
+    texts: dict[Name, Source]
+    translators: dict[Name, Translator]
+    adapter: AdapterSettings
+    sweep: Sweep
+    sampling_study: SamplingStudy
+    conversion: Conversion
+    threads: Threads
+    published: str
+
+    @model_validator(mode="after")
+    def names_are_known(self) -> Config:
+        known = ["none", *self.texts]
+        for variant in self.sweep.variants:
+            for source in variant.sources:
+                if source not in known:
+                    raise ValueError(f"sweep.variants: unknown text source '{source}'; known are {', '.join(known)}")
+        for name in (self.sweep.translator, *self.sweep.text_only_translators):
+            if name not in self.translators:
+                raise ValueError(f"sweep: unknown translator '{name}'; known are {', '.join(self.translators)}")
+        for name in self.conversion.translators:
+            if name not in self.translators:
+                raise ValueError(f"conversion: unknown translator '{name}'; known are {', '.join(self.translators)}")
+        if "none" in self.texts:
+            raise ValueError("texts.none: 'none' means image only and cannot name a text source")
+        if "none" in self.translators:
+            raise ValueError("translators.none: 'none' means image only and cannot name a translator")
+        if RAW in self.translators and self.translators[RAW].kind != "identity":
+            raise ValueError(f"translators.{RAW}: that name is kept for kind identity")
+        if taken := [name for name in self.texts if name == NAMES or name.endswith(WITH_NAMES)]:
+            raise ValueError(f"texts.{taken[0]}: such a name is kept for the texts that are made of class names")
+        return self
+
+    @model_validator(mode="after")
+    def features_go_with_features(self) -> Config:
+        given = self.dataset.kind == "features"
+        for source in dict.fromkeys(source for variant in self.sweep.variants for source in variant.sources):
+            if source != "none" and (self.texts[source].kind == "features") != given:
+                wanted = "kind features" if given else "another kind than features"
+                raise ValueError(
+                    f"sweep.variants: text source '{source}' is of kind {self.texts[source].kind}, but with "
+                    f"dataset.kind {self.dataset.kind} sources are of {wanted}"
+                )
+        for name in (self.sweep.translator, *self.sweep.text_only_translators):
+            if given and self.translators[name].kind != "identity":
+                raise ValueError(
+                    f"sweep: translator '{name}' is trained on encoded pairs; with dataset.kind features "
+                    "add `translators: {identity: {kind: identity}}` and name that"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def no_cell_twice(self) -> Config:
+        cells = [
+            f"{v.sampling} {v.redraw} {self.name_budget(v.budget, v.amount)} {recipe} {source}"
+            for v in self.sweep.variants
+            for recipe in v.recipes
+            for source in v.sources
+        ]
+        if twice := repeated(cells):
+            raise ValueError(f"sweep.variants: lists {twice[0]} twice")
+        return self
+
+    def name_budget(self, budget: str | None = None, amount: int | None = None) -> str:
+        """A budget as a part of a path: `epochs-100`; the adapter's own, which is also the default, has no number."""
+        own = self.adapter
+        chosen = (budget or own.budget, amount or own.amount)
+        return own.budget if chosen == (own.budget, own.amount) else f"{chosen[0]}-{chosen[1]}"
+
+
+# pydantic's words where they would not help, by the type of error.
+MESSAGES = {
+    "dict_type": "should be a section of keys and values",
+    "extra_forbidden": "unknown key",
+    "missing": "missing",
+    "model_attributes_type": "should be a section of keys and values",
+    "model_type": "should be a section of keys and values",
+    "string_pattern_mismatch": "should be letters, digits, dots, underscores and hyphens, the first a letter or digit",
+    "too_short": "is empty",
+    "tuple_type": "should be a list",
+    "union_tag_invalid": "kind should be one of {expected_tags}, not '{tag}'",
+    "union_tag_not_found": "kind is missing",
+}
+
+# Messages that need no look at the value.
+SAY_ALL = ("extra_forbidden", "missing", "too_short", "union_tag_invalid", "union_tag_not_found", "value_error")
+
+
+def check_config(config: Mapping[str, Any]) -> Config:
+    """The configuration as typed records; raises FieldguideError with one line on the first thing that is wrong."""
+    try:
+        return Config.model_validate(dict(config))
+    except ValidationError as failure:
+        error, *others = failure.errors()
+        path = [str(part) for part in error["loc"] if part != "[key]"]
+        # pydantic names the kind of an entry as if it were a key.
+        if path[:1] in (["texts"], ["translators"]) and len(path) > 2:
+            del path[2]
+        if path[:1] == ["dataset"] and len(path) > 1:
+            del path[1]
+        where = ".".join(path) + ": " if path else ""
+        message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        if error["type"] in MESSAGES:
+            message = MESSAGES[error["type"]].format(**error.get("ctx", {}))
+        got = "" if error["type"] in SAY_ALL else f", not {error['input']!r}"
+        # A list whose only item is wrong counts as empty too.
+        more = sum(error["loc"][: len(other["loc"])] != other["loc"] for other in others)
+        and_more = f" (and {more} more)" if more else ""
+        raise FieldguideError(f"config: {where}{message}{got}{and_more}; see config/README.md") from None
+
+
+def schema_text() -> str:
+    """The JSON schema of the configuration, as YAML."""
+    import yaml
+
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+    head = (
+        "# Generated by `python -m fieldguide.workflow.config --schema`; a test fails when it differs from the model.\n"
+    )
+    return head + yaml.safe_dump(schema, sort_keys=False, width=120)
+
+
+def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """As Snakemake merges configuration files: mappings merge (an empty one adds nothing), everything else replaces."""
+    for key, value in over.items():
+        if not isinstance(value, Mapping):
+            base[key] = value
+        elif value:
+            below = base.get(key)
+            base[key] = merge(below if isinstance(below, dict) else {}, value)
+        else:
+            base.setdefault(key, {})
+    return base
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A configuration file; raises FieldguideError naming one that is not YAML or not a mapping."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FieldguideError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise FieldguideError(f"{path}: should be a section of keys and values")
+    return content
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    import sys
+
+    parser = argparse.ArgumentParser(
+        "python -m fieldguide.workflow.config",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", nargs="*", type=Path, help="configuration files, later ones override")
+    parser.add_argument("--schema", type=Path, help="write the JSON schema to this file")
+    args = parser.parse_args(argv)
+    if args.schema:
+        write_text(args.schema, schema_text())
+    merged: dict[str, Any] = {}
+    try:
+        for file in args.files:
+            merge(merged, read_yaml(file))
+        if args.files:
+            check_config(merged)
+    except (FieldguideError, OSError) as error:
+        sys.exit(f"config: error: {error}")
+
+
+if __name__ == "__main__":
+    main()

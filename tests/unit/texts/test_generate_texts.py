@@ -1,0 +1,103 @@
+"""Replaying a ledger into a table of texts, and every refusal a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from fieldguide.core.files import read_csv
+from fieldguide.texts.generate_texts import COLUMNS, main
+from fieldguide.texts.ledger import append_record, request_for, synthetic_record
+
+FIELDS = ("Size", "Coloration", "Eyes")
+PROMPT = "Describe {class_name} by {fields}."
+
+# ---------------------------------------------------------------- the stage
+
+
+def tell(ledger: Path, name: str, replies: Sequence[str], fields: Sequence[str] = FIELDS) -> None:
+    request = request_for(name, PROMPT, "aviary-writer", fields, {})
+    for index, reply in enumerate(replies):
+        append_record(ledger, synthetic_record(request, index, name, reply))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "prompt.txt").write_text(PROMPT + "\n")
+    (tmp_path / "classes.csv").write_text("class_id,class_name\n10,Ten\n2,Two\n")
+    return tmp_path
+
+
+def run(place: Path, *more: str) -> None:
+    options = ["--source", "aviary-llm", "--model", "aviary-writer", "--replies-per-class", "2", "--fields", *FIELDS]
+    for name, file in (("ledger", "l.jsonl"), ("prompt", "prompt.txt"), ("classes", "classes.csv"), ("out", "t.csv")):
+        options += [f"--{name}", str(place / file)]
+    main([*options, *more])
+
+
+def reply(size: str, eyes: str = "Dark.") -> str:
+    return f"**Size**: {size}\n**Coloration**: Red.\n**Eyes**: {eyes}"
+
+
+def test_rows_come_by_class_id_then_reply_then_field(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tell(place / "l.jsonl", "Ten", [reply("a"), reply("b"), reply("never taken")])
+    tell(place / "l.jsonl", "Two", [reply("c"), reply("d", "The two has dark eyes.")])
+    run(place)
+    rows = read_csv(place / "t.csv", COLUMNS)
+    assert list(rows[0]) == list(COLUMNS)
+    assert [row["class_id"] for row in rows] == ["2"] * 6 + ["10"] * 6
+    assert [row["field"] for row in rows] == list(FIELDS) * 4
+    assert [row["text"] for row in rows if row["field"] == "Size"] == ["c", "d", "a", "b"]
+    assert {row["image_id"] for row in rows} == {""}
+    told = capsys.readouterr().err
+    assert "12 texts about 2 classes, 3 of them duplicates" in told and "1 name their class" in told
+
+
+def test_missing_replies_are_counted_by_class(place: Path) -> None:
+    tell(place / "l.jsonl", "Two", [reply("c")])
+    with pytest.raises(SystemExit) as caught:
+        run(place)
+    message = str(caught.value)
+    for part in (
+        "l.jsonl",
+        "3 replies",
+        "2 classes",
+        "Ten (2)",
+        "Two (1)",
+        "has no `base_url`",
+        "snakemake price_texts",
+        "OPENAI_API_KEY",
+        "texts.aviary-llm.ledger",
+    ):
+        assert part in message
+    assert not (place / "t.csv").exists()
+
+
+def test_replies_to_another_question_do_not_count(place: Path) -> None:
+    for name in ("Two", "Ten"):
+        tell(place / "l.jsonl", name, [reply("a"), reply("b")])
+    with pytest.raises(SystemExit, match="another model, prompt"):
+        run(place, "--model", "gpt-3.5-turbo")
+    with pytest.raises(SystemExit, match="4 replies are missing"):
+        run(place, "--parameters", '{"temperature": 0.7}')
+
+
+def test_a_ledger_that_is_not_there_is_said_to_be_so(place: Path) -> None:
+    with pytest.raises(SystemExit, match="there is no such file"):
+        run(place)
+
+
+def test_a_failed_reply_is_named_by_class_field_and_number(place: Path) -> None:
+    tell(place / "l.jsonl", "Two", [reply("a"), reply("b")])
+    tell(place / "l.jsonl", "Ten", [reply("a"), "**Size**: b\n**Eyes**: c"])
+    with pytest.raises(SystemExit, match=r"class 'Ten', reply 2: lacks the field 'Coloration'"):
+        run(place)
+    assert not (place / "t.csv").exists()
+
+
+@pytest.mark.parametrize("parameters", ["{", "[1]", '{"temperature": NaN}'])
+def test_parameters_must_be_a_json_object(place: Path, parameters: str) -> None:
+    with pytest.raises(SystemExit, match="--parameters"):
+        run(place, "--parameters", parameters)

@@ -1,0 +1,356 @@
+"""Conversion accuracy: every measure against scikit-learn, numpy or a case worked by hand; its tables and pictures."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.decomposition import PCA
+from sklearn.metrics import ndcg_score, top_k_accuracy_score
+from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.neighbors import NearestCentroid
+
+from fieldguide.core.files import read_json, write_csv, write_json
+from fieldguide.data.records import CLASS_COLUMNS
+from fieldguide.features.store import save_features
+from fieldguide.tables import plot_conversion, tabulate_conversion
+from fieldguide.translators import measure_conversion
+from fieldguide.translators.conversion import (
+    RECALLS,
+    Floats,
+    centred,
+    centroid_distance,
+    covariance_distance,
+    grouped_mean,
+    half_width_of,
+    image_class_means,
+    measure_pairs,
+    paired_cosines,
+    place,
+    principal_axes,
+    ranks,
+    summarise,
+    word_effects,
+    words_of,
+)
+from tests.tiny_data import refusal
+from tests.unit.planted_cells import planted_cell
+from tests.unit.planted_features import BACKBONE, World, write_world
+
+
+def unit(rows: Any) -> Floats:
+    found: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return found
+
+
+def random_pairs(seed: int, images: int = 30, captions: int = 3, width: int = 6) -> tuple[Floats, Floats, Any]:
+    rng = np.random.default_rng(seed)
+    gallery = unit(rng.normal(size=(images, width)) + 0.4)
+    image_of = np.repeat(np.arange(images), captions)
+    return unit(gallery[image_of] + 0.3 * rng.normal(size=(len(image_of), width))), gallery, image_of
+
+
+# ---------------------------------------------------------------- pairs
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=20)
+def test_cosines_and_retrieval_are_scikit_learns(seed: int) -> None:
+    texts, images, image_of = random_pairs(seed)
+    cosines = cosine_similarity(texts, images)
+    own, control = paired_cosines(texts, images, image_of)
+    np.testing.assert_allclose(own, cosines[np.arange(len(texts)), image_of], atol=1e-5)
+    others = [np.delete(row, mine).mean() for row, mine in zip(cosines, image_of, strict=True)]
+    np.testing.assert_allclose(control, others, atol=1e-5)
+    rank = ranks(texts, images, image_of)
+    for k in RECALLS:
+        theirs = top_k_accuracy_score(image_of, cosines, k=k, labels=np.arange(len(images)))
+        assert (rank < k).mean() == pytest.approx(theirs)
+    # One relevant image each: the gain of the rank is 1 / log2(rank + 2).
+    theirs = ndcg_score(np.eye(len(images))[image_of], cosines)
+    assert (1 / np.log2(rank + 2)).mean() == pytest.approx(theirs, abs=1e-5)
+
+
+def test_a_translator_that_gives_nothing_finds_nothing() -> None:
+    texts, images, image_of = random_pairs(0)
+    assert (ranks(np.full_like(texts, np.nan), images, image_of) == len(images)).all()
+    assert (ranks(np.zeros_like(texts), images, image_of) == len(images) - 1).all()
+
+
+def test_distances_by_hand() -> None:
+    assert centroid_distance(np.array([1.0, 0]), np.array([0, 1.0])) == pytest.approx(2**0.5)
+    sphere = np.eye(3)
+    assert covariance_distance(sphere, sphere) == 0
+    assert covariance_distance(0 * sphere, sphere) == 1
+    assert covariance_distance(2 * sphere, sphere) == pytest.approx(1)
+
+
+def test_measures_on_pairs_are_those_of_numpy() -> None:
+    texts, images, image_of = random_pairs(4)
+    found = measure_pairs(texts, images, image_of)
+    gap = np.linalg.norm(texts.mean(0) - images.mean(0))
+    assert found["centroid_distance"].value == pytest.approx(gap, abs=1e-6)
+    spread, wanted = (np.cov(part.T.astype(np.float64), bias=True) for part in (texts, images))
+    assert found["covariance_distance"].value == pytest.approx(
+        np.linalg.norm(spread - wanted) / np.linalg.norm(wanted), abs=1e-5
+    )
+    assert found["variance_ratio"].value == pytest.approx(np.trace(spread) / np.trace(wanted), abs=1e-5)
+    # All are found among the ten nearest here, so that the bootstrap sees no spread.
+    assert all(e.half_width is not None and (e.half_width > 0 or e.value == 100) for e in found.values())
+
+
+def test_no_constant_shift_changes_the_centred_retrieval() -> None:
+    texts, images, image_of = random_pairs(2, images=60)
+    aside = texts + 0.7 * np.eye(6, dtype=np.float32)[0]
+    assert (ranks(centred(aside), centred(images), image_of) == ranks(centred(texts), centred(images), image_of)).all()
+    assert (ranks(unit(aside), images, image_of) != ranks(texts, images, image_of)).any()
+    np.testing.assert_allclose(centred(texts), unit(texts - texts.mean(0)), atol=1e-6)
+    assert (centred(np.tile(texts[:1], (5, 1))) < 1e-2).all()
+
+
+def test_perfect_and_collapsed_translations() -> None:
+    _, images, _ = random_pairs(1)
+    perfect = measure_pairs(images, images, np.arange(len(images)))
+    assert perfect["cosine"].value == pytest.approx(1) and perfect["recall_1"].value == 100
+    assert perfect["centroid_distance"].value == pytest.approx(0, abs=1e-7)
+    assert perfect["covariance_distance"].value == pytest.approx(0, abs=1e-7)
+    one = unit(np.tile(images.mean(0), (len(images), 1)))
+    collapsed = measure_pairs(one, images, np.arange(len(images)))
+    assert collapsed["covariance_distance"].value == pytest.approx(1, abs=1e-5)
+    assert collapsed["variance_ratio"].value == pytest.approx(0, abs=1e-5)
+    # A collapsed translator has a fine cosine; only the control tells that it says nothing.
+    assert collapsed["cosine"].value > 0.3
+    assert collapsed["cosine"].value - collapsed["control"].value == pytest.approx(0, abs=0.001)
+
+
+def test_the_bootstrap_of_groups_has_the_standard_error_of_group_means() -> None:
+    """With groups of one size the mean of all is the mean of group means, whose standard error is known."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(400), 5)
+    values = rng.normal(size=400)[groups] + 0.1 * rng.normal(size=len(groups))
+    wanted = 1.96 * stats.sem(values.reshape(400, 5).mean(1))
+    found = grouped_mean(values, groups, 0)
+    assert found.value == pytest.approx(values.mean())
+    assert found.half_width == pytest.approx(wanted, rel=0.15)
+    # Taking captions for independent would claim an interval of less than half of that.
+    assert 1.96 * stats.sem(values) < 0.5 * wanted
+    assert grouped_mean(values[:5], groups[:5], 0).half_width is None
+    assert half_width_of([1.0, 3.0]) == pytest.approx(1.96 * 2**0.5)
+
+
+# ---------------------------------------------------------------- target
+
+
+def test_nearest_class_mean_is_scikit_learns_nearest_centroid() -> None:
+    rng = np.random.default_rng(0)
+    centres = unit(rng.normal(size=(5, 8)))
+    labels, text_labels = rng.permutation(np.repeat(np.arange(5), 20)), np.repeat(np.arange(5), 30)
+    images = unit(centres[labels] + 0.3 * rng.normal(size=(100, 8)))
+    texts = unit(centres[text_labels] + 0.5 * rng.normal(size=(150, 8)))
+    means = image_class_means(images, labels, 5)
+    theirs = NearestCentroid().fit(means, np.arange(5))
+    placed = place(texts, text_labels, means)
+    assert 0.3 < placed.right.mean() < 0.95
+    np.testing.assert_array_equal(placed.right, theirs.predict(texts) == text_labels)
+    cosines = cosine_similarity(texts, means)
+    np.testing.assert_allclose(placed.own, cosines[np.arange(150), text_labels], atol=1e-5)
+    np.testing.assert_allclose(placed.others, (cosines.sum(1) - placed.own) / 4, atol=1e-5)
+    found = summarise(placed, text_labels, np.arange(30))
+    assert found["nearest_class_mean"].value == pytest.approx(100 * placed.right[:30].mean())
+    assert found["nearest_class_mean"].half_width is None
+    assert found["control"].value == pytest.approx(placed.others[:30].mean())
+
+
+def test_a_planted_word_is_found_and_a_class_gives_its_words_no_credit() -> None:
+    rng = np.random.default_rng(0)
+    texts, labels, margins = [], [], []
+    for label in range(4):
+        for number in range(100):
+            words = ["a", "bird", f"breed{'abcd'[label]}", *(["crest"] if number % 3 == 0 else [])]
+            texts.append(" ".join([*words, "song" if number % 4 == 0 else "wing"]) + ".")
+            labels.append(label)
+            # Classes differ by far more than words do.
+            margins.append(label + 0.05 * (number % 3 == 0) - 0.05 * (number % 4 == 0) + 0.02 * rng.normal())
+    fields = ["caption"] * len(texts)
+    found = word_effects(texts, np.array(margins), np.array(labels), fields, at_least=20)
+    by_word = {effect.word: effect for effect in found}
+    assert found[0].word == "crest" and {found[-1].word} == {"song"}
+    assert by_word["crest"].effect == pytest.approx(5, abs=0.5) and by_word["song"].effect == pytest.approx(-5, abs=0.5)
+    assert by_word["crest"].texts == 136 and by_word["crest"].classes == 4
+    assert abs(by_word["breedd"].t) < 1 and "bird" not in by_word  # every text has it: nothing to compare with
+    assert [e.word for e in word_effects(texts, np.array(margins), np.array(labels), fields, 130)] == ["crest", "wing"]
+
+
+def test_a_words_t_is_welchs() -> None:
+    rng = np.random.default_rng(0)
+    margin = rng.normal(size=60)
+    texts = ["red" if i % 3 else "blue" for i in range(60)]
+    (red,) = [e for e in word_effects(texts, margin, np.zeros(60, int), ["x"] * 60, 5) if e.word == "red"]
+    has = np.array([text == "red" for text in texts])
+    assert red.t == pytest.approx(stats.ttest_ind(margin[has], margin[~has], equal_var=False).statistic)
+    assert red.effect == pytest.approx(100 * (margin[has].mean() - margin[~has].mean()))
+
+
+def test_words_that_stand_together_share_a_line_and_chance_is_not_shown() -> None:
+    found = [("crest", 9, 6.0), ("eggs", 4, 5.0), ("laid", 4, 5.0), ("wing", 8, 3.9), ("song", 7, -4.5)]
+    words = [{"word": w, "texts": n, "classes": 2, "effect": t / 2, "t": t} for w, n, t in found]
+    told = tabulate_conversion.tell_words(words)
+    converts, lost = told.split("Is lost:")
+    assert "| crest | 9 | 2 | +3.00 | +6.0 |\n| eggs, laid | 4 | 2 | +2.50 | +5.0 |\n" in converts
+    assert "| song | 7 | 2 | -2.25 | -4.5 |" in lost and "wing" not in told
+    assert tabulate_conversion.tell_words(words[3:4]).count("None.") == 2
+
+
+def test_words_of_a_text() -> None:
+    assert words_of("The bird's Bill is 2 cm, blue-grey; a bird!") == {
+        "the",
+        "bird's",
+        "bill",
+        "is",
+        "cm",
+        "blue-grey",
+        "bird",
+    }
+
+
+def test_principal_axes_are_scikit_learns() -> None:
+    points = unit(np.random.default_rng(0).normal(size=(80, 6)) * np.arange(1, 7))
+    mean, axes = principal_axes(points)
+    theirs = PCA(2).fit(points.astype(np.float64))
+    np.testing.assert_allclose(mean, theirs.mean_, atol=1e-6)
+    np.testing.assert_allclose(np.abs(axes @ theirs.components_.T), np.eye(2), atol=1e-5)
+    assert (np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1) > 0).all()
+
+
+# ---------------------------------------------------------------- the stages
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """An easy target, and sixty world images with two captions each, which lie near them."""
+    made = write_world(tmp_path)
+    rng = np.random.default_rng(0)
+    width = made.directions.shape[1]
+    images = unit(rng.normal(size=(60, width)))
+    image_of = np.repeat(np.arange(60), 2)
+    captions = [f"caption {n}" for n in range(120)]
+    rows = [{"image_id": f"{i}.jpg", "caption": text} for i, text in zip(image_of, captions, strict=True)]
+    write_csv(tmp_path / "pairs.csv", ("image_id", "caption"), rows)
+    save_features(tmp_path / "world.st", {"features": images}, [f"{i}.jpg" for i in range(60)], BACKBONE, {})
+    pooled = unit(images[image_of] + 0.2 * rng.normal(size=(120, width)))
+    save_features(tmp_path / "captions.st", {"pooled": pooled, "rows": np.arange(120)}, captions, BACKBONE, {})
+    classes = [{"class_id": str(c), "class_name": f"Bird {c}", "folder": f"{c}"} for c in range(1, 5)]
+    write_csv(tmp_path / "classes.csv", CLASS_COLUMNS, classes)
+    return made
+
+
+def measured(world: World, name: str = "identity", *more: object) -> list[str]:
+    folder = world.folder
+    given: list[object] = ["--name", name, "--kind", "identity", "--pairs", folder / "pairs.csv", "--test-share", 0.3]
+    given += ["--world-images", folder / "world.st", "--world-texts", folder / "captions.st"]
+    given += ["--records", world.records, "--classes", folder / "classes.csv", "--images", world.images]
+    given += [word for source in ("reed", "llm") for word in ("--source", world.source(source))]
+    return [str(word) for word in (*given, "--out", folder / f"{name}.json", *more)]
+
+
+def write_cells(world: World, *names: str) -> list[Path]:
+    paths = []
+    for name in names:
+        for source in ("reed", "llm"):
+            for recipe, percent in (("thesis", 50), ("thesis", 0), ("zs-translated", 0)):
+                path = world.folder / f"{name}-{source}-{recipe}-{percent}.json"
+                unit_of = "caption" if source == "reed" else "field"
+                accuracy = [percent + 1.0, percent + 3.0, percent + 5.0]
+                cell = planted_cell(
+                    source, percent, accuracy=accuracy, text_unit=unit_of, translator=name, recipe=recipe
+                )
+                write_json(path, {**cell, "backbone": BACKBONE})
+                paths.append(path)
+    return paths
+
+
+def tabulated(world: World, names: tuple[str, ...], *more: object) -> list[str]:
+    given: list[object] = ["--measures", *(world.folder / f"{name}.json" for name in names)]
+    given += ["--cells", *write_cells(world, *names), "--translator", names[0], "--dataset", "easy"]
+    return [str(word) for word in (*given, "--out", world.folder / "tables", *more)]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_from_features_to_tables_and_pictures(world: World) -> None:
+    for name in ("identity", "other"):
+        measure_conversion.main(measured(world, name))
+    tabulate_conversion.main(tabulated(world, ("identity", "other")))
+    tables = world.folder / "tables"
+    rows = rows_of(tables / "conversion.csv")
+    assert [row["translator"] for row in rows] == ["identity", "other"]
+    told = read_json(world.folder / "identity.json")
+    assert rows[0]["test_captions"] == str(told["pairs"]["captions"]) == str(2 * told["pairs"]["images"])
+    assert float(rows[0]["recall_1"]) == pytest.approx(told["pairs"]["recall_1"][0], rel=1e-5)
+    # An easy world: texts lie around the directions of their classes.
+    assert float(rows[0]["reed_nearest_class_mean"]) > 95
+    assert (rows[0]["llm_accuracy_50"], rows[0]["llm_accuracy_0"], rows[0]["reed_zs_translated"]) == ("53", "3", "3")
+    assert float(rows[0]["llm_accuracy_50_ci95"]) == pytest.approx(4.968, abs=1e-3)
+    fields = rows_of(tables / "conversion_fields.csv")
+    assert {(row["text_source"], row["field"]) for row in fields} == {("reed", "caption"), ("llm", "Size")}
+    assert {row["class_name"] for row in rows_of(tables / "conversion_classes.csv")} == {
+        f"Bird {c}" for c in range(1, 5)
+    }
+    assert {row["word"] for row in rows_of(tables / "conversion_words.csv")} <= {
+        "caption",
+        "of",
+        "image",
+        "sentence",
+        "on",
+    }
+    text = (tables / "conversion.md").read_text(encoding="utf-8")
+    assert "| identity | " in text and "53.0 ± 5.0" in text and "adapter at 50:50" in text
+    assert "## Classes: reed, identity" in (tables / "conversion_fields.md").read_text(encoding="utf-8")
+    source = f"reed={world.table('reed')}={world.translated('reed')}={world.raw('reed')}"
+    given = ["--csv", tables / "conversion.csv", "--records", world.records, "--classes", world.folder / "classes.csv"]
+    given += ["--images", world.images, "--source", source, "--translator", "identity", "--count", 2]
+    pictures = [world.folder / name for name in ("a.svg", "b.svg", "c.svg", "d.svg")]
+    for svg, pca in (pictures[:2], pictures[2:]):
+        plot_conversion.main([str(word) for word in (*given, "--svg", svg, "--pca", pca)])
+    assert pictures[0].read_bytes() == pictures[2].read_bytes() and pictures[1].read_bytes() == pictures[3].read_bytes()
+    assert b"<svg" in pictures[0].read_bytes()[:1000] and pictures[0].read_bytes() != pictures[1].read_bytes()
+
+
+def test_measuring_again_gives_the_same_bytes(world: World) -> None:
+    measure_conversion.main(measured(world))
+    before = (world.folder / "identity.json").read_bytes()
+    measure_conversion.main(measured(world))
+    assert (world.folder / "identity.json").read_bytes() == before
+
+
+def test_what_cannot_be_measured_or_tabulated_is_one_sentence(world: World) -> None:
+    told = refusal(measure_conversion.main, *measured(world), "--test-share", 1e-6)
+    assert "0 of 60 images are kept for measuring, and it takes two; raise world.test_share above 1e-06" in told
+    measure_conversion.main(measured(world))
+    given = tabulated(world, ("identity",))
+    told = refusal(tabulate_conversion.main, *given, "--translator", "babel")
+    assert "--translator babel: is not among those measured (identity)" in told
+    json = world.folder / "identity.json"
+    told = refusal(tabulate_conversion.main, *given, "--measures", json, json)
+    assert "identity.json: translator identity is there twice; leave one out" in told
+    write_json(json, {"translator": "identity"})
+    told = refusal(tabulate_conversion.main, *given)
+    assert "identity.json: lacks kind, backbone, pairs, sources; delete it to have it made again" in told
+    assert not (world.folder / "tables").exists()
+
+
+def test_a_cell_that_has_no_column_is_refused(world: World) -> None:
+    measure_conversion.main(measured(world))
+    path = world.folder / "cell.json"
+    write_json(path, {**planted_cell("reed", 30, text_unit="caption"), "backbone": BACKBONE})
+    told = refusal(tabulate_conversion.main, *tabulated(world, ("identity",)), "--cells", path)
+    assert "recipe thesis at 30% has no column here" in told

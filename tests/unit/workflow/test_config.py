@@ -1,0 +1,368 @@
+"""The configuration: what ships is valid, and what is wrong is told in one clear line."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from snakemake.utils import update_config
+
+from fieldguide.core.errors import FieldguideError
+from fieldguide.texts.settings import LLMSource
+from fieldguide.workflow.config import Config, check_config, main, merge, schema_text
+from tests.tiny_data import refusal
+
+ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
+
+
+def load(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+BASE = load(ROOT / "config.yaml")
+
+
+def merged(path: Path) -> dict[str, Any]:
+    return merge(copy.deepcopy(BASE), load(path))
+
+
+def refused(where: str, value: object = None) -> str:
+    """What is said of the configuration with one key set to a value, or left out."""
+    config = copy.deepcopy(BASE)
+    *path, last = where.split("/")
+    section: Any = config
+    for key in path:
+        section = section[key]
+    if value is None:
+        del section[last]
+    else:
+        section[last] = value
+    with pytest.raises(FieldguideError) as caught:
+        check_config(config)
+    sentence = str(caught.value)
+    assert "\n" not in sentence and sentence.startswith("config: ") and sentence.endswith("; see config/README.md")
+    return sentence.removeprefix("config: ").removesuffix("; see config/README.md")
+
+
+# ---------------------------------------------------------------- what ships
+
+
+def test_the_schema_is_the_models() -> None:
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), (
+        f"write it anew: python -m fieldguide.workflow.config --schema {SCHEMA.relative_to(ROOT)}"
+    )
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_what_ships_is_valid(path: Path) -> None:
+    config = merged(path)
+    assert check_config(config).dataset.name == path.stem
+    jsonschema.validate(config, load(SCHEMA))
+
+
+def test_every_key_of_the_default_has_a_comment() -> None:
+    lines = (ROOT / "config.yaml").read_text(encoding="utf-8").splitlines()
+    keys = [number for number, line in enumerate(lines) if re.match(r" *[A-Za-z][\w.-]*:( |$)", line)]
+    bare = [lines[n] for n in keys if " # " not in lines[n] and not lines[n - 1].lstrip().startswith("#")]
+    assert len(keys) > 80
+    assert not bare
+
+
+def test_the_default_is_the_thesis() -> None:
+    checked = check_config(BASE)
+    jsonschema.validate(BASE, load(SCHEMA))
+    assert (checked.dataset.kind, checked.backbone.model, checked.backbone.pretrained) == ("cub", "ViT-L-14", "openai")
+    assert checked.sweep.ratios == tuple(range(100, -1, -10))
+    assert checked.sweep.variants[0].sources == ("none", "reed", "gpt-3.5-turbo")
+
+
+@pytest.mark.parametrize("path", [ROOT / "config.yaml", *SHIPPED], ids=lambda path: path.stem)
+def test_resources_that_it_names_are_there(path: Path) -> None:
+    named = [v.removeprefix("local-dir:") for v in strings_of(load(path))]
+    named = [name for name in named if name.startswith("workflow/")]
+    assert all((ROOT / name).exists() for name in named), named
+    assert named or path.stem == "cub-quick"
+
+
+def strings_of(value: object) -> Iterator[str]:
+    """All strings in a configuration."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from strings_of(item)
+    elif isinstance(value, str):
+        yield value
+
+
+# ---------------------------------------------------------------- what is wrong
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "told"),
+    [
+        ("colour", 1, "colour: unknown key"),
+        ("sweep/seed", [1], "sweep.seed: unknown key"),
+        ("translators/qformer/dept", 1, "translators.qformer.dept: unknown key"),
+        ("texts/reed/model", "x", "texts.reed.model: unknown key"),
+        ("adapter", None, "adapter: missing"),
+        ("adapter/batch", None, "adapter.batch: missing"),
+        ("sweep", [1], "sweep: should be a section of keys and values, not [1]"),
+        ("dataset/kind", "cube", "dataset: kind should be one of 'cub', 'aviary', 'folder', 'features', not 'cube'"),
+        ("dataset/kind", "folder", "dataset.root: missing"),
+        ("dataset/kind", "features", "dataset: give either images, or train and test"),
+        ("dataset/root", "x", "dataset.root: unknown key"),
+        ("dataset/name", "../x", "dataset.name: should be letters, digits, dots, underscores and hyphens"),
+        ("backbone/precision", "fp8", "backbone.precision: should be 'fp32', 'bf16', 'fp16' or 'auto', not 'fp8'"),
+        ("backbone/image_batch", 0, "backbone.image_batch: should be auto or a whole number from 1, not 0"),
+        ("backbone/text_batch", "many", "backbone.text_batch: should be auto or a whole number from 1, not 'many'"),
+        ("backbone/shards", {"target": 1, "world": 0, "texts": 1}, "backbone.shards.world: should be greater than"),
+        ("data/cub/path", 3, "data.cub.path: should be a valid string, not 3"),
+        ("data/cub/max_gb", 0, "data.cub.max_gb: should be greater than 0, not 0"),
+        ("data/reed/max_files", 0.5, "data.reed.max_files: should be a valid integer, not 0.5"),
+        ("dataset/skip_damaged", "yes", "dataset.skip_damaged: should be a valid boolean, not 'yes'"),
+        ("dataset/leave_out", ["x.jpg", "x.jpg"], "dataset.leave_out: lists x.jpg twice"),
+        ("dataset/leave_out", "x.jpg", "dataset.leave_out: should be a list, not 'x.jpg'"),
+        ("world/check", "look", "world.check: should be 'decode' or 'names', not 'look'"),
+        ("adapter/amount", 1.5, "adapter.amount: should be a valid integer, not 1.5"),
+        ("adapter/amount", True, "adapter.amount: should be a valid integer, not True"),
+        ("adapter/amount", "400", "adapter.amount: should be a valid integer, not '400'"),
+        ("adapter/amount", 0, "adapter.amount: should be greater than or equal to 1, not 0"),
+        ("adapter/validation", 1.0, "adapter.validation: should be less than 1, not 1.0"),
+        ("adapter/learning_rates", [], "adapter.learning_rates: is empty"),
+        ("adapter/learning_rates", [0.1, "fast"], "adapter.learning_rates.1: should be a valid number"),
+        ("translators/qformer/heads", 7, "translators.qformer: hidden is 512, which 7 heads cannot share equally"),
+        ("translators/x", {"kind": "identity", "hidden": 8}, "translators.x.hidden: unknown key"),
+        ("translators/x", {"kind": "babel"}, "translators.x: kind should be one of 'qformer', 'qformer-pooled', "),
+        ("translators/x", {"kind": "ridge", "queries": 8}, "translators.x.queries: unknown key"),
+        (
+            "translators/x",
+            {"kind": "ridge", "values": {"penlty": [1.0]}},
+            "translators.x: values: ridge has no hyper-parameter 'penlty'; it has penalty",
+        ),
+        ("translators/x", {"kind": "ridge", "values": {"penalty": [0]}}, "translators.x.values.penalty.0: should be"),
+        (
+            "translators/x",
+            {"kind": "mlp", "values": {"batch": [0.5]}},
+            "translators.x: values: batch should be a list of whole numbers above 0, not [0.5]",
+        ),
+        (
+            "translators/x",
+            {"kind": "covariance", "values": {"shrinkage": [0.5, 2]}},
+            "translators.x: values: shrinkage should be 1 at most, not [0.5, 2.0]",
+        ),
+        (
+            "translators/x",
+            {"kind": "ridge", "exclude": "("},
+            "translators.x.exclude: '(' is not a regular expression: missing ), unterminated subpattern at position 0",
+        ),
+        ("translators/qformer/exclude", "[", "translators.qformer.exclude: '[' is not a regular expression: "),
+        ("translators/qformer/warmup", 20001, "translators.qformer: warmup is 20001 of 20000 steps, so that lr would"),
+        ("translators/none", {"kind": "ridge"}, "translators.none: 'none' means image only and cannot name a"),
+        ("translators/x", {"kind": "mlp", "held_out": 0}, "translators.x.held_out: should be greater than 0, not 0"),
+        ("world/test_share", 1, "world.test_share: should be less than 1, not 1"),
+        ("conversion/translators", ["babel"], "conversion: unknown translator 'babel'; known are qformer, "),
+        ("conversion/translators", ["ridge", "ridge"], "conversion.translators: lists ridge twice"),
+        ("aviary/species", 57, "aviary.species: should be less than or equal to 56, not 57"),
+        (
+            "texts/x",
+            {"kind": "captoins"},
+            "texts.x: kind should be one of 'captions', 'llm', 'file', 'features', not 'captoins'",
+        ),
+        ("texts/x", {}, "texts.x: kind is missing"),
+        ("texts/x", 3, "texts.x: should be a section of keys and values, not 3"),
+        ("texts/reed/at_least", 0, "texts.reed.at_least: should be greater than or equal to 1, not 0"),
+        ("texts/reed/naming", "drop", "texts.reed.naming: should be 'as-is', 'removed' or 'added', not 'drop'"),
+        ("texts/reed/visible_only", "yes", "texts.reed.visible_only: should be a valid boolean, not 'yes'"),
+        ("texts/reed/template", "{text}", "texts.reed.template: should hold {class_name} and {text} once each"),
+        ("dataset/thing", "", "dataset.thing: should be letters"),
+        ("texts/a b", {"kind": "captions"}, "texts.a b: should be letters, digits, dots"),
+        ("texts/x", {"kind": "file"}, "texts.x.path: missing"),
+        (
+            "texts/x",
+            {"kind": "file", "path": "x", "per": "bird"},
+            "texts.x.per: should be 'class' or 'image', not 'bird'",
+        ),
+        ("texts/x", {"kind": "file", "path": "x", "fields": ["a", "a"]}, "texts.x.fields: lists a twice"),
+        ("texts/gpt-3.5-turbo/model", "a b", "texts.gpt-3.5-turbo.model: should be a model as its endpoint spells it"),
+        ("texts/gpt-3.5-turbo/fields", ["Size", "2nd"], "texts.gpt-3.5-turbo.fields: should be words of letters"),
+        ("texts/gpt-3.5-turbo/fields", ["Size", "size"], "texts.gpt-3.5-turbo.fields: lists size twice"),
+        ("texts/gpt-3.5-turbo/fields", [], "texts.gpt-3.5-turbo.fields: is empty"),
+        ("texts/gpt-3.5-turbo/structured", True, "texts.gpt-3.5-turbo.structured: should be 'auto', 'json_schema' or"),
+        ("texts/gpt-3.5-turbo/base_url", "api.example.com", "texts.gpt-3.5-turbo.base_url: should be an address"),
+        ("texts/gpt-3.5-turbo/prices/in", 1, "texts.gpt-3.5-turbo.prices.in: unknown key"),
+        ("texts/gpt-3.5-turbo/budget_usd", -1, "texts.gpt-3.5-turbo.budget_usd: should be greater than or equal to 0"),
+        ("texts/gpt-3.5-turbo/max_tokens", None, "texts.gpt-3.5-turbo: budget_usd needs max_tokens"),
+        ("texts/gpt-3.5-turbo/max_concurrency", 0, "texts.gpt-3.5-turbo.max_concurrency: should be greater than or"),
+        ("texts/gpt-3.5-turbo/parameters", {"seed": 1}, "texts.gpt-3.5-turbo.parameters: seed cannot be given here"),
+        (
+            "texts/reed",
+            {"kind": "features", "path": "x"},
+            "sweep.variants: text source 'reed' is of kind features, but with dataset.kind cub sources are of another",
+        ),
+        ("texts/none", {"kind": "captions"}, "texts.none: 'none' means image only"),
+        ("sweep/ratios", [100, 101], "sweep.ratios.1: should be less than or equal to 100, not 101"),
+        ("sweep/ratios", [-10], "sweep.ratios.0: should be greater than or equal to 0, not -10"),
+        ("sweep/ratios", 10, "sweep.ratios: should be a list, not 10"),
+        ("sweep/ratios", [], "sweep.ratios: is empty"),
+        ("sweep/ratios", [10, 0, 10], "sweep.ratios: lists 10 twice"),
+        ("sweep/seeds", [3, 3], "sweep.seeds: lists 3 twice"),
+        ("sweep/translator", "qf", "sweep: unknown translator 'qf'; known are qformer"),
+        ("sweep/text_only_translators", ["qf"], "sweep: unknown translator 'qf'; known are qformer"),
+        ("sweep/text_only_translators", ["qformer"] * 2, "sweep.text_only_translators: lists qformer twice"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(where: str, value: object, told: str) -> None:
+    sentence = refused(where, value)
+    assert sentence.startswith(told)
+    assert len(sentence) < 200
+
+
+def variant(sampling: str, *sources: str) -> dict[str, object]:
+    return {"sampling": sampling, "redraw": "fixed", "sources": list(sources)}
+
+
+def test_mistakes_in_variants() -> None:
+    told = refused("sweep/variants", [variant("global", "none", "read")])
+    assert told == "sweep.variants: unknown text source 'read'; known are none, reed, gpt-3.5-turbo"
+    assert refused("sweep/variants", [variant("globe", "reed")]).startswith("sweep.variants.0.sampling: should be")
+    told = refused("sweep/variants", [variant("global", "reed", "none", "reed")])
+    assert told == "sweep.variants.0.sources: lists reed twice"
+    told = refused("sweep/variants", [variant("global", "reed"), variant("global", "none", "reed")])
+    assert told == "sweep.variants: lists global fixed steps thesis reed twice"
+
+
+def test_mistakes_in_recipes() -> None:
+    anchored = {**variant("global", "none", "reed"), "recipes": ["thesis", "anchored"]}
+    told = refused("sweep/variants", [{**anchored, "recipes": ["thesys"]}])
+    assert told.startswith("sweep.variants.0.recipes.0: should be 'thesis', 'anchored'") and told.endswith("'thesys'")
+    told = refused("sweep/variants", [{**anchored, "redraw": "per-epoch"}])
+    assert told == "sweep.variants.0: recipe 'anchored' has no epochs: it needs redraw: fixed"
+    told = refused(
+        "sweep/variants", [variant("global", "none"), {**variant("class-wise", "none"), "recipes": ["gda", "anchored"]}]
+    )
+    assert told.startswith("sweep: variants.1: recipe 'anchored' has no cell with sources none and ratios 100, 90,")
+    assert told.endswith("it needs a text source and ratio below 100")
+    told = refused("sweep/variants", [{**variant("global", "reed"), "recipes": ["anchored-image-only"]}])
+    assert told.endswith("it needs the source none and a ratio above 0")
+    told = refused("sweep/ratios", [100])
+    assert "recipe 'anchored' has no cell with sources none, reed, gpt-3.5-turbo and ratios 100; it needs" in told
+    assert refused("sweep/baselines", ["thesis"]) == (
+        "sweep: baselines: 'thesis' is among the first variant's recipes already"
+    )
+    assert refused("translators/identity", {**BASE["translators"]["qformer"]}) == (
+        "translators.identity: that name is kept for kind identity"
+    )
+    told = refused("texts/class-names", {"kind": "captions"})
+    assert told == "texts.class-names: such a name is kept for the texts that are made of class names"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("api_key", "sk-SECRET"), ("key_variable", "sk-SECRET"), ("base_url", "https://me:sk-SECRET@api.example.com/v1")],
+)
+def test_a_key_in_the_wrong_place_is_not_repeated(key: str, value: str) -> None:
+    assert "SECRET" not in refused(f"texts/gpt-3.5-turbo/{key}", value)
+
+
+def test_an_llm_is_described_as_short_as_a_ledger_or_in_full() -> None:
+    config = copy.deepcopy(BASE)
+    config["texts"]["x"] = {"kind": "llm", "model": "m", "ledger": "l", "prompt": "p", "fields": ["Wing bars"]}
+    config["texts"]["x"]["replies_per_class"] = 1
+    source = check_config(config).texts["x"]
+    assert isinstance(source, LLMSource)
+    # Nothing is asked and no parameter is part of its key.
+    assert (source.base_url, source.structured, source.request_parameters()) == ("", "off", {})
+    config["texts"]["x"] |= {"structured": False, "temperature": 0, "seed": 3, "parameters": {"top_p": 0.9}}
+    config["texts"]["x"]["model"] = "meta-llama/Llama-3.1-8B-Instruct:free"
+    source = check_config(config).texts["x"]
+    assert isinstance(source, LLMSource)
+    assert source.structured == "off"  # YAML's bare off
+    assert source.request_parameters() == {"top_p": 0.9, "temperature": 0, "seed": 3}
+
+
+def test_several_mistakes_are_counted() -> None:
+    assert refused("texts/x", {"kind": "llm"}) == "texts.x.model: missing (and 4 more)"
+
+
+def test_a_source_may_be_called_as_a_kind() -> None:
+    config = copy.deepcopy(BASE)
+    config["texts"]["llm"] = config["texts"].pop("gpt-3.5-turbo") | {"model": 3}
+    with pytest.raises(FieldguideError, match=r"^config: texts\.llm\.model: should be a valid string, not 3"):
+        check_config(config)
+
+
+def test_two_sources_may_share_a_ledger_and_differ_in_names() -> None:
+    config = copy.deepcopy(BASE)
+    config["texts"]["named"] = config["texts"]["gpt-3.5-turbo"] | {"naming": "added"}
+    config["texts"]["bare"] = {"kind": "captions"}
+    texts = check_config(config).texts
+    assert (texts["named"].naming, texts["gpt-3.5-turbo"].naming) == ("added", "as-is")
+    assert (texts["bare"].at_least, texts["bare"].naming, texts["bare"].visible_only) == (1, "as-is", False)
+
+
+def test_checking_changes_nothing() -> None:
+    before = copy.deepcopy(BASE)
+    assert isinstance(check_config(BASE), Config)
+    assert before == BASE
+
+
+# ---------------------------------------------------------------- merging
+
+values = st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2)
+trees = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), values, max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner | values, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(trees, trees)
+def test_files_merge_as_snakemake_merges_them(base: dict[str, Any], over: dict[str, Any]) -> None:
+    theirs = copy.deepcopy(base)
+    update_config(theirs, copy.deepcopy(over))
+    assert merge(copy.deepcopy(base), copy.deepcopy(over)) == theirs
+
+
+def test_a_list_is_replaced_and_a_section_filled() -> None:
+    config = merge({"a": {"b": [1, 2], "c": 3}}, {"a": {"b": [4]}})
+    assert config == {"a": {"b": [4], "c": 3}}
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_checks_merged_files(tmp_path: Path) -> None:
+    main([str(ROOT / "config.yaml"), str(ROOT / "config" / "tiny.yaml")])
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("sweep: {ratios: [101]}\n")
+    assert "sweep.ratios.0: should be less than or equal to 100" in refusal(main, ROOT / "config.yaml", wrong)
+    assert str(tmp_path / "no.yaml") in refusal(main, tmp_path / "no.yaml")
+    wrong.write_text("")
+    main([str(ROOT / "config.yaml"), str(wrong)])
+
+
+@pytest.mark.parametrize("content", ["sweep: {ratios: [", "- 1\n- 2\n", "just words\n"])
+def test_the_command_names_a_file_that_is_no_mapping(tmp_path: Path, content: str) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(content)
+    assert str(wrong) in refusal(main, ROOT / "config.yaml", wrong)
+
+
+def test_the_command_writes_the_schema(tmp_path: Path) -> None:
+    main(["--schema", str(tmp_path / "schema.yaml")])
+    assert load(tmp_path / "schema.yaml")["additionalProperties"] is False
+    wrong = merge(copy.deepcopy(BASE), {"sweep": {"ratios": [101]}})
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, load(tmp_path / "schema.yaml"))
