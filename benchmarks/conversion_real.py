@@ -23,7 +23,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from fieldguide.adapters.plans import generator  # noqa: E402
+from fieldguide.core.random import generator
 from fieldguide.core.significance import half_width  # noqa: E402
 from fieldguide.translators.conversion import measure_pairs  # noqa: E402
 from fieldguide.translators.pairs import split_images  # noqa: E402

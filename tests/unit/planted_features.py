@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from fieldguide.adapters import plan_images
-from fieldguide.adapters.linear import Floats
 from fieldguide.adapters.recipes.registry import RECIPES
+from fieldguide.core.arrays import Floats
 from fieldguide.core.files import read_csv, write_csv, write_json
 from fieldguide.data.records import IMAGE_COLUMNS, TEXT_COLUMNS
 from fieldguide.features.store import save_features

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info, threadpool_limits
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from fieldguide.core.arrays import Floats, Ints
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8

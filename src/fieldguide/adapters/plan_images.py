@@ -14,8 +14,8 @@ from fieldguide.core.stage import log, new_parser, run_stage
 
 
 def plan(args: argparse.Namespace) -> None:
-    from fieldguide.adapters.cells import read_images
     from fieldguide.adapters.plans import Drawer
+    from fieldguide.features.labelled import read_images
 
     images = read_images(args.records)
     drawer = Drawer(images.train_labels, args.sampling)

@@ -6,19 +6,13 @@ text source changes no existing plan.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-
-
-def generator(seed: int, purpose: str, epoch: int = 0) -> np.random.Generator:
-    """The generator of one purpose, seed and epoch."""
-    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), epoch])
+from fieldguide.core.arrays import Ints
+from fieldguide.core.random import generator
 
 
 def images_kept(percent: int, n: int) -> int:

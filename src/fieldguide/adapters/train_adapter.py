@@ -18,19 +18,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldguide.adapters.recipes.registry import RECIPES
-from fieldguide.adapters.tune_adapter import parse_source
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import hash_ids, read_csv, read_json, sha256_of, write_json, write_text
 from fieldguide.core.stage import log, new_parser, run_stage
 from fieldguide.inference.model_card import CHECKPOINT, Counts, Source, write_card
 from fieldguide.texts.naming import tell_names
+from fieldguide.texts.source import parse_source
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from fieldguide.adapters.cells import ImageTable, TextSource
     from fieldguide.adapters.linear import Classifier
     from fieldguide.adapters.recipes.task import Task
+    from fieldguide.features.labelled import ImageTable
+    from fieldguide.texts.source import TextSource
 
 PACKAGES = ("fieldguide", "numpy", "safetensors")
 ENCODER = ("model", "pretrained", "precision", "preprocessing", "weights", "dtype")
@@ -56,8 +57,8 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 def score_on_test(classifier: Classifier, features: Sequence[Path], images: ImageTable) -> list[float]:
     """Test accuracy in percent per seed; the one place that reads the test features."""
-    from fieldguide.adapters.cells import read_split
     from fieldguide.adapters.linear import accuracy
+    from fieldguide.features.labelled import read_split
 
     test, labels, _ = read_split(features, images, images.test_rows)
     return [round(a, 6) for a in accuracy(classifier, test, labels).tolist()]
@@ -90,7 +91,9 @@ def calibrate(
             return {"temperature": 1.0, "held_out_images": 0}
         texts = task.texts
         if texts is not None and source is not None:
-            texts = replace(texts, pool=source.pool([ids[i] for i in rows], task.classes))
+            from fieldguide.adapters.cells import pool_texts
+
+            texts = replace(texts, pool=pool_texts(source, [ids[i] for i in rows], task.classes))
         part = replace(
             task,
             images=task.images[rows],
@@ -138,10 +141,12 @@ def read_setting(args: argparse.Namespace, module: ModuleType) -> dict[str, floa
 def train(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from fieldguide.adapters.cells import check_width, hash_plan, read_images, read_source, read_split
+    from fieldguide.adapters.cells import hash_plan, pool_texts
     from fieldguide.adapters.plans import Drawer, cell_size
     from fieldguide.adapters.recipes.task import Task, Texts
+    from fieldguide.features.labelled import read_images, read_split
     from fieldguide.features.store import check_same_backbone, read_about, save_tensors
+    from fieldguide.texts.source import check_width, read_source
 
     recipe = RECIPES[args.recipe]
     if args.redraw == "per-epoch" and not recipe.redraws:
@@ -168,7 +173,7 @@ def train(args: argparse.Namespace) -> None:
         for kind, features in (("translated", source.features), ("raw", source.raw)):
             if kind in recipe.texts and features is None:
                 raise FieldguideError(f"--source {files.name}: recipe {args.recipe} needs {kind} text features too")
-        pool, names = source.pool(ids, classes), tell_names(read_csv(files.table, ("class_name", "text")))
+        pool, names = pool_texts(source, ids, classes), tell_names(read_csv(files.table, ("class_name", "text")))
         texts = Texts(
             source.labels,
             pool,

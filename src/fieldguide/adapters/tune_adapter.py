@@ -15,44 +15,26 @@ import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import write_json
 from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.texts.source import parse_source
 
 RATIOS = (100, 50, 10, 0)
-
-
-class SourceFiles(NamedTuple):
-    """Where a text source lies."""
-
-    name: str
-    table: Path
-    translated: Path | None
-    raw: Path | None = None
-
-
-def parse_source(text: str) -> SourceFiles:
-    """NAME=TABLE=FEATURES, or NAME=TABLE=FEATURES=RAW, where FEATURES may be empty.
-
-    NAME:reply makes a whole reply of an LLM one text (`cells.read_source`).
-    """
-    name, table, translated, raw = [*text.split("=", 3), "", "", ""][:4]
-    if not table or not (translated or raw):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TABLE=FEATURES, nor NAME=TABLE=FEATURES=RAW")
-    return SourceFiles(name, Path(table), Path(translated) if translated else None, Path(raw) if raw else None)
 
 
 def tune(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from fieldguide.adapters.cells import TextSource, check_width, read_images, read_source, read_split
+    from fieldguide.adapters.cells import pool_texts
     from fieldguide.adapters.linear import accuracy
     from fieldguide.adapters.plans import Drawer, cell_size, split_validation
     from fieldguide.adapters.recipes.task import Task, Texts
+    from fieldguide.features.labelled import read_images, read_split
     from fieldguide.features.store import check_same_backbone, read_about
+    from fieldguide.texts.source import TextSource, check_width, read_source
 
     recipe = RECIPES[args.recipe]
     if not recipe.tuned:
@@ -91,7 +73,7 @@ def tune(args: argparse.Namespace) -> None:
                 )
             texts = None
             if source is not None:
-                texts = Texts(source.labels, source.pool(fit_ids, classes), source.features, source.raw)
+                texts = Texts(source.labels, pool_texts(source, fit_ids, classes), source.features, source.raw)
             task = Task(
                 features[fit_rows],
                 labels[fit_rows],

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from fieldguide.core.errors import repeated
+from fieldguide.core.errors import FieldguideError, repeated
 
 # What becomes a part of a path or of a command line.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -42,3 +42,58 @@ class Section(BaseModel):
     """A section of the configuration: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# pydantic's words where they would not help, by the type of error.
+MESSAGES = {
+    "dict_type": "should be a section of keys and values",
+    "extra_forbidden": "unknown key",
+    "missing": "missing",
+    "model_attributes_type": "should be a section of keys and values",
+    "model_type": "should be a section of keys and values",
+    "string_pattern_mismatch": "should be letters, digits, dots, underscores and hyphens, the first a letter or digit",
+    "too_short": "is empty",
+    "tuple_type": "should be a list",
+    "union_tag_invalid": "kind should be one of {expected_tags}, not '{tag}'",
+    "union_tag_not_found": "kind is missing",
+}
+SELF_EXPLANATORY = (
+    "extra_forbidden",
+    "missing",
+    "too_short",
+    "union_tag_invalid",
+    "union_tag_not_found",
+    "value_error",
+)
+"""Messages that need no look at the value."""
+
+
+def format_error(failure: ValidationError) -> str:
+    """One line on the first thing that is wrong: the key, what it should be, what it is, and how many more there are."""
+    error, *others = failure.errors()
+    path = [str(part) for part in error["loc"] if part != "[key]"]
+    # pydantic names the kind of an entry as if it were a key.
+    if path[:1] in (["texts"], ["translators"]) and len(path) > 2:
+        del path[2]
+    if path[:1] == ["dataset"] and len(path) > 1:
+        del path[1]
+    where = ".".join(path) + ": " if path else ""
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if error["type"] in MESSAGES:
+        message = MESSAGES[error["type"]].format(**error.get("ctx", {}))
+    got = "" if error["type"] in SELF_EXPLANATORY else f", not {error['input']!r}"
+    # A list whose only item is wrong counts as empty too.
+    more = sum(error["loc"][: len(other["loc"])] != other["loc"] for other in others)
+    and_more = f" (and {more} more)" if more else ""
+    return f"{where}{message}{got}{and_more}"
+
+
+Settings = TypeVar("Settings", bound=Section)
+
+
+def parse_settings(model: type[Settings], text: str) -> Settings:
+    """A stage's settings from JSON; raises FieldguideError naming the key that is wrong."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as failure:
+        raise FieldguideError(f"--settings: {format_error(failure)}") from None

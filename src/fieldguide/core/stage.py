@@ -17,9 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from fieldguide.core.errors import FieldguideError
+
+if TYPE_CHECKING:
+    from fieldguide.core.settings import Section
 
 log = logging.getLogger("fieldguide")
 
@@ -38,6 +41,22 @@ def new_parser(name: str, doc: str | None) -> argparse.ArgumentParser:
         prog=f"fieldguide {name}" if is_command else f"python -m fieldguide.{name}",
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser, model: type[Section]) -> None:
+    """Add `--settings JSON`: all of a stage's options that are no files, checked by the model of the configuration.
+
+    `settings.parse_settings(model, args.settings)` then gives the model, or one sentence on what is wrong.
+    """
+    named = ", ".join(model.model_fields)
+    is_needed = any(field.is_required() for field in model.model_fields.values())
+    parser.add_argument(
+        "--settings",
+        required=is_needed,
+        default="{}",
+        metavar="JSON",
+        help=f"settings as in the configuration: {named}",
     )
 
 

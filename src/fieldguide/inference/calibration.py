@@ -10,11 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fieldguide.adapters.linear import Floats, Ints
-
-Doubles = NDArray[np.float64]
+from fieldguide.core.arrays import Doubles, Floats, Ints
 
 RANGE = (1e-4, 1e4)
 """Temperatures that are looked among."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fieldguide.adapters.linear import Adapter, Classifier, Floats
+from fieldguide.adapters.linear import Adapter, Classifier
+from fieldguide.core.arrays import Doubles, Floats
 from fieldguide.core.errors import FieldguideError
-from fieldguide.inference.calibration import Doubles, softmax
+from fieldguide.inference.calibration import softmax
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

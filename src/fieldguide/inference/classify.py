@@ -42,7 +42,7 @@ from fieldguide.inference.results_folder import IMAGES, RESULTS, choose_cell, fi
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fieldguide.adapters.linear import Floats
+    from fieldguide.core.arrays import Floats
     from fieldguide.features.backbone import Backbone
 
 CACHE = Path("data/backbones")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fieldguide.adapters.linear import Floats
-from fieldguide.adapters.plans import generator
+from fieldguide.core.arrays import Floats
+from fieldguide.core.random import generator
 
 WITHIN = 95.0
 """Percent of training images that count as inside: the share that this measure is usually reported at."""

@@ -13,18 +13,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fieldguide.adapters.tune_adapter import parse_source
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
 from fieldguide.core.plotting import COLOURS, MARKERS, plain_axes, save_svg
 from fieldguide.core.stage import new_parser, run_stage
 from fieldguide.tables.tabulate_conversion import TARGET_MEASURES
+from fieldguide.texts.source import parse_source
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fieldguide.translators.conversion import Floats, Ints
+    from fieldguide.core.arrays import Floats, Ints
 
 TEXTS_DRAWN = 60
 """Texts of a class in the principal component plot: more would hide each other."""
@@ -153,7 +153,8 @@ def draw_classes(args: argparse.Namespace) -> Figure:
     """Read what the principal component plot shows."""
     import numpy as np
 
-    from fieldguide.adapters.cells import read_images, read_source, read_split
+    from fieldguide.features.labelled import read_images, read_split
+    from fieldguide.texts.source import read_source
 
     files = args.source
     images = read_images(args.records)

@@ -21,8 +21,8 @@ from fieldguide.core.stage import log, new_parser, run_stage
 from fieldguide.tables.cell_results import Cell, read_cells
 
 if TYPE_CHECKING:
-    from fieldguide.adapters.cells import ImageTable
-    from fieldguide.adapters.linear import Floats, Ints
+    from fieldguide.core.arrays import Floats, Ints
+    from fieldguide.features.labelled import ImageTable
 
 CELL_COLUMNS = (
     "image_percent",
@@ -119,8 +119,8 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
     from tqdm import tqdm
 
-    from fieldguide.adapters.cells import read_images, read_split
     from fieldguide.core.significance import half_width
+    from fieldguide.features.labelled import read_images, read_split
     from fieldguide.tables.predictions import class_accuracy, find_confusions
 
     cells = read_cells(args.cells)

@@ -9,11 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fieldguide.adapters.linear import Ints
-
-Doubles = NDArray[np.float64]
+from fieldguide.core.arrays import Doubles, Ints
 
 
 def count_predictions(predicted: Ints, labels: Ints, classes: int) -> Doubles:

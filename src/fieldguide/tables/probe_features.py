@@ -24,8 +24,8 @@ def probe(args: argparse.Namespace) -> None:
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
-    from fieldguide.adapters.cells import read_images, read_split
     from fieldguide.adapters.plans import Drawer, images_kept, split_validation
+    from fieldguide.features.labelled import read_images, read_split
 
     images = read_images(args.records)
     train, labels, _ = read_split(args.images, images, images.train_rows)

@@ -10,11 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fieldguide.adapters.plans import generator
-
-Ints = NDArray[np.int64]
+from fieldguide.core.arrays import Ints
+from fieldguide.core.random import generator
 
 
 @dataclass

@@ -14,11 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldguide.adapters.plans import generator
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fieldguide.core.arrays import Doubles, Floats, Ints
+from fieldguide.core.random import generator
 
 RECALLS = (1, 5, 10)
 """The ranks k of R@k."""

@@ -18,16 +18,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fieldguide.adapters.tune_adapter import parse_source
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv, write_json
 from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.texts.source import parse_source
 from fieldguide.translators.translate_texts import UNFITTED, needs_torch, run_translator
 
 if TYPE_CHECKING:
-    from fieldguide.adapters.cells import ImageTable
-    from fieldguide.adapters.tune_adapter import SourceFiles
-    from fieldguide.translators.conversion import Estimate, Floats
+    from fieldguide.core.arrays import Floats
+    from fieldguide.features.labelled import ImageTable
+    from fieldguide.texts.source import SourceFiles
+    from fieldguide.translators.conversion import Estimate
 
 WORD_AT_LEAST = 20
 """Texts that a word has to be in, to be told of."""
@@ -77,7 +78,7 @@ def on_source(files: SourceFiles, images: ImageTable, means: Floats, names: dict
     """The measures of one text source on the target: as a whole, by class, by field and by word."""
     import numpy as np
 
-    from fieldguide.adapters.cells import read_source
+    from fieldguide.texts.source import read_source
     from fieldguide.translators.conversion import place, summarise, word_effects
 
     source = read_source(files.name, files.table, files.translated, images)
@@ -118,7 +119,7 @@ def on_source(files: SourceFiles, images: ImageTable, means: Floats, names: dict
 
 
 def measure(args: argparse.Namespace) -> None:
-    from fieldguide.adapters.cells import read_images, read_split
+    from fieldguide.features.labelled import read_images, read_split
     from fieldguide.translators.conversion import image_class_means
 
     images = read_images(args.records)

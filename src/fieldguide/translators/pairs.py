@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fieldguide.core.arrays import Ints
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_columns
 from fieldguide.core.stage import log
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Ints = NDArray[np.int64]
+    pass
 
 
 def read_pairs(path: Path) -> tuple[list[str], list[str], Ints]:
@@ -50,7 +48,7 @@ def split_images(image_of: Ints, share: float, seed: int) -> tuple[Ints, Ints]:
     """
     import numpy as np
 
-    from fieldguide.adapters.plans import generator
+    from fieldguide.core.random import generator
 
     images = np.unique(image_of)
     count = min(max(1, round(share * len(images))), len(images) - 1)

@@ -14,7 +14,8 @@ from types import ModuleType
 
 import numpy as np
 
-from fieldguide.translators.task import Floats, Pairs, Setting, State
+from fieldguide.core.arrays import Floats
+from fieldguide.translators.task import Pairs, Setting, State
 
 
 def trials_of(values: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:

@@ -10,9 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fieldguide.core.arrays import Doubles, Floats, Ints
+
 State = Mapping[str, Any]
 """What a translator learnt: arrays by name. One that draws at random has its `seed` among them."""
 Setting = Mapping[str, float]

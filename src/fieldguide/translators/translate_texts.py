@@ -20,8 +20,9 @@ from fieldguide.core.stage import log, new_parser, run_stage
 from fieldguide.translators.registry import TRANSLATORS
 
 if TYPE_CHECKING:
+    from fieldguide.core.arrays import Floats, Ints
     from fieldguide.features.store import Paths
-    from fieldguide.translators.task import Floats, Ints, State
+    from fieldguide.translators.task import State
 
 UNFITTED = tuple(kind for kind, line in TRANSLATORS.items() if not line.rule)
 

@@ -18,7 +18,7 @@ from fieldguide.adapters.settings import AdapterSettings, Sweep, Threads
 from fieldguide.aviary.settings import Aviary
 from fieldguide.core.errors import FieldguideError, repeated
 from fieldguide.core.files import write_text
-from fieldguide.core.settings import Name, Section
+from fieldguide.core.settings import Name, Section, format_error
 from fieldguide.data.settings import Data, Dataset, World
 from fieldguide.features.settings import BackboneSettings
 from fieldguide.tables.settings import Conversion, SamplingStudy
@@ -103,45 +103,12 @@ class Config(Section):
         return own.budget if chosen == (own.budget, own.amount) else f"{chosen[0]}-{chosen[1]}"
 
 
-# pydantic's words where they would not help, by the type of error.
-MESSAGES = {
-    "dict_type": "should be a section of keys and values",
-    "extra_forbidden": "unknown key",
-    "missing": "missing",
-    "model_attributes_type": "should be a section of keys and values",
-    "model_type": "should be a section of keys and values",
-    "string_pattern_mismatch": "should be letters, digits, dots, underscores and hyphens, the first a letter or digit",
-    "too_short": "is empty",
-    "tuple_type": "should be a list",
-    "union_tag_invalid": "kind should be one of {expected_tags}, not '{tag}'",
-    "union_tag_not_found": "kind is missing",
-}
-
-# Messages that need no look at the value.
-SAY_ALL = ("extra_forbidden", "missing", "too_short", "union_tag_invalid", "union_tag_not_found", "value_error")
-
-
 def check_config(config: Mapping[str, Any]) -> Config:
     """The configuration as typed records; raises FieldguideError with one line on the first thing that is wrong."""
     try:
         return Config.model_validate(dict(config))
     except ValidationError as failure:
-        error, *others = failure.errors()
-        path = [str(part) for part in error["loc"] if part != "[key]"]
-        # pydantic names the kind of an entry as if it were a key.
-        if path[:1] in (["texts"], ["translators"]) and len(path) > 2:
-            del path[2]
-        if path[:1] == ["dataset"] and len(path) > 1:
-            del path[1]
-        where = ".".join(path) + ": " if path else ""
-        message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        if error["type"] in MESSAGES:
-            message = MESSAGES[error["type"]].format(**error.get("ctx", {}))
-        got = "" if error["type"] in SAY_ALL else f", not {error['input']!r}"
-        # A list whose only item is wrong counts as empty too.
-        more = sum(error["loc"][: len(other["loc"])] != other["loc"] for other in others)
-        and_more = f" (and {more} more)" if more else ""
-        raise FieldguideError(f"config: {where}{message}{got}{and_more}; see config/README.md") from None
+        raise FieldguideError(f"config: {format_error(failure)}; see config/README.md") from None
 
 
 def schema_text() -> str:

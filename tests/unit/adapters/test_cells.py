@@ -10,21 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldguide.adapters.cells import (
-    ImageTable,
-    check_width,
-    draw_runs,
-    group_replies,
-    hash_plan,
-    mean_by_group,
-    read_images,
-    read_source,
-    read_split,
-)
+from fieldguide.adapters.cells import draw_runs, hash_plan, pool_texts
 from fieldguide.adapters.plans import Drawer
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.data.records import IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.features.labelled import ImageTable, read_images, read_split
+from fieldguide.texts.source import check_width, group_replies, mean_by_group, read_source
 from tests.unit.planted_features import BACKBONE, CAPTIONS, SENTENCES, World, write_source, write_world
 
 
@@ -63,7 +55,7 @@ def test_reeds_pool_is_each_images_own_captions(world: World, images: ImageTable
     assert source.unit == "caption" and source.backbone == BACKBONE
     # Also of a part of the training images, in whatever order.
     for ids in (images.train_ids, images.train_ids[7:2:-1]):
-        pool = source.pool(ids, 4)
+        pool = pool_texts(source, ids, 4)
         assert pool.by_class is None and pool.by_image is not None
         assert len(pool.by_image) == len(ids)
         for image_id, texts in zip(ids, pool.by_image, strict=True):
@@ -73,7 +65,7 @@ def test_reeds_pool_is_each_images_own_captions(world: World, images: ImageTable
 
 def test_an_llms_pool_is_its_classes_sentences(world: World, images: ImageTable) -> None:
     source = read_source("llm", world.table("llm"), world.translated("llm"), images)
-    pool = source.pool(images.train_ids, 4)
+    pool = pool_texts(source, images.train_ids, 4)
     assert source.unit == "field" and pool.by_image is None and pool.by_class is not None
     assert [texts.tolist() for texts in pool.by_class] == np.arange(4 * SENTENCES).reshape(4, SENTENCES).tolist()
 
@@ -82,7 +74,7 @@ def refused(world: World, images: ImageTable, rows: Sequence[tuple[str, ...]]) -
     """What is said of a source with these rows."""
     write_source(world, "bad", rows)
     with pytest.raises(FieldguideError) as caught:
-        read_source("bad", world.table("bad"), world.translated("bad"), images).pool(images.train_ids, 4)
+        pool_texts(read_source("bad", world.table("bad"), world.translated("bad"), images), images.train_ids, 4)
     return str(caught.value)
 
 
@@ -147,7 +139,7 @@ def test_runs_stack_the_seeds_streams(images: ImageTable) -> None:
 
 def test_the_plans_hash_tells_every_part(world: World, images: ImageTable) -> None:
     class_wise, drawn = Drawer(images.train_labels, "class-wise"), Drawer(images.train_labels, "global")
-    pool = read_source("reed", world.table("reed"), world.translated("reed"), images).pool(images.train_ids, 4)
+    pool = pool_texts(read_source("reed", world.table("reed"), world.translated("reed"), images), images.train_ids, 4)
     ids = images.train_ids
     hashes = [
         hash_plan(class_wise, 50, pool, [0, 1], ids),
@@ -214,7 +206,7 @@ def test_a_source_may_be_read_reply_by_reply(world: World, images: ImageTable) -
     np.testing.assert_allclose(
         whole.features, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-5, atol=1e-6
     )
-    pool = whole.pool(images.train_ids, 4)
+    pool = pool_texts(whole, images.train_ids, 4)
     assert pool.by_class is not None and [texts.tolist() for texts in pool.by_class] == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 

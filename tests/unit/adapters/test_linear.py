@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from fieldguide.adapters.linear import Adapter, Floats, Ints, accuracy, cross_entropy_gradient, fit, random_start
+from fieldguide.adapters.linear import Adapter, accuracy, cross_entropy_gradient, fit, random_start
+from fieldguide.core.arrays import Floats, Ints
 
 
 def planted(seed: int, size: int, width: int, classes: int, spread: float) -> tuple[Floats, Ints]:

@@ -13,22 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldguide.adapters import plan_images
-from fieldguide.adapters.cells import hash_plan, read_images
+from fieldguide.adapters.cells import hash_plan
 from fieldguide.adapters.plans import (
     ClassWise,
     Drawer,
-    Ints,
     TextPool,
     cell_size,
     chairman_sequence,
     count_steps,
     draw_stream,
-    generator,
     images_kept,
     split_validation,
 )
+from fieldguide.core.arrays import Ints
 from fieldguide.core.files import hash_ids, read_json, write_csv
+from fieldguide.core.random import generator
 from fieldguide.data.records import IMAGE_COLUMNS
+from fieldguide.features.labelled import read_images
 from tests.tiny_data import refusal
 
 PERCENTS = range(0, 101, 5)

@@ -17,12 +17,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 
 from fieldguide.adapters import train_adapter, tune_adapter
-from fieldguide.adapters.linear import Floats, Ints
 from fieldguide.adapters.plans import Drawer, TextPool
 from fieldguide.adapters.recipes import anchored, cross_modal, gda, logistic_regression, tip_adapter
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.adapters.recipes.softmax import fit_softmax, loss_and_gradient
 from fieldguide.adapters.recipes.task import Task, Texts, grid, normalise, spread, text_weights
+from fieldguide.core.arrays import Floats, Ints
 from fieldguide.core.files import read_json, write_csv
 from fieldguide.data.records import IMAGE_COLUMNS
 from tests.tiny_data import refusal

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from fieldguide.adapters.cells import read_images
 from fieldguide.adapters.train_adapter import main
 from fieldguide.core.files import read_json, write_csv
 from fieldguide.data.records import IMAGE_COLUMNS
+from fieldguide.features.labelled import read_images
 from fieldguide.features.store import read_about
 from tests.tiny_data import refusal, said
 from tests.unit.planted_features import (

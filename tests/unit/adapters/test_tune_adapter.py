@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from fieldguide.adapters.cells import draw_runs, read_images, read_split
+from fieldguide.adapters.cells import draw_runs
 from fieldguide.adapters.linear import accuracy, fit, random_start
 from fieldguide.adapters.plans import Drawer, split_validation
-from fieldguide.adapters.tune_adapter import RATIOS, main, parse_source
+from fieldguide.adapters.tune_adapter import RATIOS, main
 from fieldguide.core.files import read_json, write_csv
 from fieldguide.data.records import IMAGE_COLUMNS
+from fieldguide.features.labelled import read_images, read_split
+from fieldguide.texts.source import parse_source
 from tests.tiny_data import refusal
 from tests.unit.planted_features import (
     CAPTIONS,

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fieldguide.adapters.cells import draw_runs, read_images, read_split
+from fieldguide.adapters.cells import draw_runs
 from fieldguide.adapters.linear import accuracy, fit, random_start
 from fieldguide.adapters.plans import Drawer, images_kept
 from fieldguide.aviary import render_aviary
 from fieldguide.core.files import read_csv
 from fieldguide.data import index_images, unpack_archive
 from fieldguide.features import encode_images, encode_texts
+from fieldguide.features.labelled import read_images, read_split
 from fieldguide.features.store import read_features
 from fieldguide.texts import index_captions
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fieldguide.adapters.cells import read_images, read_split
 from fieldguide.core.files import read_csv
 from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS
 from fieldguide.features import import_features
 from fieldguide.features.given_features import read_arrays, unit_rows
+from fieldguide.features.labelled import read_images, read_split
 from fieldguide.features.store import read_features
 from fieldguide.texts import import_text_features
 from tests.tiny_data import refusal, said, write_lines

@@ -8,10 +8,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from fieldguide.adapters import train_adapter
-from fieldguide.adapters.cells import read_images, read_split
 from fieldguide.adapters.plans import split_validation
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.data.records import IMAGE_COLUMNS
+from fieldguide.features.labelled import read_images, read_split
 from fieldguide.tables.probe_features import COLUMNS, main
 from tests.tiny_data import refusal
 from tests.unit.planted_features import World, plan, write_world

@@ -16,6 +16,7 @@ from sklearn.metrics import ndcg_score, top_k_accuracy_score
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestCentroid
 
+from fieldguide.core.arrays import Floats
 from fieldguide.core.files import read_json, write_csv, write_json
 from fieldguide.data.records import CLASS_COLUMNS
 from fieldguide.features.store import save_features
@@ -23,7 +24,6 @@ from fieldguide.tables import plot_conversion, tabulate_conversion
 from fieldguide.translators import measure_conversion
 from fieldguide.translators.conversion import (
     RECALLS,
-    Floats,
     centred,
     centroid_distance,
     covariance_distance,

@@ -14,6 +14,7 @@ from scipy.special import softmax
 from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPRegressor
 
+from fieldguide.core.arrays import Floats
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.features.store import read_features, save_features
@@ -32,7 +33,7 @@ from fieldguide.translators.kinds import (
 from fieldguide.translators.pairs import measured_images, split_images
 from fieldguide.translators.registry import TRANSLATORS
 from fieldguide.translators.selection import choose, energy_score, trials_of
-from fieldguide.translators.task import Floats, Pairs, normalise
+from fieldguide.translators.task import Pairs, normalise
 from tests.tiny_data import refusal
 
 WIDTH, IMAGES, CAPTIONS = 8, 60, 2

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldguide.adapters.linear import Adapter, Floats, Ints
+from fieldguide.adapters.linear import Adapter
 from fieldguide.adapters.recipes.softmax import fit_softmax
 from fieldguide.adapters.recipes.task import (
     Fitted,
@@ -37,13 +37,12 @@ from fieldguide.adapters.recipes.task import (
     spread,
     text_weights,
 )
+from fieldguide.core.arrays import Doubles, Floats, Ints
 
 SHRINKAGE = 1.0
 LENGTH = 10.0
 PULL = 3.0
 TRANSLATED = 0.3
-
-Doubles = NDArray[np.float64]
 
 
 def trials(count: int) -> list[dict[str, float]]:

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fieldguide.adapters.linear import Adapter, Ints
+from fieldguide.adapters.linear import Adapter
 from fieldguide.adapters.linear import fit as fit_adapters
-from fieldguide.adapters.plans import cell_size, count_steps, generator
+from fieldguide.adapters.plans import cell_size, count_steps
 from fieldguide.adapters.recipes.task import Fitted, Setting, Task, grid, normalise, text_weights
+from fieldguide.core.arrays import Ints
+from fieldguide.core.random import generator
 
 LOGIT_SCALE = np.float32(100)
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fieldguide.adapters.linear import Adapter, Floats, Ints
+from fieldguide.adapters.linear import Adapter
 from fieldguide.adapters.recipes.task import Fitted, Setting, Task, class_sums, grid, text_weights
+from fieldguide.core.arrays import Floats, Ints
 
 LOGIT_SCALE = 100
 """CLIP's own scale of a cosine."""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fieldguide.adapters.linear import Adapter, Floats, Ints
+from fieldguide.adapters.linear import Adapter
 from fieldguide.adapters.recipes.mix import examples
 from fieldguide.adapters.recipes.task import Fitted, Setting, Task, spread
+from fieldguide.core.arrays import Floats, Ints
 
 PACKAGES = ("scikit-learn",)
 NEVER = np.float32(-1e30)

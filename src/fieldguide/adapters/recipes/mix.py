@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fieldguide.adapters.linear import Floats, Ints
 from fieldguide.adapters.recipes.task import Task
+from fieldguide.core.arrays import Floats, Ints
 
 
 def examples(task: Task, seed: int) -> tuple[Floats, Ints]:

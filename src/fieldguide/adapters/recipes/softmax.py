@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldguide.adapters.linear import Floats, Ints
+from fieldguide.core.arrays import Doubles, Floats, Ints
 
 MEMORY = 6
 """Pairs of steps and gradient changes that L-BFGS remembers."""
-Doubles = NDArray[np.float64]
 
 
 def loss_and_gradient(

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldguide.adapters.linear import Classifier, Floats, Ints
+from fieldguide.adapters.linear import Classifier
 from fieldguide.adapters.plans import Drawer, TextPool
+from fieldguide.core.arrays import Floats, Ints
 
 Setting = Mapping[str, float]
 """Hyper-parameters by name: one trial of the tuning, or what it chose."""

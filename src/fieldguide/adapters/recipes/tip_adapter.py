@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldguide.adapters.linear import Floats, Ints
 from fieldguide.adapters.recipes.task import Fitted, Setting, Task, grid, normalise, text_weights
+from fieldguide.core.arrays import Floats, Ints
 
 LOGIT_SCALE = np.float32(100)
 

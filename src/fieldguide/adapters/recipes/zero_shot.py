@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fieldguide.adapters.linear import Adapter, Floats
+from fieldguide.adapters.linear import Adapter
 from fieldguide.adapters.recipes.task import Fitted, Setting, Task, text_weights
+from fieldguide.core.arrays import Floats
 
 
 def fit(task: Task, settings: Sequence[Setting]) -> Fitted:

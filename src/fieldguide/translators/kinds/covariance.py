@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fieldguide.translators.task import Doubles, Floats, Pairs, Setting, State, affine, apply_affine
+from fieldguide.core.arrays import Doubles, Floats
+from fieldguide.translators.task import Pairs, Setting, State, affine, apply_affine
 
 VALUES: dict[str, tuple[float, ...]] = {"shrinkage": (0.001, 0.01, 0.1, 0.3, 1.0)}
 LARGEST = {"shrinkage": 1.0}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fieldguide.translators.task import Floats, Pairs, Setting, State, normalise
+from fieldguide.core.arrays import Floats
+from fieldguide.translators.task import Pairs, Setting, State, normalise
 
 VALUES: dict[str, tuple[float, ...]] = {}
 

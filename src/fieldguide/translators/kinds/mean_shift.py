@@ -5,7 +5,8 @@ Zhang et al., Diagnosing and Rectifying Vision Models using Language (ICLR 2023)
 
 from __future__ import annotations
 
-from fieldguide.translators.task import Floats, Pairs, Setting, State, normalise
+from fieldguide.core.arrays import Floats
+from fieldguide.translators.task import Pairs, Setting, State, normalise
 
 VALUES: dict[str, tuple[float, ...]] = {}
 

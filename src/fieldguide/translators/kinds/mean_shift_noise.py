@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fieldguide.core.arrays import Floats
 from fieldguide.translators.kinds import mean_shift, noise
-from fieldguide.translators.task import Floats, Pairs, Setting, State, normalise
+from fieldguide.translators.task import Pairs, Setting, State, normalise
 
 VALUES = noise.VALUES
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fieldguide.adapters.plans import generator
-from fieldguide.translators.task import BLOCK, Floats, Pairs, Setting, State, normalise
+from fieldguide.core.arrays import Floats
+from fieldguide.core.random import generator
+from fieldguide.translators.task import BLOCK, Pairs, Setting, State, normalise
 
 VALUES: dict[str, tuple[float, ...]] = {"temperature": (0.005, 0.01, 0.02, 0.03, 0.05, 0.1), "images": (20_000,)}
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fieldguide.adapters.plans import generator
+from fieldguide.core.arrays import Floats
+from fieldguide.core.random import generator
 from fieldguide.translators.kinds import ridge
-from fieldguide.translators.task import Floats, Pairs, Setting, State, normalise
+from fieldguide.translators.task import Pairs, Setting, State, normalise
 
 VALUES: dict[str, tuple[float, ...]] = {
     "width": (256, 1024),

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from fieldguide.adapters.plans import generator
-from fieldguide.translators.task import Floats, Pairs, Setting, State, normalise
+from fieldguide.core.arrays import Floats
+from fieldguide.core.random import generator
+from fieldguide.translators.task import Pairs, Setting, State, normalise
 
 VALUES: dict[str, tuple[float, ...]] = {"scale": (0.01, 0.02, 0.04, 0.08, 0.1265)}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from tqdm import trange
 
-from fieldguide.translators.task import Floats, State, Tokens
+from fieldguide.core.arrays import Floats
+from fieldguide.translators.task import State, Tokens
 
 BATCH = 512
 """Texts per forward pass."""

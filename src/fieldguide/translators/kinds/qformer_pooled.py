@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fieldguide.core.arrays import Floats, Ints
 from fieldguide.translators.kinds import qformer
-from fieldguide.translators.task import Floats, Ints, State
+from fieldguide.translators.task import State
 
 
 class PooledTokens:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fieldguide.translators.task import Floats, Pairs, Setting, State, affine, apply_affine
+from fieldguide.core.arrays import Floats
+from fieldguide.translators.task import Pairs, Setting, State, affine, apply_affine
 
 VALUES: dict[str, tuple[float, ...]] = {"penalty": (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)}
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fieldguide.translators.task import Floats, Pairs, Setting, State, affine, apply_affine
+from fieldguide.core.arrays import Floats
+from fieldguide.translators.task import Pairs, Setting, State, affine, apply_affine
 
 VALUES: dict[str, tuple[float, ...]] = {"penalty": (5.0,)}
 """One value, not the held-out pairs' choice: those vary as the fitted pairs do, and would give up what these lack."""
