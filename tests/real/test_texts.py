@@ -13,11 +13,11 @@ import pytest
 
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.data import index_images, unpack_archive
-from fieldguide.data.records import TEXT_COLUMNS
 from fieldguide.features.tokenizer import load_tokenizer
 from fieldguide.texts import check_texts, index_captions
 from fieldguide.texts.naming import NameIndex, has_name
 from fieldguide.texts.sentences import read_lexicon, see
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import said
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,7 +23,7 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import hash_ids, read_csv, read_json, sha256_of, write_text
 from fieldguide.core.stage import log, new_parser, run_stage
 from fieldguide.inference.model_card import CHECKPOINT, Counts, Source, write_card
-from fieldguide.texts.naming import tell_names
+from fieldguide.texts.naming import classify_naming
 from fieldguide.texts.source import parse_source
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def train(args: argparse.Namespace) -> None:
         for kind, features in (("translated", source.features), ("raw", source.raw)):
             if kind in recipe.texts and features is None:
                 raise FieldguideError(f"--source {files.name}: recipe {args.recipe} needs {kind} text features too")
-        pool, names = pool_texts(source, ids, classes), tell_names(read_csv(files.table, ("class_name", "text")))
+        pool, names = pool_texts(source, ids, classes), classify_naming(read_csv(files.table, ("class_name", "text")))
         texts = Texts(
             source.labels,
             pool,

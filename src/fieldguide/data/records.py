@@ -2,5 +2,4 @@
 
 IMAGE_COLUMNS = ("image_id", "path", "class_id", "split")
 CLASS_COLUMNS = ("class_id", "class_name", "folder")
-TEXT_COLUMNS = ("class_id", "class_name", "image_id", "field", "text")
 PAIR_COLUMNS = ("pair_id", "image_id", "path", "caption")

@@ -30,19 +30,20 @@ from tqdm import tqdm
 from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any
 from fieldguide.core.files import read_csv, write_csv, write_text
 from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.data.records import CLASS_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS
 from fieldguide.features.tokenizer import Tokenizer, load_tokenizer
 from fieldguide.texts.naming import (
     NAMED,
     UNNAMED,
     NameIndex,
     add_name,
-    fault_of_template,
+    classify_naming,
+    find_template_error,
     has_name,
     remove_name,
-    tell_names,
 )
 from fieldguide.texts.sentences import CUTS, Lexicon, Piece, Sight, fit_text, read_lexicon, see, split_sentences
+from fieldguide.texts.table import TEXT_COLUMNS
 from fieldguide.texts.text_page import Page, PageClass, PageGroup, PageText, render_page
 
 NAMING = ("as-is", "removed", "added")
@@ -381,7 +382,7 @@ def tell(
 def check_texts(args: argparse.Namespace) -> None:
     """Read, check, and only then write."""
     settings = Settings(args.naming, args.template, args.thing, args.visible_only)
-    if fault := fault_of_template(args.template):
+    if fault := find_template_error(args.template):
         raise FieldguideError(f"--template {fault}")
     raw = [{column: row[column] or "" for column in TEXT_COLUMNS} for row in read_csv(args.raw, TEXT_COLUMNS)]
     names = {row["class_id"]: row["class_name"] for row in read_csv(args.classes, CLASS_COLUMNS[:2])}
@@ -411,7 +412,7 @@ def check_texts(args: argparse.Namespace) -> None:
     refuse_short(checked, names, args.at_least, args.source, args.raw)
 
     rows = [dict(one.row, text=piece.text) for one in checked for piece in one.pieces]
-    repeats, usual = find_repeats(rows), tell_names(rows)
+    repeats, usual = find_repeats(rows), classify_naming(rows)
     facts = tell(args.source, checked, rows, repeats, usual, settings, tokenizer)
     page = build_page(args.source, checked, names, facts, repeats, usual, args.images_shown)
     write_csv(args.out, TEXT_COLUMNS, rows)

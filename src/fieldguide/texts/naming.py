@@ -183,14 +183,14 @@ def add_name(text: str, class_name: str, template: str) -> str:
     return template.replace("{class_name}", name).replace("{text}", text)
 
 
-def fault_of_template(template: str) -> str:
+def find_template_error(template: str) -> str:
     """What is wrong with a template that is to add names; empty if nothing is."""
     found = sorted(re.findall(r"\{[^{}]*\}", template))
     wrong = found != ["{class_name}", "{text}"] or "{" in re.sub(r"\{[^{}]*\}", "", template)
     return f"should hold {{class_name}} and {{text}} once each and no other braces, not {template!r}" if wrong else ""
 
 
-def tell_names(rows: Iterable[Mapping[str, str]]) -> str:
+def classify_naming(rows: Iterable[Mapping[str, str]]) -> str:
     """What the comparison table says of a source in `text_names`: "named" if most of its texts name their class.
 
     Each row has `class_name` and `text`.

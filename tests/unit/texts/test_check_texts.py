@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from fieldguide.core.files import read_csv, write_csv
-from fieldguide.data.records import TEXT_COLUMNS
 from fieldguide.features import encode_texts
 from fieldguide.features.backbone import LOCAL
 from fieldguide.features.tokenizer import load_tokenizer
 from fieldguide.texts.check_texts import main
 from fieldguide.texts.naming import has_name
 from fieldguide.texts.replies import parse_reply
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import refusal, said
 from tests.unit.tiny_backbone import KINDS
 

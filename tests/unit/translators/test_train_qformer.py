@@ -19,8 +19,9 @@ from torch.nn.functional import normalize
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv, write_csv
-from fieldguide.data.records import PAIR_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import PAIR_COLUMNS
 from fieldguide.features.store import Shard, read_features, save_features
+from fieldguide.texts.table import TEXT_COLUMNS
 from fieldguide.translators import qformer, translate_texts
 from fieldguide.translators.pairs import excluded_images, split_images
 from fieldguide.translators.qformer import QFormer, retrieval_at, translate
