@@ -16,7 +16,7 @@ from fieldguide.data import index_images, unpack_archive
 from fieldguide.features.tokenizer import load_tokenizer
 from fieldguide.texts import check_texts, index_captions
 from fieldguide.texts.naming import NameIndex, has_name
-from fieldguide.texts.sentences import read_lexicon, see
+from fieldguide.texts.sentences import classify_visibility, read_lexicon
 from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import said
 
@@ -85,7 +85,7 @@ def test_human_captions_are_whole_and_none_is_called_invisible(reed: Path, capsy
     assert max(map(tokenizer.count, out)) <= tokenizer.context
     assert (f"{len(over)} texts exceed 77 tokens" in log) == bool(over)
     assert "no photograph shows anything of 0 of their sentences" in log
-    assert "had by several classes" in log
+    assert "occur in several classes" in log
     page = (reed / "reed.md").read_text(encoding="utf-8")
     assert page.count("\n**Image ") == 30 and "more images are left out here" in page
 
@@ -119,7 +119,7 @@ def phrases(folder: Path) -> list[str]:
 
 def flagged(texts: Sequence[str], names: NameIndex) -> list[str]:
     lexicon = read_lexicon(LEXICON.read_text(encoding="utf-8"), str(LEXICON))
-    return [text for text in texts if see(names.mask(text), lexicon).unseen]
+    return [text for text in texts if classify_visibility(names.mask(text), lexicon).is_invisible]
 
 
 def test_the_lexicon_flags_what_was_flagged_by_hand(gpt4: Path) -> None:

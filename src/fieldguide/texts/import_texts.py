@@ -24,7 +24,7 @@ from fieldguide.data.class_names import NO_CLASS, match_names, report
 from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.data.user_files import DELIMITERS, read_json_lines, read_json_strictly, read_rows
 from fieldguide.texts.settings import CLASS_NAMES_HINT, FileSource
-from fieldguide.texts.table import UNNAMED_FIELD, TextRow, write_texts
+from fieldguide.texts.table import UNNAMED_FIELD, TextRow, has_words, write_texts
 
 
 class Columns(NamedTuple):
@@ -251,10 +251,10 @@ def _spellings(classes: Sequence[Mapping[str, str]], class_id: str) -> tuple[str
 
 def without_empty(texts: Sequence[Text]) -> list[Text]:
     """The texts that say anything; the others are named in the log."""
-    empty = [text.where for text in texts if not any(c.isalnum() for c in text.text)]
+    empty = [text.where for text in texts if not has_words(text.text)]
     if empty:
         log.warning("left out %d texts without a word: %s", len(empty), name_some(empty, "; "))
-    return [text for text in texts if any(c.isalnum() for c in text.text)]
+    return [text for text in texts if has_words(text.text)]
 
 
 def check_texts(read: Sequence[Text], owner: str, fields: Sequence[str], path: Path) -> list[Text]:

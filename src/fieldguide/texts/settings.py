@@ -73,8 +73,8 @@ class CaptionSource(TextChecks):
 class Prices(Section):
     """USD per million tokens."""
 
-    input: Number = Field(0, description="USD per million tokens of a request; 0 for a local model")
-    output: Number = Field(0, description="USD per million tokens of a reply; 0 for a local model")
+    input: Number = Field(default=0, description="USD per million tokens of a request; 0 for a local model")
+    output: Number = Field(default=0, description="USD per million tokens of a reply; 0 for a local model")
 
     def cost(self, tokens_in: float, tokens_out: float) -> float:
         """What a request of so many tokens costs, USD."""

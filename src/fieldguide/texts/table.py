@@ -33,3 +33,8 @@ def write_texts(path: Path | str, rows: Iterable[TextRow]) -> None:
 def read_texts(path: Path | str) -> list[TextRow]:
     """Read a table of texts; raises FieldguideError naming the columns that it lacks, or the row that is cut short."""
     return [TextRow(*values) for values in read_columns(path, TEXT_COLUMNS)]
+
+
+def has_words(text: str) -> bool:
+    """Whether a text says anything."""
+    return any(character.isalnum() for character in text)

@@ -17,6 +17,7 @@ from fieldguide.texts.naming import (
     pluralise,
     remove_name,
 )
+from fieldguide.texts.table import TextRow
 
 TEMPLATE = "a photo of a {class_name}, {text}"
 
@@ -161,7 +162,7 @@ def test_a_text_without_the_name_keeps_every_word(name: str, text: str) -> None:
 
 
 def test_the_table_calls_a_source_named_when_most_texts_name_their_class() -> None:
-    rows = [{"class_name": "Blue Jay", "text": text} for text in ("a blue jay", "bluejays", "it is blue")]
+    rows = [TextRow("1", "Blue Jay", "", "", text) for text in ("a blue jay", "bluejays", "it is blue")]
     assert classify_naming(rows) == "named"
     assert classify_naming(rows[1:]) == classify_naming([]) == "unnamed"
 
