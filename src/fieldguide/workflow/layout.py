@@ -44,6 +44,11 @@ class Layout:
         whole = self.checkout / path
         return str(whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole)
 
+    @property
+    def source(self) -> Path:
+        """Where the package lies that jobs run."""
+        return self.checkout / "src"
+
     @cached_property
     def is_aviary(self) -> bool:
         return self.config.dataset.kind == "aviary"
