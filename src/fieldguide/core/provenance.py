@@ -40,9 +40,10 @@ def parse(path: Path) -> ast.Module:
     """A module's syntax tree; of a settings module the methods alone."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     if path.stem == "settings":
-        tree.body = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-        for section in tree.body:
+        sections = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        for section in sections:
             section.body = [node for node in section.body if isinstance(node, ast.FunctionDef) and not validates(node)]
+        tree.body = [*sections]
     return tree
 
 
