@@ -18,7 +18,7 @@ from fieldguide.adapters.settings import AdapterSettings, Sweep, Threads
 from fieldguide.aviary.settings import Aviary
 from fieldguide.core.errors import FieldguideError, repeated
 from fieldguide.core.files import write_text
-from fieldguide.core.settings import Name, Section, format_error
+from fieldguide.core.settings import Name, Section, UserPath, format_error
 from fieldguide.data.settings import Data, Dataset, World
 from fieldguide.features.settings import BackboneSettings
 from fieldguide.tables.settings import Conversion, SamplingStudy
@@ -28,7 +28,7 @@ from fieldguide.translators.settings import Translator
 
 class Config(Section):
     dataset: Dataset
-    results: str
+    results: UserPath
     language: Literal["en", "ja"]
     data: Data
     world: World
@@ -41,7 +41,7 @@ class Config(Section):
     sampling_study: SamplingStudy
     conversion: Conversion
     threads: Threads
-    published: str
+    published: UserPath
 
     @model_validator(mode="after")
     def names_are_known(self) -> Config:

@@ -12,6 +12,7 @@ from fieldguide.adapters.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
 from fieldguide.features.backbone import LOCAL, backbone_key, given_key
 from fieldguide.translators.registry import TRANSLATORS, kinds_of
 from fieldguide.workflow.config import Config
+from fieldguide.workflow.links import link_folder, link_path
 
 SHARD = "shard-{shard}-of-{shards}"
 CELL = "{translator}/{recipe}/{budget}/{source}/{sampling}/{redraw}/ratio-{ratio}"
@@ -19,15 +20,15 @@ CELL = "{translator}/{recipe}/{budget}/{source}/{sampling}/{redraw}/ratio-{ratio
 
 def existing(paths: Iterable[str | Path]) -> list[str]:
     """Those paths that exist, as inputs; of what is missing the stage itself says more than Snakemake."""
-    return [str(path) for path in paths if Path(path).exists()]
+    return [link_path(str(path)) for path in paths if Path(path).exists()]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of one configuration, seen from the folder where the workflow runs; nothing is written here.
+    """The paths of one configuration, seen from the folder where the workflow runs.
 
     `checkout` is the folder of this repository. A name that a method takes may be a wildcard, such as "{source}": then
-    the answer is a pattern.
+    the answer is a pattern. Whatever the user named, rules can take the answers as they are: see `links`.
     """
 
     config: Config
@@ -42,7 +43,7 @@ class Layout:
     def own(self, path: str) -> str:
         """A file of the checkout, relative where the workflow runs in it: a moved folder makes nothing run again."""
         whole = self.checkout / path
-        return str(whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole)
+        return link_path(str(whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole))
 
     @property
     def source(self) -> Path:
@@ -72,9 +73,14 @@ class Layout:
     # ---------------------------------------------------------------- the results folder
 
     @cached_property
+    def folder(self) -> Path:
+        """The folder of this data set's results, as it is called; `./results` and `results//x` are written one way."""
+        return Path(self.config.results, self.config.dataset.name)
+
+    @cached_property
     def results(self) -> str:
-        """The folder of this data set's results; `./results` and `results//x` are written one way."""
-        return Path(self.config.results, self.config.dataset.name).as_posix()
+        """The same as rules name it."""
+        return link_folder(self.folder.as_posix())
 
     def log(self, rule: str, name: str = "all") -> str:
         return f"{self.results}/logs/{rule}/{name}.log"
@@ -169,7 +175,7 @@ class Layout:
     def photographs(self) -> list[str]:
         """Where the labelled images lie; none where features were computed elsewhere."""
         folder = getattr(self.config.dataset, "root", self.unpacked("cub"))
-        return [] if self.config.dataset.kind == "features" else [folder]
+        return [] if self.config.dataset.kind == "features" else [link_path(folder)]
 
     # ---------------------------------------------------------------- names that the configuration gives
 

@@ -1,8 +1,8 @@
 """Names under which Snakemake can take any path.
 
-In the paths that a rule names, and in those that its functions return, Snakemake reads `{x}` as a wildcard and `<x>` as a
-path variable, and knows no way to write a brace itself. A path that holds such a character is therefore named by a link,
-`.snakemake/fieldguide/<hash>`, to the last part of it that does. All other paths stay as they are.
+In the paths that a rule names, and in those that its functions return, Snakemake reads `{x}` as a wildcard and `<x>` as
+a path variable, and knows no way to write a brace itself. A path that holds such a character is therefore named by a
+link, `.snakemake/fieldguide/<hash>`, to the last part of it that does. All other paths stay as they are.
 """
 
 from __future__ import annotations
