@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldguide.adapters.recipes.registry import RECIPES
+from fieldguide.adapters.results import CellResult
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import hash_ids, read_csv, read_json, sha256_of, write_json, write_text
+from fieldguide.core.files import hash_ids, read_csv, read_json, sha256_of, write_text
 from fieldguide.core.stage import log, new_parser, run_stage
 from fieldguide.inference.model_card import CHECKPOINT, Counts, Source, write_card
 from fieldguide.texts.naming import tell_names
@@ -254,7 +255,7 @@ def train(args: argparse.Namespace) -> None:
         sources = [Source(what, str(path), sha256_of(path)) for what, path in files.items() if path]
         counts = Counts(len(ids), len(images.test_rows), classes)
         write_text(args.card, write_card(result, args.dataset, counts, encoder, sources))
-    write_json(args.out, result)
+    CellResult.model_validate(result).write(args.out)
     log.info("%d examples an epoch, %d steps, test accuracy per seed: %s", size, fitted.steps, accuracy)
 
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from statistics import fmean
-from typing import Any
 
+from fieldguide.adapters.results import CellResult
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import read_json
 from fieldguide.core.significance import half_width
-from fieldguide.tables.comparison import IMAGE_ONLY, AccuracyRow
-
-WORDS = ("text_source", "text_names", "text_unit", "sampling", "redraw", "budget", "recipe", "translator", "backbone")
-PER_SEED = ("accuracy", "distinct_images", "distinct_texts")
-KEYS = ("image_percent", "text_percent", *WORDS, "seeds", *PER_SEED, "optimiser_steps")
+from fieldguide.tables.comparison import AccuracyRow
 
 
 @dataclass(frozen=True)
@@ -34,59 +28,19 @@ class Cell:
 
 def read_cell(path: str) -> Cell:
     """Read one cell's JSON; raises FieldguideError naming the file and the key that is wrong."""
-    told = read_json(path)
-    again = "delete the file to have the cell trained again"
-    if not isinstance(told, dict):
-        raise FieldguideError(f"{path}: not a cell (a JSON object is expected); {again}")
-    missing = [key for key in KEYS if key not in told]
-    if missing:
-        raise FieldguideError(f"{path}: lacks {', '.join(missing)}; {again}")
-
-    def refuse(key: str, wanted: str) -> FieldguideError:
-        return FieldguideError(f"{path}: {key} is {told[key]!r}, not {wanted}; {again}")
-
-    for key in WORDS:
-        if not isinstance(told[key], str) or not told[key].strip():
-            raise refuse(key, "a word")
-    for key in ("image_percent", "text_percent"):
-        if not _is_number(told[key]) or not 0 <= told[key] <= 100:
-            raise refuse(key, "a percentage")
-    seeds = told["seeds"]
-    if not isinstance(seeds, list) or not seeds or len(set(map(str, seeds))) < len(seeds):
-        raise refuse("seeds", "a list of different seeds")
-    if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in seeds):
-        raise refuse("seeds", "a list of whole numbers")
-    for key in PER_SEED:
-        highest = 100 if key == "accuracy" else math.inf
-        values = told[key]
-        if not isinstance(values, list) or len(values) != len(seeds):
-            raise refuse(key, f"a list of one value for each of {len(seeds)} seeds")
-        if not all(_is_number(value) and 0 <= value <= highest for value in values):
-            raise refuse(key, "percentages" if key == "accuracy" else "counts")
-    steps = told["optimiser_steps"]
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
-        raise refuse("optimiser_steps", "a count")
-    image_only = told["text_source"] == IMAGE_ONLY
-    if image_only and any(told["distinct_texts"]):
-        raise refuse("distinct_texts", "0, though text_source is none")
-    if told["text_percent"] != 100 - told["image_percent"] and not (image_only and told["text_percent"] == 0):
-        raise refuse("text_percent", "what image_percent leaves of 100")
-
+    result = CellResult.read(path)
+    known = {field.name for field in fields(AccuracyRow)} & set(CellResult.model_fields)
     row = AccuracyRow(
-        image_percent=told["image_percent"],
-        text_percent=0 if image_only else told["text_percent"],
-        accuracy_mean=fmean(told["accuracy"]),
-        accuracy_ci95=half_width(told["accuracy"]),
-        n_seeds=len(seeds),
-        distinct_images=fmean(told["distinct_images"]),
-        distinct_texts=fmean(told["distinct_texts"]),
-        optimiser_steps=steps,
-        **{key: _word(told, key, image_only) for key in WORDS},
+        **{key: getattr(result, key) for key in known - {"distinct_images", "distinct_texts"}},
+        accuracy_mean=fmean(result.accuracy),
+        accuracy_ci95=half_width(result.accuracy),
+        n_seeds=len(result.seeds),
+        distinct_images=fmean(result.distinct_images),
+        distinct_texts=fmean(result.distinct_texts),
     )
-    by_seed = dict(zip(seeds, told["accuracy"], strict=True))
-    config = told.get("config")
-    amount = config.get("amount") if isinstance(config, dict) else None
-    return Cell(path, row, tuple(sorted(seeds)), tuple(by_seed[seed] for seed in sorted(seeds)), amount)
+    by_seed = dict(zip(result.seeds, result.accuracy, strict=True))
+    seeds = tuple(sorted(by_seed))
+    return Cell(path, row, seeds, tuple(by_seed[seed] for seed in seeds), result.amount)
 
 
 def name_budgets(cells: Sequence[Cell]) -> list[Cell]:
@@ -110,15 +64,6 @@ def read_cells(paths: Sequence[str]) -> list[Cell]:
     cells.sort(key=lambda cell: (cell.row.identity, cell.path))
     check_together(cells)
     return cells
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _word(told: Mapping[str, Any], key: str, image_only: bool) -> str:
-    # Image-only cells have no texts and no translator, whatever the run's configuration names for its other cells.
-    return IMAGE_ONLY if image_only and key in ("text_names", "text_unit", "translator") else str(told[key])
 
 
 def check_together(cells: Sequence[Cell]) -> None:

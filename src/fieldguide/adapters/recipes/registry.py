@@ -30,7 +30,8 @@ class Recipe:
     without any text. texts: the text features that it takes, "translated" and "raw"; none if it never takes text.
     tuned: it has hyper-parameters. tuned_as: whose it takes, if not its own. redraws: it trains in epochs, so that
     images can be drawn anew each epoch. prompts: the texts are made of class names, "names" alone or "attributes"
-    (names with the texts of an LLM source); images are not looked at.
+    (names with the texts of an LLM source); images are not looked at. compared: it is a column of the comparison table,
+    beside the thesis's figures; any other is a baseline, in a table of its own below.
     """
 
     module: str
@@ -41,6 +42,7 @@ class Recipe:
     tuned_as: str = ""
     redraws: bool = False
     prompts: str = ""
+    compared: bool = False
 
     @property
     def translates(self) -> bool:
@@ -64,6 +66,7 @@ RECIPES: Mapping[str, Recipe] = {
         images_alone=True,
         texts=("translated",),
         redraws=True,
+        compared=True,
     ),
     # What regularises images is chosen on images alone, so that text can do no harm by way of the tuning.
     "anchored": Recipe(
@@ -71,8 +74,11 @@ RECIPES: Mapping[str, Recipe] = {
         "softmax regression on whitened images, pulled towards the texts where they outnumber the images.",
         texts=("translated", "raw"),
         tuned_as="anchored-image-only",
+        compared=True,
     ),
-    "anchored-image-only": Recipe("anchored", "the anchored recipe without text: its control.", images_alone=True),
+    "anchored-image-only": Recipe(
+        "anchored", "the anchored recipe without text: its control.", images_alone=True, compared=True
+    ),
     "zs-name": Recipe("zero_shot", "zero-shot by class names.", texts=("raw",), tuned=False, prompts="names"),
     "zs-name+attributes": Recipe(
         "zero_shot", "zero-shot by names with the LLM's texts.", texts=("raw",), tuned=False, prompts="attributes"
