@@ -57,7 +57,7 @@ def case(name: str, change: Any, expected: dict[str, int]) -> Any:
             {"backbone": {"shards": {"texts": 2}}},
             {"encode_texts": 4, "translate_texts": 2, **ADAPTERS, **TABLES},
         ),
-        case("shards of images", {"backbone": {"shards": {"target": 2}}}, {"encode_images": 2, **ADAPTERS, **TABLES}),
+        case("shards of images", {"backbone": {"shards": {"dataset": 2}}}, {"encode_images": 2, **ADAPTERS, **TABLES}),
         case("a source that nothing uses", {"texts": {"other": UNUSED}}, {}),
     ],
 )
@@ -83,11 +83,11 @@ def test_another_preprocessing_is_another_backbone(tiny: Path):
 
 
 def test_another_number_of_shards_is_other_files_and_a_lost_shard_is_made_alone(tiny: Path):
-    configs = (TINY, write_config(tiny, {"backbone": {"shards": {"world": 3}}}))
+    configs = (TINY, write_config(tiny, {"backbone": {"shards": {"pairs": 3}}}))
     before = (tiny / "results/tiny/tables/accuracy.csv").read_bytes()
     changed = {"encode_images": 3, "encode_texts": 3, **TRANSLATOR, **ADAPTERS, **TABLES}
     assert run(tiny, configs=configs).ran == changed
-    shards = sorted((tiny / "results/tiny/features").rglob("texts/world/shard-*-of-3.safetensors"))
+    shards = sorted((tiny / "results/tiny/features").rglob("texts/pairs/shard-*-of-3.safetensors"))
     assert len(shards) == 3
     after = results_of(tiny)
     # As if the run had been killed in the middle: one shard is made again and no other, and all ends in the same bytes.

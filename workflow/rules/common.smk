@@ -34,6 +34,7 @@ from fieldguide.workflow.translators import TranslatorJobs
 try:
     checked = check_config(config)
     layout = Layout(checked, CHECKOUT)
+    layout.refuse_earlier()
     data, texts, features = DataJobs(layout), TextJobs(layout), FeatureJobs(layout)
     # These say so when a file is not there, or can have no such name.
     layout.backbone, features.manifest(), data.missing_archives()

@@ -83,7 +83,7 @@ class Data(Section):
     coco_images: Archive
     coco_annotations: Archive
 
-class World(Section):
+class Pairs(Section):
     split: Name
     images: Annotated[int, Field(ge=0, strict=True)]
     seed: Seed

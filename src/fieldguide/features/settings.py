@@ -12,8 +12,8 @@ from fieldguide.core.settings import Count, Section, UserPath, check_sha256, exp
 class Shards(Section):
     """Into how many files features are split."""
 
-    target: Count
-    world: Count
+    dataset: Count
+    pairs: Count
     texts: Count
 
 

@@ -1,7 +1,7 @@
 """Train the Q-Former on image/caption pairs (COCO): caption tokens to image feature. Stage 1 of the thesis.
 
-  python -m fieldguide.translators.train_qformer --pairs records/pairs.csv --images features/…/images/world/*.safetensors \\
-      --texts features/…/texts/world/*.safetensors --out translators/…/qformer
+  python -m fieldguide.translators.train_qformer --pairs records/pairs.csv --images features/…/images/pairs/*.safetensors \\
+      --texts features/…/texts/pairs/*.safetensors --out translators/…/qformer
 
 Writes translator.safetensors (the checkpoint with the best retrieval on held-out images), curve.csv and curve.svg.
 `--exclude REGEX` leaves out every image one of whose captions matches: a translator that never saw a bird.

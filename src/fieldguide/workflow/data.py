@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any, cast
 
+from fieldguide.aviary.settings import Species
 from fieldguide.data.settings import FeaturesDataset, FolderDataset
 from fieldguide.workflow.jobs import Jobs, join_options
 from fieldguide.workflow.layout import existing
@@ -41,6 +42,16 @@ class DataJobs(Jobs):
         if self.layout.is_aviary:
             return self.layout.raw("annotations_trainval2017.zip")
         return link_path(self.config.data.coco_annotations.path)
+
+    # ---------------------------------------------------------------- the aviary
+
+    def aviary_settings(self, wildcards: Any) -> str:
+        """What the aviary is made of."""
+        return self.config.aviary.model_dump_json()
+
+    def species_settings(self, wildcards: Any) -> str:
+        """Which species it has."""
+        return self.config.aviary.model_dump_json(include=set(Species.model_fields))
 
     # ---------------------------------------------------------------- a folder of images
 

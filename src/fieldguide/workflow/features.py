@@ -47,18 +47,18 @@ class FeatureJobs(Jobs):
         return "HF_HUB_OFFLINE=1" if self.tokenizer_manifest() else ""
 
     def image_store(self, wildcards: Any) -> str:
-        """Where the images of the target or the world lie."""
-        if wildcards.images == "world":
+        """Where the images of the data set or the pairs lie."""
+        if wildcards.images == "pairs":
             return DataJobs(self.layout).pair_images()
         return link_path(getattr(self.config.dataset, "root", self.layout.unpacked("cub")))
 
     def image_records(self, wildcards: Any) -> str:
         """The table that lists them."""
-        return self.layout.pair_records if wildcards.images == "world" else self.layout.image_records
+        return self.layout.pair_records if wildcards.images == "pairs" else self.layout.image_records
 
     def text_table(self, wildcards: Any) -> str:
-        """The table of a text source, or the world's pairs."""
-        return self.layout.pair_records if wildcards.texts == "world" else self.layout.texts(wildcards.texts)
+        """The table of a text source, or the pairs."""
+        return self.layout.pair_records if wildcards.texts == "pairs" else self.layout.texts(wildcards.texts)
 
     def text_column(self, wildcards: Any) -> str:
-        return "caption" if wildcards.texts == "world" else "text"
+        return "caption" if wildcards.texts == "pairs" else "text"

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fieldguide.adapters.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
+from fieldguide.core.errors import FieldguideError
 from fieldguide.features.backbone import LOCAL, backbone_key, given_key
 from fieldguide.translators.registry import TRANSLATORS, kinds_of
 from fieldguide.workflow.config import Config
@@ -82,6 +83,15 @@ class Layout:
         """The same as rules name it."""
         return link_folder(self.folder.as_posix())
 
+    def refuse_earlier(self) -> None:
+        """Raises FieldguideError where the folder was made before features of pairs were kept apart as `pairs`."""
+        earlier = ("images/target", "images/world", "texts/world")
+        if found := [path for name in earlier for path in sorted(self.folder.glob(f"features/*/{name}"))]:
+            raise FieldguideError(
+                f"{found[0]}: an earlier version made this folder, and its results cannot be gone on with; name another"
+                " folder by `results` in the configuration, or take this one away"
+            )
+
     def log(self, rule: str, name: str = "all") -> str:
         return f"{self.results}/logs/{rule}/{name}.log"
 
@@ -131,13 +141,13 @@ class Layout:
         return [self.feature_shard(folder, SHARD.format(shard=number, shards=count)) for number in numbers]
 
     def image_features(self, images: str) -> list[str]:
-        """The image features of the target or of the world, all shards."""
+        """The image features of the data set or of the pairs, all shards."""
         return self.shards(f"images/{images}", getattr(self.config.backbone.shards, images))
 
     def text_features(self, texts: str) -> list[str]:
-        """The text features of a source or of the world, all shards."""
+        """The text features of a source or of the pairs, all shards."""
         counts = self.config.backbone.shards
-        return self.shards(f"texts/{texts}", counts.world if texts == "world" else counts.texts)
+        return self.shards(f"texts/{texts}", counts.pairs if texts == "pairs" else counts.texts)
 
     def translator(self, name: str, file: str = "translator.safetensors") -> str:
         """A file of a fitted translator."""
