@@ -1,6 +1,6 @@
 """Train one cell's adapters, all seeds at once, and score them on the test images.
 
-  python -m fieldguide.adapters.train_adapter --records records/images.csv --images features/…/images/target.safetensors \\
+  python -m fieldguide.adapters.train_adapter --records records/images.csv --images features/…/images/dataset.safetensors \\
       --plan plans/class-wise.json --tuning tuning/…/thesis.json --ratio 10 --redraw fixed --seeds 0 1 2 \\
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out adapters/…/ratio-10.json
 
@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.adapters.results import CellResult
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import hash_ids, read_csv, read_json, sha256_of, write_text
+from fieldguide.core.files import hash_ids, read_json, sha256_of, write_text
 from fieldguide.core.stage import log, new_parser, run_stage
 from fieldguide.inference.model_card import CHECKPOINT, Counts, Source, write_card
 from fieldguide.texts.naming import classify_naming
 from fieldguide.texts.source import parse_source
+from fieldguide.texts.table import read_texts
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -174,7 +175,7 @@ def train(args: argparse.Namespace) -> None:
         for kind, features in (("translated", source.features), ("raw", source.raw)):
             if kind in recipe.texts and features is None:
                 raise FieldguideError(f"--source {files.name}: recipe {args.recipe} needs {kind} text features too")
-        pool, names = pool_texts(source, ids, classes), classify_naming(read_csv(files.table, ("class_name", "text")))
+        pool, names = pool_texts(source, ids, classes), classify_naming(read_texts(files.table))
         texts = Texts(
             source.labels,
             pool,

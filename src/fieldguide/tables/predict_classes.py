@@ -1,7 +1,7 @@
 """Tell each cell's accuracy class by class, and which classes it confuses, from the weights that the cells keep.
 
   python -m fieldguide.tables.predict_classes --records records/images.csv --classes records/classes.csv \\
-      --images features/…/images/target.safetensors --cells adapters/…/ratio-10.json … \\
+      --images features/…/images/dataset.safetensors --cells adapters/…/ratio-10.json … \\
       --class-accuracy tables/classes.csv --confusions tables/confusions.csv
 
 The weights lie beside each cell's JSON. Nothing is trained or chosen here: the test images are read once more to say of
@@ -65,7 +65,7 @@ def read_weights(path: Path) -> Any:
     from fieldguide.adapters.linear import Adapter
     from fieldguide.features.store import read_file
 
-    tensors, _ = read_file(path, "np", None)
+    tensors, _ = read_file(path)
     return Adapter(tensors["weight"], tensors["bias"]) if tensors.keys() == {"weight", "bias"} else None
 
 

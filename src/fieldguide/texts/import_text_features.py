@@ -60,7 +60,7 @@ def import_text_features(args: argparse.Namespace) -> None:
     assert given is not None
     features = unit_rows(given, str(path))
     count, width = features.shape
-    of_images, metadata = read_features(args.image_features, list(images), "np")
+    of_images, metadata = read_features(args.image_features, list(images))
     wide = of_images["features"].shape[1]
     if width != wide:
         raise FieldguideError(f"{path}: its features are {width} wide, the images' {wide}; encode both by one model")

@@ -137,6 +137,11 @@ def price_table(prices: Sequence[Price]) -> str:
     return "\n".join([*lines, "", *(f"{price.source}: {note}" for price in prices for note in price.notes)])
 
 
+def read_sources(text: str) -> dict[str, LLMSource]:
+    """The sources from JSON, an object of a configuration's `texts` entries by name."""
+    return parse_settings(PriceSettings, f'{{"sources": {text}}}').sources
+
+
 def price_texts(args: argparse.Namespace) -> None:
     """Print what the missing replies of all sources will cost."""
     settings = parse_settings(PriceSettings, args.settings)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from fieldguide.core.settings import Count, Section, Seed, refuse_repeats
+from fieldguide.core.settings import Count, Section, Seed, UserPath, refuse_repeats
 from fieldguide.texts.naming import find_template_error
 
 Number = Annotated[float, Field(ge=0)]
@@ -93,8 +93,10 @@ class LLMSource(TextChecks):
         " names",
     )
     model: str = Field(description="the model, as the endpoint and the ledger call it")
-    ledger: str = Field(description="JSON lines, one reply each; kept outside `results/` because replies cost money")
-    prompt: str = Field(
+    ledger: UserPath = Field(
+        description="JSON lines, one reply each; kept outside `results/` because replies cost money"
+    )
+    prompt: UserPath = Field(
         description="the file of what is asked; `{class_name}` must stand in it, `{fields}`, `{thing}`"
         " (`dataset.thing`) and `{format}` may"
     )
@@ -256,7 +258,7 @@ class FileSource(TextChecks):
     """Texts that the user brings along."""
 
     kind: Literal["file"] = Field(description="`file`: texts of your own")
-    path: str = Field(description="`.json`, `.jsonl`, `.csv` or `.tsv`")
+    path: UserPath = Field(description="`.json`, `.jsonl`, `.csv` or `.tsv`")
     per: Literal["class", "image"] = Field(
         "class",
         description="what a text is about: a `class`, or an `image`, by id, path or file name; texts of test images are"
@@ -283,13 +285,13 @@ class FeatureSource(Section):
     """Text features that were computed elsewhere."""
 
     kind: Literal["features"] = Field(description="`features`: text features, with `dataset.kind: features` only")
-    path: str = Field(description="`.npz`, `.safetensors` or `.npy`")
-    classes: str = Field(
+    path: UserPath = Field(description="`.npz`, `.safetensors` or `.npy`")
+    classes: UserPath = Field(
         "", description="the classes, where they are a file of their own; as the images' labels, or as names"
     )
-    texts: str = Field("", description="the texts, where they are a file of their own")
-    fields: str = Field("", description="the fields, where they are a file of their own")
-    image_ids: str = Field("", description="the image ids, where they are a file of their own")
+    texts: UserPath = Field("", description="the texts, where they are a file of their own")
+    fields: UserPath = Field("", description="the fields, where they are a file of their own")
+    image_ids: UserPath = Field("", description="the image ids, where they are a file of their own")
     class_names: ClassNames = Field(default_factory=dict)
 
 

@@ -1,7 +1,7 @@
 """Fit a translator on pooled features to image/caption pairs; its hyper-parameters are chosen on held-out pairs.
 
   python -m fieldguide.translators.fit_translator --kind ridge --pairs records/pairs.csv --out translators/…/ridge \\
-      --images features/…/images/world/*.safetensors --texts features/…/texts/world/*.safetensors
+      --images features/…/images/pairs/*.safetensors --texts features/…/texts/pairs/*.safetensors
 
 Writes translator.safetensors (fitted to all pairs with what was chosen) and selection.csv (what was tried, and its
 energy score on held-out images: smaller is better). `--values` replaces the values tried: '{"penalty": [0.1, 1]}'.
@@ -71,8 +71,8 @@ def fit(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise FieldguideError(f"--values {args.values}: {error}") from error
     image_ids, captions, image_of = read_pairs(args.pairs)
-    images, about_images = read_features(args.images, image_ids, "np")
-    texts, about = read_features(args.texts, captions, "np", ("pooled", "rows"))
+    images, about_images = read_features(args.images, image_ids)
+    texts, about = read_features(args.texts, captions, names=("pooled", "rows"))
     backbone = check_same_backbone((args.images[0], about_images), (args.texts[0], about))
     widths = texts["pooled"].shape[1], images["features"].shape[1]
     if widths[0] != widths[1] and not TRANSLATORS[args.kind].any_width:

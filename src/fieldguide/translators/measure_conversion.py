@@ -1,9 +1,9 @@
 """Measure how accurately one translator turns texts into image features: on pairs it never saw, and on the target.
 
   python -m fieldguide.translators.measure_conversion --name ridge --translator translators/…/ridge/translator.safetensors \\
-      --pairs records/pairs.csv --world-images features/…/images/world/*.safetensors \\
-      --world-texts features/…/texts/world/*.safetensors --test-share 0.05 \\
-      --records records/images.csv --classes records/classes.csv --images features/…/images/target/*.safetensors \\
+      --pairs records/pairs.csv --world-images features/…/images/pairs/*.safetensors \\
+      --world-texts features/…/texts/pairs/*.safetensors --test-share 0.05 \\
+      --records records/images.csv --classes records/classes.csv --images features/…/images/dataset/*.safetensors \\
       --source reed=texts/reed.csv=translated/…/ridge/reed.safetensors --out conversion/…/ridge.json
 
 The JSON holds every measure with the half-width of its 95% interval: of the pairs, and of each text source as a whole,
@@ -55,7 +55,7 @@ def on_pairs(args: argparse.Namespace) -> dict[str, Any]:
             f"raise world.test_share above {args.test_share:g}"
         )
     rows = np.flatnonzero(np.isin(image_of, kept))
-    images, about_images = read_features(args.world_images, image_ids, "np")
+    images, about_images = read_features(args.world_images, image_ids)
     translated, about = run_translator(args.kind, args.translator, args.world_texts, captions, rows, device=args.device)
     check_same_backbone((args.world_images[0], about_images), (args.world_texts[0], about))
     place = np.searchsorted(kept, image_of[rows])
