@@ -35,10 +35,10 @@ pytestmark = [
 ]
 
 
-def argv(source: str, folder: Path, *more: str, model: str = AVIARY) -> list[str]:
+def argv(source: str, folder: Path, model: str = AVIARY, **settings: object) -> list[str]:
     paths = ["--raw", folder / f"raw/{source}.csv", "--classes", folder / "classes.csv", "--lexicon", LEXICON]
     paths += ["--out", folder / f"{source}.csv", "--page", folder / f"{source}.md"]
-    return ["--source", source, "--model", model, *map(str, paths), *more]
+    return ["--source", source, "--model", model, *map(str, paths), "--settings", json.dumps(settings)]
 
 
 def texts_of(path: Path) -> list[str]:
@@ -77,7 +77,7 @@ def gpt4(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_human_captions_are_whole_and_none_is_called_invisible(reed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = said(check_texts.main, capsys, *argv("reed", reed, "--at-least", "10"))
+    log = said(check_texts.main, capsys, *argv("reed", reed, at_least=10))
     raw, out = texts_of(reed / "raw/reed.csv"), texts_of(reed / "reed.csv")
     tokenizer = load_tokenizer(AVIARY)
     over = [text for text in raw if tokenizer.count(text) > tokenizer.context]
@@ -91,11 +91,11 @@ def test_human_captions_are_whole_and_none_is_called_invisible(reed: Path, capsy
 
 
 def test_gpt4_names_every_class_and_can_be_made_not_to(gpt4: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = said(check_texts.main, capsys, *argv("gpt4", gpt4, "--at-least", "7"))
+    log = said(check_texts.main, capsys, *argv("gpt4", gpt4, at_least=7))
     assert (gpt4 / "gpt4.csv").read_bytes() == (gpt4 / "raw/gpt4.csv").read_bytes()
     assert "1400 texts name their class as written; with naming as-is; the tables call the source named" in log
 
-    log = said(check_texts.main, capsys, *argv("gpt4", gpt4, "--naming", "removed"))
+    log = said(check_texts.main, capsys, *argv("gpt4", gpt4, naming="removed"))
     rows = read_csv(gpt4 / "gpt4.csv", TEXT_COLUMNS)
     assert "the tables call the source unnamed" in log
     assert not any(has_name(row["text"], row["class_name"]) for row in rows)

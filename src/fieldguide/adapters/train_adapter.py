@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.adapters.results import CellResult
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import hash_ids, read_json, sha256_of, write_text
+from fieldguide.core.files import hash_ids, read_csv, read_json, sha256_of, write_text
 from fieldguide.core.stage import log, new_parser, run_stage
 from fieldguide.inference.model_card import CHECKPOINT, Counts, Source, write_card
 from fieldguide.texts.naming import classify_naming

@@ -23,7 +23,7 @@ from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.class_names import ClassRule
 from fieldguide.data.image_store import AGAIN
 from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
-from fieldguide.texts.settings import CaptionSource
+from fieldguide.texts.settings import CaptionSettings
 from fieldguide.texts.table import TextRow, write_texts
 
 FIELD = "caption"
@@ -131,7 +131,7 @@ def stem_of(image: Mapping[str, str]) -> str:
 def index_captions(args: argparse.Namespace) -> None:
     """Read, check and write."""
     root: Path = args.root
-    settings = parse_settings(CaptionSource, args.settings)
+    settings = parse_settings(CaptionSettings, args.settings)
     images = [row for row in read_csv(args.images, IMAGE_COLUMNS) if row["split"] == "train"]
     classes = read_csv(args.classes, CLASS_COLUMNS)
     names = {row["class_id"]: row["class_name"] for row in classes}
@@ -177,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, required=True, help="the unpacked folder text_c10")
     parser.add_argument("--images", type=Path, required=True, help="table of images, from index_images")
     parser.add_argument("--classes", type=Path, required=True, help="table of classes, from index_images")
-    add_settings(parser, CaptionSource)
+    add_settings(parser, CaptionSettings)
     parser.add_argument("--out", type=Path, required=True, help="table of texts to write")
     run_stage("index_captions", index_captions, parser, argv)
 

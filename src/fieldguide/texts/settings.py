@@ -19,20 +19,20 @@ class TextChecks(Section):
     """What every text source has: how check_texts treats its texts."""
 
     at_least: Count = Field(
-        1, description="texts that every class must have; the classes that have fewer are refused, all named"
+        default=1, description="texts that every class must have; the classes that have fewer are refused, all named"
     )
     naming: Literal["as-is", "removed", "added"] = Field(
-        "as-is",
+        default="as-is",
         description="class names in the texts: `as-is`; `removed`, in any spelling (not a scientific name or a"
         ' synonym), with "the bird" (`dataset.thing`) instead; `added` by the template to texts that lack it',
     )
     template: str = Field(
-        "a photo of a {class_name}, {text}",
+        default="a photo of a {class_name}, {text}",
         description="how a name is added, with `{class_name}` and `{text}`; `a` before the name becomes `an` where it"
         " has to",
     )
     visible_only: Annotated[bool, Field(strict=True)] = Field(
-        False,
+        default=False,
         description="`true`: sentences of which no photograph shows anything are left out, and with them texts that"
         " hold no other. An image keeps its captions where it would have none left; classes with fewer than `at_least`"
         " texts afterwards are refused",
@@ -49,8 +49,8 @@ class TextChecks(Section):
 class CheckSettings(TextChecks):
     """What check_texts needs to know of a source."""
 
-    thing: str = Field("bird", description="the noun that stands for a name taken out, `dataset.thing`")
-    images_shown: Count = Field(3, description="images of each class on the page, with their captions")
+    thing: str = Field(default="bird", description="the noun that stands for a name taken out, `dataset.thing`")
+    images_shown: Count = Field(default=3, description="images of each class on the page, with their captions")
 
 
 CLASS_NAMES_HINT = "write `their name: our name` under `class_names` of the text source"
@@ -62,12 +62,18 @@ ClassNames = Annotated[
 ]
 
 
+class CaptionSettings(Section):
+    """What index_captions needs to know of Reed et al.'s captions."""
+
+    class_names: ClassNames = Field(default_factory=dict)
+
+
 class CaptionSource(TextChecks):
     """Human captions of each image, as Reed et al. published them."""
 
     kind: Literal["captions"] = Field(description="`captions`: human captions per image (Reed)")
     class_names: ClassNames = Field(default_factory=dict)
-    unit: Literal["caption"] = Field("caption", description="what one text is: a `caption` of an image")
+    unit: Literal["caption"] = Field(default="caption", description="what one text is: a `caption` of an image")
 
 
 class Prices(Section):
@@ -86,7 +92,7 @@ class LLMSource(TextChecks):
 
     kind: Literal["llm"] = Field(description="`llm`: sentences per class from a ledger of replies")
     unit: Literal["field", "reply"] = Field(
-        "field",
+        default="field",
         description="what one text is: `field`, each field of each reply, or `reply`. A whole reply is longer than"
         " CLIP reads (77 tokens), so its feature is the normalised mean of its fields' translated features; the rows of"
         " one reply are found by the order of the fields in the table. To compare both, list the source twice under two"
@@ -108,20 +114,20 @@ class LLMSource(TextChecks):
         description="replies used per class; more asks for the difference. Not part of a reply's key"
     )
     structured: Literal["auto", "json_schema", "off"] = Field(
-        "off",
+        default="off",
         description="what `{format}` asks for: `off`, Markdown with a bold label per field, as in the thesis;"
         " `json_schema`, a JSON object by a schema that the endpoint enforces; `auto`, the schema where the endpoint"
         " takes it, found out by one request, else Markdown. gpt-3.5-turbo takes none",
     )
     temperature: Number | None = Field(
-        None, description="as the API has it; `null` sends none, as some newer models want it"
+        default=None, description="as the API has it; `null` sends none, as some newer models want it"
     )
     max_tokens: Count | None = Field(
-        None,
+        default=None,
         description="the most tokens of a reply, as the API has it; `null` sends none, as some newer models want it",
     )
     seed: Seed | None = Field(
-        None,
+        default=None,
         description="of a class's first reply; the next is asked with the next seed, so that a server that keeps to"
         " seeds does not say the same six times. `null` sends none",
     )
@@ -131,12 +137,12 @@ class LLMSource(TextChecks):
         " `{max_completion_tokens: 2000, reasoning_effort: low}`",
     )
     base_url: str = Field(
-        "",
+        default="",
         description="an OpenAI-compatible endpoint, as a rule ending in `/v1`. Empty: nothing is asked, the ledger is"
         " replayed",
     )
     key_variable: str = Field(
-        "OPENAI_API_KEY",
+        default="OPENAI_API_KEY",
         description="the environment variable that holds the endpoint's key; it is sent to `base_url` and stands in no"
         " file. Endpoints other than OpenAI's are asked without one when it is not set",
     )
@@ -145,34 +151,38 @@ class LLMSource(TextChecks):
         description="`{input, output}` in USD per million tokens; 0 for a local model. Check them: they change",
     )
     budget_usd: Number | None = Field(
-        None,
+        default=None,
         description="what the ledger may cost in all, earlier runs and rejected replies included; `null`: no limit. A"
         " request is sent only if the most that it and all others under way can cost still fits (no more tokens than"
         " bytes go in, no more than `max_tokens` come out), so it needs `max_tokens`. One that timed out or was cut off"
         " counts at its most. A kill hides up to `max_concurrency` replies from it",
     )
-    max_concurrency: Count = Field(8, description="requests under way at a time; fewer while the endpoint answers 429")
-    requests_per_minute: Number = Field(0, description="your account's limit of requests, spread evenly; 0: none")
+    max_concurrency: Count = Field(
+        default=8, description="requests under way at a time; fewer while the endpoint answers 429"
+    )
+    requests_per_minute: Number = Field(
+        default=0, description="your account's limit of requests, spread evenly; 0: none"
+    )
     tokens_per_minute: Number = Field(
-        0,
+        default=0,
         description="your account's limit of tokens, spread evenly; 0: none. A request counts at most, and what it did"
         " not use is given back",
     )
     other_classes: Literal["refuse", "allow"] = Field(
-        "refuse",
+        default="refuse",
         description="`refuse` asks again when a reply names another class (whole names, in any spelling; a name of one"
         " word only where the reply does not name its own); `allow` takes such replies",
     )
-    attempts: Count = Field(4, description="replies asked for, in one run, until one can be used")
+    attempts: Count = Field(default=4, description="replies asked for, in one run, until one can be used")
     retries: Annotated[int, Field(ge=0, strict=True)] = Field(
-        8, description="repetitions of a request that is not answered"
+        default=8, description="repetitions of a request that is not answered"
     )
     backoff: Annotated[float, Field(gt=0)] = Field(
-        1,
+        default=1,
         description="seconds before the first repetition, doubling up to a minute; an endpoint's `Retry-After` goes"
         " before",
     )
-    timeout: Annotated[float, Field(gt=0)] = Field(120, description="seconds to wait for a reply")
+    timeout: Annotated[float, Field(gt=0)] = Field(default=120, description="seconds to wait for a reply")
 
     @field_validator("structured", mode="before")
     @classmethod
@@ -241,16 +251,16 @@ class LLMSource(TextChecks):
 class GenerateSettings(LLMSource):
     """What generate_texts needs to know of a source."""
 
-    thing: str = Field("", description="what the classes are, `dataset.thing`, for a prompt with `{thing}`")
+    thing: str = Field(default="", description="what the classes are, `dataset.thing`, for a prompt with `{thing}`")
 
 
 class PriceSettings(Section):
     """What price_texts needs to know."""
 
     sources: dict[str, LLMSource] = Field(description="the LLMs of the table, by name")
-    thing: str = Field("", description="what the classes are, `dataset.thing`, for prompts with `{thing}`")
+    thing: str = Field(default="", description="what the classes are, `dataset.thing`, for prompts with `{thing}`")
     class_count: int = Field(
-        0, ge=0, description="the number of classes, where their table is not there yet; 0: unknown"
+        default=0, ge=0, description="the number of classes, where their table is not there yet; 0: unknown"
     )
 
 
@@ -260,22 +270,23 @@ class FileSource(TextChecks):
     kind: Literal["file"] = Field(description="`file`: texts of your own")
     path: UserPath = Field(description="`.json`, `.jsonl`, `.csv` or `.tsv`")
     per: Literal["class", "image"] = Field(
-        "class",
+        default="class",
         description="what a text is about: a `class`, or an `image`, by id, path or file name; texts of test images are"
         " left out",
     )
     fields: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="the fields to take, in this order, all if empty; in a table without a column of texts, its columns"
         " of texts",
     )
-    class_column: str = Field("class", description="what records call the class")
-    image_column: str = Field("image", description="what records call the image")
-    field_column: str = Field("field", description="what records call the field; it may be missing")
-    text_column: str = Field("text", description="what records call the text")
+    class_column: str = Field(default="class", description="what records call the class")
+    image_column: str = Field(default="image", description="what records call the image")
+    field_column: str = Field(default="field", description="what records call the field; it may be missing")
+    text_column: str = Field(default="text", description="what records call the text")
     class_names: ClassNames = Field(default_factory=dict)
     others: Literal["refuse", "leave-out"] = Field(
-        "refuse", description="texts of classes or images that the data set does not have: `refuse`, or `leave-out`"
+        default="refuse",
+        description="texts of classes or images that the data set does not have: `refuse`, or `leave-out`",
     )
 
     no_repeats = field_validator("fields")(refuse_repeats)
@@ -287,11 +298,11 @@ class FeatureSource(Section):
     kind: Literal["features"] = Field(description="`features`: text features, with `dataset.kind: features` only")
     path: UserPath = Field(description="`.npz`, `.safetensors` or `.npy`")
     classes: UserPath = Field(
-        "", description="the classes, where they are a file of their own; as the images' labels, or as names"
+        default="", description="the classes, where they are a file of their own; as the images' labels, or as names"
     )
-    texts: UserPath = Field("", description="the texts, where they are a file of their own")
-    fields: UserPath = Field("", description="the fields, where they are a file of their own")
-    image_ids: UserPath = Field("", description="the image ids, where they are a file of their own")
+    texts: UserPath = Field(default="", description="the texts, where they are a file of their own")
+    fields: UserPath = Field(default="", description="the fields, where they are a file of their own")
+    image_ids: UserPath = Field(default="", description="the image ids, where they are a file of their own")
     class_names: ClassNames = Field(default_factory=dict)
 
 

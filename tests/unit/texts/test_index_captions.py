@@ -28,7 +28,7 @@ def reed(tmp_path: Path) -> Path:
 def argv(root: Path, **class_names: str) -> list[str]:
     beside = root.parent
     tables = ["--images", str(beside / "images.csv"), "--classes", str(beside / "classes.csv")]
-    settings = json.dumps({"kind": "captions", "class_names": class_names})
+    settings = json.dumps({"class_names": class_names})
     return ["--root", str(root), *tables, "--out", str(beside / "reed.csv"), "--settings", settings]
 
 
