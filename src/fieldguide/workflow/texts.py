@@ -71,10 +71,6 @@ class TextJobs(Jobs):
         thing = self.config.dataset.thing
         return PriceSettings(sources=self.llms(), thing=thing, class_count=count).model_dump_json()
 
-    def priced_sources(self, wildcards: Any) -> str:
-        """The LLMs of the table as JSON."""
-        return json.dumps({name: source.model_dump(mode="json") for name, source in self.llms().items()})
-
     # ---------------------------------------------------------------- checks
 
     def check_settings(self, wildcards: Any) -> str:
