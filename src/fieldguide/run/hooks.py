@@ -47,6 +47,7 @@ def end_run(workflow: Any, results: Path, checkout: Path, config: Mapping[str, A
     """For `onsuccess` and `onerror`: write `run.md`. What goes wrong with it is told, and harms nothing."""
     from snakemake.logging import logger
 
+    state.jobs_ended = True
     how = "finished" if is_success else "was stopped" if state.stop_requested else "failed"
     progress, ended = current_progress(), time.time()
     executor, files = executor_name(workflow), [os.path.relpath(path) for path in config_files(workflow)]

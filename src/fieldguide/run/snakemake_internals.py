@@ -88,6 +88,11 @@ def is_main_process(workflow: Any) -> bool:
     return bool(workflow.is_main_process)
 
 
+def own_execution(workflow: Any) -> tuple[Callable[..., None], Callable[[], None]]:
+    """Snakemake's own functions that run the workflow and that unlock its folder."""
+    return workflow.execute, workflow.unlock
+
+
 def wrap_execution(workflow: Any, execute: Callable[..., None], unlock: Callable[[], None]) -> None:
     """Have Snakemake call these in place of its own."""
     workflow.execute, workflow.unlock = execute, unlock
