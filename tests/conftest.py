@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.processes import end_left, mark_session
+from tests.processes import end_groups, end_left, mark_session
 
 # Tests run side by side, so each keeps to one numeric thread. This has to be set before torch or numpy is imported.
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -26,3 +26,10 @@ def no_process_is_left() -> Iterator[None]:
     yield
     left = end_left()
     assert not left, "tests left processes behind, which are killed now:\n" + "\n".join(left)
+
+
+@pytest.fixture(autouse=True)
+def groups_end_with_their_test() -> Iterator[None]:
+    """A run that a test starts in a process group of its own is killed with the group when the test ends."""
+    yield
+    end_groups()

@@ -60,19 +60,56 @@ def hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def members(group: int) -> list[psutil.Process]:
+    """The living processes of a process group."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getpgid(process.pid) == group and is_alive(process):
+                found.append(process)
+    return found
+
+
 def kill_group(group: int) -> None:
     """`kill -9` a process group, if it is still there."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 
 
+started: list[subprocess.Popen[Any]] = []
+"""The leaders of the groups that the present test has started."""
+
+
+def start_group(command: list[str], **how: Any) -> subprocess.Popen[Any]:
+    """Start a process with a group of its own, as a terminal gives it; the end of the test ends the group."""
+    how = {"stdin": subprocess.DEVNULL, "start_new_session": True, "preexec_fn": hear_interrupts, **how}
+    started.append(subprocess.Popen(command, **how))
+    return started[-1]
+
+
 @contextlib.contextmanager
 def process_group(command: list[str], **how: Any) -> Iterator[subprocess.Popen[Any]]:
-    """A process with a group of its own, as a terminal gives it; whatever happens, the group is gone at the end."""
-    how = {"stdin": subprocess.DEVNULL, "start_new_session": True, "preexec_fn": hear_interrupts, **how}
-    process = subprocess.Popen(command, **how)
+    """The same for a while: the group ends here, whatever happens."""
+    process = start_group(command, **how)
     try:
         yield process
     finally:
         kill_group(process.pid)
         process.wait(timeout=60)
+
+
+def run_to_end(command: list[str], seconds: float, **how: Any) -> tuple[int, str]:
+    """The exit status of a command, and all that it says as one text; after so many seconds its group is killed."""
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    with process_group(command, **output, **how) as process:
+        text, _ = process.communicate(timeout=seconds)
+        return process.returncode, text
+
+
+def end_groups() -> None:
+    """End all that `start_group` started, whatever became of the first process of each group."""
+    while started:
+        process = started.pop()
+        if process.poll() is None or members(process.pid):
+            kill_group(process.pid)
+            process.wait(timeout=60)
