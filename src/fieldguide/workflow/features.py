@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldguide.features.backbone import is_downloaded, manifest_path
-from fieldguide.features.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
+from fieldguide.features.tokenizer import DEFAULT_CLIP, tokenizer_files, tokenizer_model
 from fieldguide.workflow.data import DataJobs
 from fieldguide.workflow.jobs import Jobs
 
@@ -21,7 +21,7 @@ class FeatureJobs(Jobs):
 
     def tokenizer_manifest(self) -> list[str]:
         """The same for the tokenizer; none where it is CLIP's own, which open_clip brings along."""
-        return [] if tokenizer_model(self.layout.model) == ORDINARY else self.manifest()
+        return [] if tokenizer_model(self.layout.model) == DEFAULT_CLIP else self.manifest()
 
     def tokenizer_files(self, wildcards: Any) -> list[str]:
         """The files of a tokenizer that lies in a local folder."""
