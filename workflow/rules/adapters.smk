@@ -38,7 +38,7 @@ rule tune_adapter:
     """Choose a recipe's hyper-parameters on held-out training images, once for all of its cells."""
     input:
         records=layout.image_records,
-        images=layout.image_features("target"),
+        images=layout.image_features("dataset"),
         texts=adapters.tuning_texts,
     output:
         layout.tuning("{translator}", "{recipe}", "{budget}"),
@@ -81,7 +81,7 @@ rule train_adapter:
     input:
         records=layout.image_records,
         classes=layout.class_records,
-        images=layout.image_features("target"),
+        images=layout.image_features("dataset"),
         plan=layout.plan("{sampling}"),
         tuning=adapters.tuning,
         texts=adapters.cell_texts,
@@ -139,7 +139,7 @@ rule probe_features:
     """scikit-learn's logistic regression on image features alone: what the thesis recipe should come near."""
     input:
         records=layout.image_records,
-        images=layout.image_features("target"),
+        images=layout.image_features("dataset"),
         cells=targets.probed_cells,
     output:
         layout.table("probe.csv"),

@@ -20,7 +20,7 @@ rule import_features:
     output:
         images=layout.image_records,
         classes=layout.class_records,
-        features=layout.image_features("target"),
+        features=layout.image_features("dataset"),
     log:
         layout.log("import_features"),
     benchmark:
@@ -33,13 +33,13 @@ rule import_features:
         runtime=30,
     params:
         code=code("features.import_features"),
-        files=data.feature_options,
+        files=data.feature_words,
         backbone=layout.backbone,
     shell:
         """
         python -m fieldguide.features.import_features \
-            {params.files} \
-            --backbone {params.backbone} \
+            {params.files:q} \
+            --backbone {params.backbone:q} \
             --images-out {output.images:q} \
             --classes-out {output.classes:q} \
             --out {output.features:q} &>{log:q}
@@ -52,7 +52,7 @@ rule import_text_features:
         files=texts.feature_files,
         images=layout.image_records,
         classes=layout.class_records,
-        image_features=layout.image_features("target"),
+        image_features=layout.image_features("dataset"),
     output:
         table=layout.texts("{source}"),
         features=layout.text_features("{source}"),

@@ -1,6 +1,6 @@
 """Train one cell's adapters, all seeds at once, and score them on the test images.
 
-  python -m fieldguide.adapters.train_adapter --records records/images.csv --images features/…/images/target.safetensors \\
+  python -m fieldguide.adapters.train_adapter --records records/images.csv --images features/…/images/dataset.safetensors \\
       --plan plans/class-wise.json --tuning tuning/…/thesis.json --ratio 10 --redraw fixed --seeds 0 1 2 \\
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out adapters/…/ratio-10.json
 

@@ -1,6 +1,6 @@
 """Choose a recipe's hyper-parameters, such as learning rate and weight decay, on held-out training images.
 
-  python -m fieldguide.adapters.tune_adapter --records records/images.csv --images features/…/images/target.safetensors \\
+  python -m fieldguide.adapters.tune_adapter --records records/images.csv --images features/…/images/dataset.safetensors \\
       --source reed=texts/reed.csv=translated/…/reed.safetensors --out tuning/thesis.json
 
 Every trial trains on the rest of the training images at image shares 100, 50, 10 and 0 (image only, and mixed with each

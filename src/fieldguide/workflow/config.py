@@ -1,7 +1,6 @@
-"""The configuration: every key, its type and its bounds. The JSON schema beside the workflow is generated from here.
+"""The configuration: every key, its type, its bounds and its meaning, composed of each package's settings.
 
-python -m fieldguide.workflow.config --schema workflow/schemas/config.schema.yaml     writes the schema
-python -m fieldguide.workflow.config config.yaml config/aviary.yaml                   checks a merged configuration
+python -m fieldguide.workflow.config config.yaml config/aviary.yaml     checks a merged configuration
 """
 
 from __future__ import annotations
@@ -11,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fieldguide.adapters.recipes.registry import NAMES, RAW, WITH_NAMES
 from fieldguide.adapters.settings import AdapterSettings, Sweep, Threads
 from fieldguide.aviary.settings import Aviary
 from fieldguide.core.errors import FieldguideError, repeated
-from fieldguide.core.files import write_text
-from fieldguide.core.settings import Name, Section, format_error
-from fieldguide.data.settings import Data, Dataset, World
+from fieldguide.core.settings import Name, Section, UserPath, format_error
+from fieldguide.data.settings import Data, Dataset, Pairs
 from fieldguide.features.settings import BackboneSettings
 from fieldguide.tables.settings import Conversion, SamplingStudy
 from fieldguide.texts.settings import Source
@@ -27,21 +25,41 @@ from fieldguide.translators.settings import Translator
 
 
 class Config(Section):
-    dataset: Dataset
-    results: str
-    language: Literal["en", "ja"]
-    data: Data
-    world: World
-    aviary: Aviary
-    backbone: BackboneSettings
-    texts: dict[Name, Source]
-    translators: dict[Name, Translator]
-    adapter: AdapterSettings
-    sweep: Sweep
-    sampling_study: SamplingStudy
-    conversion: Conversion
-    threads: Threads
-    published: str
+    """The whole configuration."""
+
+    dataset: Dataset = Field(description="The labelled images.")
+    results: UserPath = Field(
+        description="The folder for everything that is made; relative to the folder that Snakemake runs in."
+    )
+    language: Literal["en", "ja"] = Field(
+        description="Of the headings of `report.html`'s tables: `en`, or `ja` for those of the thesis."
+        " Everything else is in English."
+    )
+    data: Data = Field(description="The raw archives; when `dataset.kind` is `aviary` only their limits are read.")
+    pairs: Pairs = Field(description="The image/caption pairs that translators learn from.")
+    aviary: Aviary = Field(description="The rendered data; read only when `dataset.kind` is `aviary`.")
+    backbone: BackboneSettings = Field(description="The frozen image and text encoder.")
+    texts: dict[Name, Source] = Field(
+        description="Text sources by name; the name is the column's name in the table. `sweep.variants` says which are"
+        " used."
+    )
+    translators: dict[Name, Translator] = Field(description="Translators from text to image features, by name.")
+    adapter: AdapterSettings = Field(description="How every cell's adapter is trained.")
+    sweep: Sweep = Field(description="Which cells the comparison table has.")
+    sampling_study: SamplingStudy = Field(
+        description="Which sampling, redraw and budget explain the published figures; made by `everything`."
+    )
+    conversion: Conversion = Field(
+        description="How accurately translators turn texts into images; made by `everything`."
+    )
+    threads: Threads = Field(
+        description="Numeric threads of one job. They are part of the experiment, since sums taken in another order"
+        " differ in their last bits."
+    )
+    published: UserPath = Field(
+        description="The figures to set beside ours, with the columns"
+        " `image_percent,text_percent,text_source,sampling,study,accuracy`."
+    )
 
     @model_validator(mode="after")
     def names_are_known(self) -> Config:
@@ -62,6 +80,8 @@ class Config(Section):
             raise ValueError("translators.none: 'none' means image only and cannot name a translator")
         if RAW in self.translators and self.translators[RAW].kind != "identity":
             raise ValueError(f"translators.{RAW}: that name is kept for kind identity")
+        if "pairs" in self.texts:
+            raise ValueError("texts.pairs: 'pairs' means the captions of the image/caption pairs")
         if taken := [name for name in self.texts if name == NAMES or name.endswith(WITH_NAMES)]:
             raise ValueError(f"texts.{taken[0]}: such a name is kept for the texts that are made of class names")
         return self
@@ -103,23 +123,32 @@ class Config(Section):
         return own.budget if chosen == (own.budget, own.amount) else f"{chosen[0]}-{chosen[1]}"
 
 
+# Keys that had another name once, and what they are called now.
+RENAMED = {
+    "world": "pairs",
+    "backbone.shards.target": "dataset",
+    "backbone.shards.world": "pairs",
+    "aviary.world_images": "pair_images",
+    "aviary.captions_per_world_image": "captions_per_pair_image",
+}
+
+
+def has_key(config: Any, path: str) -> bool:
+    for key in path.split("."):
+        if not isinstance(config, Mapping) or key not in config:
+            return False
+        config = config[key]
+    return True
+
+
 def check_config(config: Mapping[str, Any]) -> Config:
     """The configuration as typed records; raises FieldguideError with one line on the first thing that is wrong."""
+    if old := [path for path in RENAMED if has_key(config, path)]:
+        raise FieldguideError(f"config: {old[0]} is now called {RENAMED[old[0]]}; see config/README.md")
     try:
         return Config.model_validate(dict(config))
     except ValidationError as failure:
         raise FieldguideError(f"config: {format_error(failure)}; see config/README.md") from None
-
-
-def schema_text() -> str:
-    """The JSON schema of the configuration, as YAML."""
-    import yaml
-
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
-    head = (
-        "# Generated by `python -m fieldguide.workflow.config --schema`; a test fails when it differs from the model.\n"
-    )
-    return head + yaml.safe_dump(schema, sort_keys=False, width=120)
 
 
 def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,17 +185,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="*", type=Path, help="configuration files, later ones override")
-    parser.add_argument("--schema", type=Path, help="write the JSON schema to this file")
+    parser.add_argument("files", nargs="+", type=Path, help="configuration files, later ones override")
     args = parser.parse_args(argv)
-    if args.schema:
-        write_text(args.schema, schema_text())
     merged: dict[str, Any] = {}
     try:
         for file in args.files:
             merge(merged, read_yaml(file))
-        if args.files:
-            check_config(merged)
+        check_config(merged)
     except (FieldguideError, OSError) as error:
         sys.exit(f"config: error: {error}")
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from fieldguide.core.provenance import code_hash
+from fieldguide.core.settings import Section
 from fieldguide.workflow.config import Config
 from fieldguide.workflow.layout import Layout
 from fieldguide.workflow.targets import Targets
@@ -31,6 +32,11 @@ def join_options(**options: str) -> str:
     return " ".join(f"--{name.replace('_', '-')}={shlex.quote(value)}" for name, value in options.items() if value)
 
 
+def dump_part(section: Section, part: type[Section]) -> str:
+    """The keys of a section that a stage reads, as its `--settings`: a change of the others makes nothing run again."""
+    return section.model_dump_json(include=set(part.model_fields))
+
+
 @dataclass(frozen=True)
 class Jobs:
     """What the rules of one file ask about their jobs. Methods that take `wildcards` are input or params functions."""
@@ -45,6 +51,9 @@ class Jobs:
     def targets(self) -> Targets:
         return Targets(self.layout)
 
-    def code(self, *modules: str) -> str:
-        """A hash of the code that stages run, such as "data.index_images": a change of it reruns their rule."""
-        return code_hash(modules, self.layout.checkout / "src")
+    def code(self, module: str) -> Callable[[Any], str]:
+        """A params function: a hash of the code that a stage runs, such as "data.index_images".
+
+        It reruns the stage's rule when it changes; a function, so that a job hashes its own stage alone.
+        """
+        return lambda wildcards: code_hash((module,), self.layout.source)

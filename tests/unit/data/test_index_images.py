@@ -211,7 +211,9 @@ def test_named_images_are_left_out(tmp_path: Path, name: str, damage: str, capsy
     assert "left out 1 images that dataset.leave_out names" in said(
         main, capsys, *argv(root, tmp_path, leave_out=[name])
     )
-    assert [row["image_id"] for row in read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)] == [str(n) for n in range(2, 13)]
+    assert [row["image_id"] for row in read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)] == [
+        str(n) for n in range(2, 13)
+    ]
 
 
 def test_a_class_of_a_single_training_image_is_refused(tmp_path: Path) -> None:
