@@ -31,7 +31,7 @@ class Results:
 
     Every frame is tidy. Accuracies, shares (`image_percent`, `text_percent`) and `percent…` columns are in percent,
     differences in percentage points; `…_ci95` is the half-width of a 95% t interval over seeds, missing from one seed.
-    A cell is told from others by `image_percent`, `text_source`, `text_names`, `text_unit`, `sampling`, `redraw`,
+    A cell is known by `image_percent`, `text_source`, `text_names`, `text_unit`, `sampling`, `redraw`,
     `budget`, `recipe` and `translator`; image-only cells have `none` for what concerns texts.
 
     A frame whose table was not made yet is a FieldguideError that says how to make it.
