@@ -17,7 +17,7 @@ from fieldguide.texts.check_texts import main
 from fieldguide.texts.naming import has_name
 from fieldguide.texts.replies import parse_reply
 from fieldguide.texts.table import TEXT_COLUMNS
-from tests.tiny_data import refusal, said
+from tests.tiny_data import as_settings, refusal, said
 from tests.unit.tiny_backbone import KINDS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -158,10 +158,11 @@ def test_the_encoder_finds_nothing_left_to_cut(
 ) -> None:
     model = f"{LOCAL}{folders[kind]}"
     rows: list[Row] = [(c, "", "Size", " ".join(["A red bird, small and brown, or so."] * 5)) for c in NAMES]
-    encode = ["--model", model, "--out", str(tmp_path / "features.safetensors"), "--texts"]
+    encode = [*as_settings(model=model, pretrained="", precision="fp32"), "--texts"]
+    out = ["--out", str(tmp_path / "features.safetensors")]
     main(argv(tmp_path, rows, model))
-    assert "exceed" in said(encode_texts.main, capsys, *encode, tmp_path / "raw.csv")
-    assert "exceed" not in said(encode_texts.main, capsys, *encode, tmp_path / "out.csv")
+    assert "exceed" in said(encode_texts.main, capsys, *out, *encode, tmp_path / "raw.csv")
+    assert "exceed" not in said(encode_texts.main, capsys, *out, *encode, tmp_path / "out.csv")
 
 
 # ---------------------------------------------------------------- names
