@@ -1,0 +1,143 @@
+"""Everything that tuning and training read: labelled image features, the plan, text sources, hyper-parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fieldguide.adapters.recipes.registry import RECIPES
+from fieldguide.adapters.settings import TextChoice
+from fieldguide.core.arrays import Floats, Ints
+from fieldguide.core.errors import FieldguideError
+from fieldguide.core.files import hash_ids, read_csv, read_json
+from fieldguide.features.labelled import ImageTable, read_images
+from fieldguide.features.store import check_same_backbone, read_features
+from fieldguide.texts.source import TextSource, check_width, read_source
+
+LEARNING = ("learning_rate", "weight_decay")
+"""The hyper-parameters of the thesis's recipe, whose trials the configuration lists."""
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Images of one split: features (n, D) float32 and labels (n,) in 0 ... classes - 1, by image id."""
+
+    features: Floats
+    labels: Ints
+    ids: list[str]
+    classes: int
+
+    def take(self, rows: Ints) -> LabelledSet:
+        """Some of them, in this order."""
+        return LabelledSet(self.features[rows], self.labels[rows], [self.ids[row] for row in rows], self.classes)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The labelled data set with its features; `encoder` is what their file says of how they were made."""
+
+    images: ImageTable
+    train: LabelledSet
+    test: LabelledSet
+    encoder: Mapping[str, str]
+    path: Path
+
+    @property
+    def backbone(self) -> str:
+        return self.encoder["backbone"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Per seed the order (n,) in which training images are kept, as rows of the training images."""
+
+    sampling: str
+    orders: Mapping[int, Ints]
+
+
+def read_data_set(records: Path, features: Sequence[Path]) -> DataSet:
+    """Read records/images.csv and the image features, once."""
+    images = read_images(records)
+    tensors, encoder = read_features(features, images.ids, "np")
+
+    def split(rows: Ints) -> LabelledSet:
+        ids = [images.ids[row] for row in rows]
+        return LabelledSet(tensors["features"][rows], images.labels[rows], ids, len(images.class_ids))
+
+    return DataSet(images, split(images.train_rows), split(images.test_rows), encoder, features[0])
+
+
+def hash_training_images(images: ImageTable) -> str:
+    """Fingerprint of what an order is drawn from: the training images' ids and classes."""
+    return hash_ids(images.train_ids, [images.class_ids[label] for label in images.train_labels])
+
+
+def read_plan(path: Path, images: ImageTable, seeds: Sequence[int]) -> Plan:
+    """Read plans/<sampling>.json; raises FieldguideError where it is not of these images, or lacks a seed."""
+    plan = read_json(path)
+    row = {image_id: i for i, image_id in enumerate(images.train_ids)}
+    orders = {}
+    for seed in seeds:
+        planned = plan["seeds"].get(str(seed))
+        if planned is None or plan.get("images_sha256") != hash_training_images(images):
+            raise FieldguideError(f"{path}: its order for seed {seed} is not of these images; make the plan anew")
+        orders[seed] = np.array([row[image_id] for image_id in planned["image_ids"]])
+    return Plan(plan["sampling"], orders)
+
+
+def read_sources(
+    choices: Sequence[TextChoice],
+    tables: Sequence[Path],
+    translated: Sequence[Path],
+    raw: Sequence[Path],
+    recipe: str,
+    data: DataSet,
+) -> list[TextSource]:
+    """The text sources of a job, with the features that its recipe takes: one file of each kind for each source.
+
+    Raises FieldguideError where a file is missing, of another backbone, or of another width than the images.
+    """
+    kinds = RECIPES[recipe].texts
+    for kind, files in (("texts", tables), ("translated", translated), ("raw", raw)):
+        if (kind == "texts" or kind in kinds) and len(files) != len(choices):
+            names = ", ".join(choice.name for choice in choices) or "no text source"
+            raise FieldguideError(
+                f"recipe {recipe} with {names} needs {len(choices)} file(s) of texts by --{kind}, not {len(files)}"
+            )
+    sources = []
+    for number, choice in enumerate(choices):
+        of_kind = {kind: files[number] for kind, files in (("translated", translated), ("raw", raw)) if kind in kinds}
+        name = f"{choice.name}:{choice.unit}" if choice.unit else choice.name
+        source = read_source(name, tables[number], of_kind.get("translated"), data.images, of_kind.get("raw"))
+        check_same_backbone((data.path, data.encoder), (next(iter(of_kind.values())), {"backbone": source.backbone}))
+        check_width(data.train.features, source)
+        sources.append(source)
+    return sources
+
+
+def read_hyperparameters(path: Path | None, recipe: str) -> dict[str, float]:
+    """What tune_adapter chose for a recipe; nothing for one that has nothing to choose."""
+    if not RECIPES[recipe].tuned:
+        return {}
+    if path is None:
+        raise FieldguideError(f"recipe {recipe} needs --tuning: the JSON of tune_adapter for it")
+    module, tuning = RECIPES[recipe].load(), read_json(path)
+    names = module.trials(1)[0] if hasattr(module, "trials") else LEARNING
+    try:
+        return {name: tuning[name] for name in names}
+    except KeyError as error:
+        raise FieldguideError(f"{path}: lacks {error.args[0]}; it was not made for {recipe}") from error
+
+
+def read_class_names(path: Path | None, class_ids: Sequence[str]) -> list[str]:
+    """The classes' names in the order of their ids; without a table their ids."""
+    if path is None:
+        return list(class_ids)
+    names = {row["class_id"]: row["class_name"] for row in read_csv(path, ("class_id", "class_name"))}
+    missing = [class_id for class_id in class_ids if class_id not in names]
+    if missing:
+        raise FieldguideError(f"{path}: lacks class {missing[0]}, which has images; make the records anew")
+    return [names[class_id] for class_id in class_ids]
