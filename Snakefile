@@ -25,8 +25,8 @@ rule all:
     """The comparison table, its figure, and every cell of it."""
     default_target: True
     input:
-        get_tables(),
-        get_cells(),
+        targets.tables,
+        targets.cells,
     localrule: True
 
 
@@ -34,7 +34,7 @@ rule everything:
     """All tables, figures, translators and references, and the report."""
     input:
         rules.all.input,
-        get_extras(),
+        targets.extras,
         rules.typeset_tables.output,
         rules.write_report.output,
     localrule: True

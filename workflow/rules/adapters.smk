@@ -8,14 +8,13 @@ localrules:
 rule plan_images:
     """Per seed, the order in which training images are kept."""
     input:
-        records=f"{RESULTS}/records/images.csv",
-        code=get_code("adapters.plan_images"),
+        records=layout.image_records,
     output:
-        f"{RESULTS}/plans/{{sampling}}.json",
+        layout.plan("{sampling}"),
     log:
-        f"{RESULTS}/logs/plan_images/{{sampling}}.log",
+        layout.log("plan_images", "{sampling}"),
     benchmark:
-        f"{RESULTS}/benchmarks/plan_images/{{sampling}}.tsv"
+        layout.benchmark("plan_images", "{sampling}")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -23,6 +22,7 @@ rule plan_images:
         mem_mb=1000,
         runtime=10,
     params:
+        code=code("adapters.plan_images"),
         seeds=lookup(dpath="sweep/seeds", within=config),
     shell:
         """
@@ -37,26 +37,26 @@ rule plan_images:
 rule tune_adapter:
     """Choose a recipe's hyper-parameters on held-out training images, once for all of its cells."""
     input:
-        records=f"{RESULTS}/records/images.csv",
-        images=get_image_features("target"),
-        texts=get_tuning_texts,
-        code=get_recipe_code("adapters.tune_adapter"),
+        records=layout.image_records,
+        images=layout.image_features("target"),
+        texts=adapters.tuning_texts,
     output:
-        f"{RESULTS}/tuning/{BACKBONE}/{{translator}}/{{recipe}}/{{budget}}.json",
+        layout.tuning("{translator}", "{recipe}", "{budget}"),
     log:
-        f"{RESULTS}/logs/tune_adapter/{{translator}}/{{recipe}}/{{budget}}.log",
+        layout.log("tune_adapter", "{translator}/{recipe}/{budget}"),
     benchmark:
-        f"{RESULTS}/benchmarks/tune_adapter/{{translator}}/{{recipe}}/{{budget}}.tsv"
+        layout.benchmark("tune_adapter", "{translator}/{recipe}/{budget}")
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/adapter", within=config)
     resources:
-        mem_mb=get_more_each_try(8000),
-        runtime=get_more_each_try(240),
+        mem_mb=more_each_try(8000),
+        runtime=more_each_try(240),
     params:
+        code=adapters.code_of("adapters.tune_adapter"),
         adapter=lookup(dpath="adapter", within=config),
-        budget=get_budget,
-        sources=get_source_options,
+        budget=adapters.budget,
+        sources=adapters.tuning_source_options,
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
         """
@@ -79,37 +79,37 @@ rule tune_adapter:
 rule train_adapter:
     """Train and score one cell: a ratio, a text source, a sampling and a redraw."""
     input:
-        records=f"{RESULTS}/records/images.csv",
-        classes=f"{RESULTS}/records/classes.csv",
-        images=get_image_features("target"),
-        plan=f"{RESULTS}/plans/{{sampling}}.json",
-        tuning=get_tuning,
-        texts=get_cell_texts,
-        code=get_recipe_code("adapters.train_adapter"),
+        records=layout.image_records,
+        classes=layout.class_records,
+        images=layout.image_features("target"),
+        plan=layout.plan("{sampling}"),
+        tuning=adapters.tuning,
+        texts=adapters.cell_texts,
     output:
-        result=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.json",
-        weights=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.safetensors",
-        card=f"{RESULTS}/adapters/{BACKBONE}/{CELL}.md",
+        result=layout.cell_file(),
+        weights=layout.cell_file(ending="safetensors"),
+        card=layout.cell_file(ending="md"),
     log:
-        f"{RESULTS}/logs/train_adapter/{CELL}.log",
+        layout.log("train_adapter", CELL),
     benchmark:
-        f"{RESULTS}/benchmarks/train_adapter/{CELL}.tsv"
+        layout.benchmark("train_adapter", CELL)
     wildcard_constraints:
-        translator="|".join(["none", *checked.translators]),
-        source="|".join(["none", NAMES, *checked.texts]),
+        translator=either(["none", *checked.translators]),
+        source=either(["none", NAMES, *checked.texts]),
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/adapter", within=config)
     resources:
-        mem_mb=get_more_each_try(4000),
-        runtime=get_more_each_try(15),
+        mem_mb=more_each_try(4000),
+        runtime=more_each_try(15),
     params:
+        code=adapters.code_of("adapters.train_adapter"),
         adapter=lookup(dpath="adapter", within=config),
-        budget=get_budget,
+        budget=adapters.budget,
         dataset=lookup(dpath="dataset/name", within=config),
         seeds=lookup(dpath="sweep/seeds", within=config),
-        source=get_cell_source,
-        tuning=get_tuning_option,
+        source=adapters.cell_source_option,
+        tuning=adapters.tuning_option,
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
         """
@@ -138,23 +138,23 @@ rule train_adapter:
 rule probe_features:
     """scikit-learn's logistic regression on image features alone: what the thesis recipe should come near."""
     input:
-        records=f"{RESULTS}/records/images.csv",
-        images=get_image_features("target"),
-        cells=[get_cell("none", "none", "class-wise", "fixed", ratio) for ratio in (100, 10)],
-        code=get_code("tables.probe_features"),
+        records=layout.image_records,
+        images=layout.image_features("target"),
+        cells=targets.probed_cells,
     output:
-        f"{RESULTS}/tables/probe.csv",
+        layout.table("probe.csv"),
     log:
-        f"{RESULTS}/logs/probe_features/all.log",
+        layout.log("probe_features"),
     benchmark:
-        f"{RESULTS}/benchmarks/probe_features/all.tsv"
+        layout.benchmark("probe_features")
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)
     resources:
-        mem_mb=get_more_each_try(8000),
-        runtime=get_more_each_try(240),
+        mem_mb=more_each_try(8000),
+        runtime=more_each_try(240),
     params:
+        code=code("tables.probe_features"),
         seeds=lookup(dpath="sweep/seeds", within=config),
         threads=lookup(dpath="threads/encode", within=config),
     shell:

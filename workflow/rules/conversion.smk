@@ -9,31 +9,31 @@ localrules:
 rule measure_conversion:
     """One translator on pairs that none learnt from, and on the target: by source, class, field and word."""
     input:
-        translator=get_translator_file,
-        pairs=f"{RESULTS}/records/pairs.csv",
-        world_images=get_image_features("world"),
-        world_texts=get_text_features("world"),
-        records=f"{RESULTS}/records/images.csv",
-        classes=f"{RESULTS}/records/classes.csv",
-        images=get_image_features("target"),
-        sources=get_translated_sources,
-        code=get_translator_code("translators.measure_conversion"),
+        translator=translators.fitted,
+        pairs=layout.pair_records,
+        world_images=layout.image_features("world"),
+        world_texts=layout.text_features("world"),
+        records=layout.image_records,
+        classes=layout.class_records,
+        images=layout.image_features("target"),
+        sources=conversion.sources,
     output:
-        f"{RESULTS}/conversion/{BACKBONE}/{{translator}}.json",
+        layout.conversion("{translator}"),
     log:
-        f"{RESULTS}/logs/measure_conversion/{{translator}}.log",
+        layout.log("measure_conversion", "{translator}"),
     benchmark:
-        f"{RESULTS}/benchmarks/measure_conversion/{{translator}}.tsv"
+        layout.benchmark("measure_conversion", "{translator}")
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
     resources:
         mem_mb=8000,
         runtime=120,
-        gpu=get_translator_gpu,
+        gpu=translators.gpu,
     params:
-        translator=get_translator_option,
-        sources=get_translated_options,
+        code=translators.code_of("translators.measure_conversion"),
+        translator=translators.option,
+        sources=conversion.source_options,
         test_share=checked.world.test_share,
         threads=lookup(dpath="threads/translator", within=config),
     shell:
@@ -57,30 +57,29 @@ rule measure_conversion:
 rule tabulate_conversion:
     """Conversion accuracy, a row per translator; what converts and what is lost by field, class and word."""
     input:
-        measures=[f"{RESULTS}/conversion/{BACKBONE}/{name}.json" for name in get_compared_translators()],
-        cells=get_conversion_cells(),
-        code=get_code("tables.tabulate_conversion"),
+        measures=targets.conversion_measures,
+        cells=targets.conversion_cells,
     output:
         csv=report(
-            f"{RESULTS}/tables/conversion.csv",
+            layout.table("conversion.csv"),
             caption="../report/conversion.rst",
             category="Conversion",
             labels={"what": "conversion accuracy", "form": "tidy table"},
         ),
-        md=f"{RESULTS}/tables/conversion.md",
+        md=layout.table("conversion.md"),
         fields=report(
-            f"{RESULTS}/tables/conversion_fields.csv",
+            layout.table("conversion_fields.csv"),
             caption="../report/conversion_fields.rst",
             category="Conversion",
             labels={"what": "conversion accuracy by field", "form": "tidy table"},
         ),
-        fields_md=f"{RESULTS}/tables/conversion_fields.md",
-        classes=f"{RESULTS}/tables/conversion_classes.csv",
-        words=f"{RESULTS}/tables/conversion_words.csv",
+        fields_md=layout.table("conversion_fields.md"),
+        classes=layout.table("conversion_classes.csv"),
+        words=layout.table("conversion_words.csv"),
     log:
-        f"{RESULTS}/logs/tabulate_conversion/all.log",
+        layout.log("tabulate_conversion"),
     benchmark:
-        f"{RESULTS}/benchmarks/tabulate_conversion/all.tsv"
+        layout.benchmark("tabulate_conversion")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -88,9 +87,10 @@ rule tabulate_conversion:
         mem_mb=1000,
         runtime=10,
     params:
+        code=code("tables.tabulate_conversion"),
         translator=lookup(dpath="sweep/translator", within=config),
         dataset=lookup(dpath="dataset/name", within=config),
-        notes=get_notes(),
+        notes=tables.notes,
         out=subpath(output.csv, parent=True),
     shell:
         """
@@ -107,29 +107,28 @@ rule tabulate_conversion:
 rule plot_conversion:
     """The measures by translator, and the principal components of a few classes before and after translation."""
     input:
-        csv=f"{RESULTS}/tables/conversion.csv",
-        records=f"{RESULTS}/records/images.csv",
-        classes=f"{RESULTS}/records/classes.csv",
-        images=get_image_features("target"),
-        source=get_drawn_source(),
-        code=get_code("tables.plot_conversion"),
+        csv=layout.table("conversion.csv"),
+        records=layout.image_records,
+        classes=layout.class_records,
+        images=layout.image_features("target"),
+        source=conversion.drawn_source,
     output:
         svg=report(
-            f"{RESULTS}/figures/conversion.svg",
+            layout.figure("conversion.svg"),
             caption="../report/conversion_figure.rst",
             category="Conversion",
             labels={"what": "conversion accuracy", "form": "figure"},
         ),
         pca=report(
-            f"{RESULTS}/figures/conversion_pca.svg",
+            layout.figure("conversion_pca.svg"),
             caption="../report/conversion_pca.rst",
             category="Conversion",
             labels={"what": "images and texts, before and after translation", "form": "figure"},
         ),
     log:
-        f"{RESULTS}/logs/plot_conversion/all.log",
+        layout.log("plot_conversion"),
     benchmark:
-        f"{RESULTS}/benchmarks/plot_conversion/all.tsv"
+        layout.benchmark("plot_conversion")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -137,7 +136,8 @@ rule plot_conversion:
         mem_mb=1000,
         runtime=10,
     params:
-        source=lambda wildcards, input: shlex.quote("=".join([*get_sources()[:1], *input.source])),
+        code=code("tables.plot_conversion"),
+        source=conversion.drawn_option,
         translator=lookup(dpath="sweep/translator", within=config),
         shown=lookup(dpath="conversion/classes", within=config),
     shell:

@@ -1,28 +1,27 @@
 """From raw archives to records: tables of images, classes, splits and pairs."""
 
-if IS_AVIARY:
+if layout.is_aviary:
 
     rule render_aviary:
         """Render the aviary: the four archives in the layouts of the real ones."""
-        input:
-            code=get_code("aviary.render_aviary"),
         output:
-            cub=f"{RESULTS}/raw/CUB_200_2011.tgz",
-            reed=f"{RESULTS}/raw/reed_text_c10.tgz",
-            coco_images=f"{RESULTS}/raw/train2017.zip",
-            coco_annotations=f"{RESULTS}/raw/annotations_trainval2017.zip",
-            truth=f"{RESULTS}/raw/truth.json",
+            cub=layout.raw("CUB_200_2011.tgz"),
+            reed=layout.raw("reed_text_c10.tgz"),
+            coco_images=layout.raw("train2017.zip"),
+            coco_annotations=layout.raw("annotations_trainval2017.zip"),
+            truth=layout.raw("truth.json"),
         log:
-            f"{RESULTS}/logs/render_aviary/all.log",
+            layout.log("render_aviary"),
         benchmark:
-            f"{RESULTS}/benchmarks/render_aviary/all.tsv"
+            layout.benchmark("render_aviary")
         conda:
             "../../envs/fieldguide.yaml"
         threads: 2
         resources:
-            mem_mb=get_more_each_try(2000),
-            runtime=get_more_each_try(30),
+            mem_mb=more_each_try(2000),
+            runtime=more_each_try(30),
         params:
+            code=code("aviary.render_aviary"),
             aviary=lookup(dpath="aviary", within=config),
             out=subpath(output.cub, parent=True),
         shell:
@@ -41,20 +40,18 @@ if IS_AVIARY:
 
 else:
 
-    for archive, settings in get_missing_archives().items():
+    for archive, settings in data.missing_archives().items():
 
         rule:
             """Bring a raw archive to its configured place."""
             name:
                 f"download_{archive}"
-            input:
-                code=get_code("data.download_archive"),
             output:
                 settings["path"],
             log:
-                f"{RESULTS}/logs/download_{archive}/all.log",
+                layout.log(f"download_{archive}"),
             benchmark:
-                f"{RESULTS}/benchmarks/download_{archive}/all.tsv"
+                layout.benchmark(f"download_{archive}")
             localrule: True
             conda:
                 "../../envs/fieldguide.yaml"
@@ -63,6 +60,7 @@ else:
                 mem_mb=500,
                 runtime=1440,
             params:
+                code=code("data.download_archive"),
                 archive=settings,
             shell:
                 """
@@ -78,21 +76,21 @@ else:
 rule unpack_archive:
     """Unpack the CUB or the Reed archive."""
     input:
-        archive=get_archive,
-        code=get_code("data.unpack_archive"),
+        archive=data.archive,
     output:
-        directory(f"{RESULTS}/unpacked/{{archive}}"),
+        directory(layout.unpacked("{archive}")),
     log:
-        f"{RESULTS}/logs/unpack_archive/{{archive}}.log",
+        layout.log("unpack_archive", "{archive}"),
     benchmark:
-        f"{RESULTS}/benchmarks/unpack_archive/{{archive}}.tsv"
+        layout.benchmark("unpack_archive", "{archive}")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
     resources:
-        mem_mb=get_more_each_try(1000),
-        runtime=get_more_each_try(60),
+        mem_mb=more_each_try(1000),
+        runtime=more_each_try(60),
     params:
+        code=code("data.unpack_archive"),
         folder=lambda wildcards: {"cub": "CUB_200_2011", "reed": "text_c10"}[wildcards.archive],
         max_gb=lookup(dpath="data/{archive}/max_gb", within=config),
         max_files=lookup(dpath="data/{archive}/max_files", within=config),
@@ -110,24 +108,24 @@ rule unpack_archive:
 rule index_images:
     """List the target's images with class and split; every image must open."""
     input:
-        root=f"{RESULTS}/unpacked/cub",
-        code=get_code("data.index_images"),
+        root=layout.unpacked("cub"),
     output:
         # Beside it images.damaged.csv, which is not declared, as Snakemake deletes the outputs of a job that fails.
-        images=f"{RESULTS}/records/images.csv",
-        classes=f"{RESULTS}/records/classes.csv",
+        images=layout.image_records,
+        classes=layout.class_records,
     log:
-        f"{RESULTS}/logs/index_images/all.log",
+        layout.log("index_images"),
     benchmark:
-        f"{RESULTS}/benchmarks/index_images/all.tsv"
+        layout.benchmark("index_images")
     priority: 1  # encoders wait for it
     conda:
         "../../envs/fieldguide.yaml"
     threads: 2
     resources:
-        mem_mb=get_more_each_try(2000),
-        runtime=get_more_each_try(60),
+        mem_mb=more_each_try(2000),
+        runtime=more_each_try(60),
     params:
+        code=code("data.index_images"),
         leave_out=lookup(dpath="dataset/leave_out", within=config),
         skip=branch(checked.dataset.skip_damaged, then="--skip-damaged"),
     shell:
@@ -145,24 +143,24 @@ rule index_images:
 rule index_pairs:
     """List the world's image/caption pairs; every image must open."""
     input:
-        images=get_world_images,
-        annotations=get_world_annotations,
-        code=get_code("data.index_pairs"),
+        images=data.pair_images,
+        annotations=data.pair_annotations,
     output:
         # Beside it pairs.damaged.csv, as above.
-        f"{RESULTS}/records/pairs.csv",
+        layout.pair_records,
     log:
-        f"{RESULTS}/logs/index_pairs/all.log",
+        layout.log("index_pairs"),
     benchmark:
-        f"{RESULTS}/benchmarks/index_pairs/all.tsv"
+        layout.benchmark("index_pairs")
     priority: 1  # encoders wait for it
     conda:
         "../../envs/fieldguide.yaml"
     threads: 2
     resources:
-        mem_mb=get_more_each_try(2000),
-        runtime=get_more_each_try(240),
+        mem_mb=more_each_try(2000),
+        runtime=more_each_try(240),
     params:
+        code=code("data.index_pairs"),
         world=lookup(dpath="world", within=config),
         skip=branch(checked.world.skip_damaged, then="--skip-damaged"),
         images_gb=lookup(dpath="data/coco_images/max_gb", within=config),

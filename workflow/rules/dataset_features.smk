@@ -16,16 +16,15 @@ ruleorder: import_text_features > encode_texts
 rule import_features:
     """Image features, classes and splits from the user's files."""
     input:
-        files=get_existing(file for _, file in get_feature_files()),
-        code=get_code("features.import_features"),
+        files=data.feature_files,
     output:
-        images=f"{RESULTS}/records/images.csv",
-        classes=f"{RESULTS}/records/classes.csv",
-        features=get_image_features("target"),
+        images=layout.image_records,
+        classes=layout.class_records,
+        features=layout.image_features("target"),
     log:
-        f"{RESULTS}/logs/import_features/all.log",
+        layout.log("import_features"),
     benchmark:
-        f"{RESULTS}/benchmarks/import_features/all.tsv"
+        layout.benchmark("import_features")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -33,8 +32,9 @@ rule import_features:
         mem_mb=8000,
         runtime=30,
     params:
-        files=get_feature_options(),
-        backbone=BACKBONE,
+        code=code("features.import_features"),
+        files=data.feature_options,
+        backbone=layout.backbone,
     shell:
         """
         python -m fieldguide.features.import_features \
@@ -49,20 +49,19 @@ rule import_features:
 rule import_text_features:
     """A source's text features and its table from the user's files."""
     input:
-        files=get_text_feature_files,
-        images=f"{RESULTS}/records/images.csv",
-        classes=f"{RESULTS}/records/classes.csv",
-        image_features=get_image_features("target"),
-        code=get_code("texts.import_text_features"),
+        files=texts.feature_files,
+        images=layout.image_records,
+        classes=layout.class_records,
+        image_features=layout.image_features("target"),
     output:
-        table=f"{RESULTS}/texts/{{source}}.csv",
-        features=get_text_features("{source}"),
+        table=layout.texts("{source}"),
+        features=layout.text_features("{source}"),
     log:
-        f"{RESULTS}/logs/import_text_features/{{source}}.log",
+        layout.log("import_text_features", "{source}"),
     benchmark:
-        f"{RESULTS}/benchmarks/import_text_features/{{source}}.tsv"
+        layout.benchmark("import_text_features", "{source}")
     wildcard_constraints:
-        source=get_sources_of("features"),
+        source=either(layout.sources_of("features")),
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -70,8 +69,9 @@ rule import_text_features:
         mem_mb=8000,
         runtime=30,
     params:
-        file=lambda wildcards: checked.texts[wildcards.source].path,
-        options=get_text_feature_options,
+        code=code("texts.import_text_features"),
+        file=texts.path,
+        options=texts.feature_options,
     shell:
         """
         python -m fieldguide.texts.import_text_features \

@@ -8,27 +8,27 @@ ruleorder: index_folder > index_images
 rule index_folder:
     """List the target's images with class and split; every image must open."""
     input:
-        folders=get_image_folders,
-        table=get_existing([checked.dataset.table] if checked.dataset.table else []),
-        code=get_code("data.index_folder"),
+        folders=data.image_folders,
+        table=data.image_table,
     output:
         # Beside it images.damaged.csv, which is not declared, as Snakemake deletes the outputs of a job that fails.
-        images=f"{RESULTS}/records/images.csv",
-        classes=f"{RESULTS}/records/classes.csv",
+        images=layout.image_records,
+        classes=layout.class_records,
     log:
-        f"{RESULTS}/logs/index_folder/all.log",
+        layout.log("index_folder"),
     benchmark:
-        f"{RESULTS}/benchmarks/index_folder/all.tsv"
+        layout.benchmark("index_folder")
     priority: 1  # encoders wait for it
     conda:
         "../../envs/fieldguide.yaml"
     threads: 2
     resources:
-        mem_mb=get_more_each_try(2000),
-        runtime=get_more_each_try(60),
+        mem_mb=more_each_try(2000),
+        runtime=more_each_try(60),
     params:
+        code=code("data.index_folder"),
         root=checked.dataset.root,
-        table=get_options(table=checked.dataset.table),
+        table=data.table_option,
         splits=[f"{ours}={theirs}" for ours, theirs in dict(checked.dataset.splits).items()],
         leave_out=lookup(dpath="dataset/leave_out", within=config, default=[]),
         skip=branch(checked.dataset.skip_damaged, then="--skip-damaged"),

@@ -1,21 +1,18 @@
 """Features: images and texts through the frozen backbone, keyed by backbone, weights and preprocessing."""
 
-if get_manifest():
+if features.manifest():
 
     localrules:
         download_backbone,
 
     rule download_backbone:
         """Bring the backbone's weights and tokenizer to this disk, so that encoders need no network."""
-        input:
-            # Weights are the same whatever code fetched them; features would be made anew.
-            code=ancient(get_code("features.download_backbone")),
         output:
-            get_manifest(),
+            features.manifest(),
         log:
-            f"{RESULTS}/logs/download_backbone/all.log",
+            layout.log("download_backbone"),
         benchmark:
-            f"{RESULTS}/benchmarks/download_backbone/all.tsv"
+            layout.benchmark("download_backbone")
         conda:
             "../../envs/fieldguide.yaml"
         threads: 1
@@ -27,7 +24,7 @@ if get_manifest():
             precision=lookup(dpath="backbone/precision", within=config),
             cache=subpath(output[0], parent=True),
             sha256=lookup(dpath="backbone/sha256", within=config),
-            model=get_backbone_model(),
+            model=features.model,
         shell:
             """
             python -m fieldguide.features.download_backbone \
@@ -43,32 +40,32 @@ if get_manifest():
 rule encode_images:
     """Image features of the target (labelled images) or of the world (pairs), one shard of them."""
     input:
-        images=get_image_store,
-        records=get_image_records,
-        backbone=get_manifest(),
-        code=get_code("features.encode_images"),
+        images=features.image_store,
+        records=features.image_records,
+        backbone=features.manifest(),
     output:
-        f"{RESULTS}/features/{BACKBONE}/images/{{images}}/{SHARD}.safetensors",
+        layout.feature_shard("images/{images}"),
     log:
-        f"{RESULTS}/logs/encode_images/{{images}}/{SHARD}.log",
+        layout.log("encode_images", f"{{images}}/{SHARD}"),
     benchmark:
-        f"{RESULTS}/benchmarks/encode_images/{{images}}/{SHARD}.tsv"
+        layout.benchmark("encode_images", f"{{images}}/{SHARD}")
     wildcard_constraints:
         images="target|world",
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)
     resources:
-        mem_mb=get_more_each_try(12000),
-        runtime=get_more_each_try(120),
+        mem_mb=more_each_try(12000),
+        runtime=more_each_try(120),
         gpu=GPU,
     params:
+        code=code("features.encode_images"),
         pretrained=lookup(dpath="backbone/pretrained", within=config),
         precision=lookup(dpath="backbone/precision", within=config),
         batch=lookup(dpath="backbone/image_batch", within=config),
-        model=get_backbone_model(),
-        cache=get_cache,
-        offline=get_offline(),
+        model=features.model,
+        cache=features.cache,
+        offline=features.offline(),
         threads=lookup(dpath="threads/encode", within=config),
     shell:
         """
@@ -90,33 +87,33 @@ rule encode_images:
 rule encode_texts:
     """Text features of a source, or of the world's captions, one shard of them: pooled and token by token."""
     input:
-        texts=get_text_table,
-        backbone=get_manifest(),
-        code=get_code("features.encode_texts"),
+        texts=features.text_table,
+        backbone=features.manifest(),
     output:
-        f"{RESULTS}/features/{BACKBONE}/texts/{{texts}}/{SHARD}.safetensors",
+        layout.feature_shard("texts/{texts}"),
     log:
-        f"{RESULTS}/logs/encode_texts/{{texts}}/{SHARD}.log",
+        layout.log("encode_texts", f"{{texts}}/{SHARD}"),
     benchmark:
-        f"{RESULTS}/benchmarks/encode_texts/{{texts}}/{SHARD}.tsv"
+        layout.benchmark("encode_texts", f"{{texts}}/{SHARD}")
     wildcard_constraints:
-        texts="|".join(["world", *checked.texts, *PROMPTS]),
+        texts=either(["world", *checked.texts, *layout.prompts]),
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)
     resources:
-        mem_mb=get_more_each_try(12000),
-        runtime=get_more_each_try(120),
+        mem_mb=more_each_try(12000),
+        runtime=more_each_try(120),
         gpu=GPU,
     params:
+        code=code("features.encode_texts"),
         pretrained=lookup(dpath="backbone/pretrained", within=config),
         precision=lookup(dpath="backbone/precision", within=config),
         batch=lookup(dpath="backbone/text_batch", within=config),
-        model=get_backbone_model(),
-        cache=get_cache,
-        offline=get_offline(),
+        model=features.model,
+        cache=features.cache,
+        offline=features.offline(),
         threads=lookup(dpath="threads/encode", within=config),
-        column=lambda wildcards: "caption" if wildcards.texts == "world" else "text",
+        column=features.text_column,
     shell:
         """
         env {params.offline} python -m fieldguide.features.encode_texts \

@@ -14,35 +14,34 @@ localrules:
 rule tabulate_accuracy:
     """The comparison table: tidy, and in the thesis's shape."""
     input:
-        cells=get_cells(),
-        published=get_published(),
-        code=get_code("tables.tabulate_accuracy"),
-        template=get_own_path(CHECKOUT / "src/fieldguide/tables/templates/accuracy.html.j2"),
+        cells=targets.cells,
+        published=tables.published(),
+        template=layout.own("src/fieldguide/tables/templates/accuracy.html.j2"),
     output:
         csv=report(
-            f"{RESULTS}/tables/accuracy.csv",
+            layout.table("accuracy.csv"),
             caption="../report/accuracy_csv.rst",
             category="Accuracy",
             labels={"what": "accuracy by share of images", "form": "tidy table"},
         ),
         differences=report(
-            f"{RESULTS}/tables/differences.csv",
+            layout.table("differences.csv"),
             caption="../report/differences.rst",
             category="Accuracy",
             labels={"what": "paired differences", "form": "tidy table"},
         ),
-        md=f"{RESULTS}/tables/accuracy.md",
-        tex=f"{RESULTS}/tables/accuracy.tex",
+        md=layout.table("accuracy.md"),
+        tex=layout.table("accuracy.tex"),
         html=report(
-            f"{RESULTS}/tables/accuracy.html",
+            layout.table("accuracy.html"),
             caption="../report/accuracy_table.rst",
             category="Accuracy",
             labels={"what": "comparison table", "form": "page"},
         ),
     log:
-        f"{RESULTS}/logs/tabulate_accuracy/all.log",
+        layout.log("tabulate_accuracy"),
     benchmark:
-        f"{RESULTS}/benchmarks/tabulate_accuracy/all.tsv"
+        layout.benchmark("tabulate_accuracy")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -50,9 +49,10 @@ rule tabulate_accuracy:
         mem_mb=1000,
         runtime=10,
     params:
+        code=code("tables.tabulate_accuracy"),
         dataset=lookup(dpath="dataset/name", within=config),
-        notes=get_notes(),
-        published=get_published_option("--columns-published"),
+        notes=tables.notes,
+        published=tables.published_option("--columns-published"),
     shell:
         """
         python -m fieldguide.tables.tabulate_accuracy \
@@ -71,21 +71,20 @@ rule tabulate_accuracy:
 rule tabulate_image_worth:
     """The worth of text in labelled images per class, from the accuracy curves."""
     input:
-        cells=get_cells(),
-        records=f"{RESULTS}/records/images.csv",
-        code=get_code("tables.tabulate_image_worth"),
+        cells=targets.cells,
+        records=layout.image_records,
     output:
         csv=report(
-            f"{RESULTS}/tables/image_worth.csv",
+            layout.table("image_worth.csv"),
             caption="../report/image_worth.rst",
             category="Accuracy",
             labels={"what": "worth of text in images", "form": "tidy table"},
         ),
-        md=f"{RESULTS}/tables/image_worth.md",
+        md=layout.table("image_worth.md"),
     log:
-        f"{RESULTS}/logs/tabulate_image_worth/all.log",
+        layout.log("tabulate_image_worth"),
     benchmark:
-        f"{RESULTS}/benchmarks/tabulate_image_worth/all.tsv"
+        layout.benchmark("tabulate_image_worth")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -93,8 +92,9 @@ rule tabulate_image_worth:
         mem_mb=1000,
         runtime=10,
     params:
+        code=code("tables.tabulate_image_worth"),
         dataset=lookup(dpath="dataset/name", within=config),
-        notes=get_notes(),
+        notes=tables.notes,
     shell:
         """
         python -m fieldguide.tables.tabulate_image_worth \
@@ -110,21 +110,20 @@ rule tabulate_image_worth:
 rule score_sampling:
     """Which sampling, redraw and budget explain the published figures."""
     input:
-        cells=get_study_cells(),
-        published=get_published(),
-        code=get_code("tables.score_sampling"),
+        cells=targets.study_cells,
+        published=tables.published(),
     output:
         csv=report(
-            f"{RESULTS}/tables/sampling.csv",
+            layout.table("sampling.csv"),
             caption="../report/sampling.rst",
             category="Accuracy",
             labels={"what": "sampling, redraw and budget", "form": "tidy table"},
         ),
-        md=f"{RESULTS}/tables/sampling.md",
+        md=layout.table("sampling.md"),
     log:
-        f"{RESULTS}/logs/score_sampling/all.log",
+        layout.log("score_sampling"),
     benchmark:
-        f"{RESULTS}/benchmarks/score_sampling/all.tsv"
+        layout.benchmark("score_sampling")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -132,9 +131,10 @@ rule score_sampling:
         mem_mb=1000,
         runtime=10,
     params:
+        code=code("tables.score_sampling"),
         dataset=lookup(dpath="dataset/name", within=config),
-        notes=get_notes(),
-        published=get_published_option("--published"),
+        notes=tables.notes,
+        published=tables.published_option("--published"),
         tolerance=lookup(dpath="sampling_study/tolerance", within=config),
     shell:
         """
@@ -152,20 +152,19 @@ rule score_sampling:
 rule plot_accuracy:
     """Accuracy by share of images, a panel per variant."""
     input:
-        csv=f"{RESULTS}/tables/accuracy.csv",
-        published=get_published(),
-        code=get_code("tables.plot_accuracy"),
+        csv=layout.table("accuracy.csv"),
+        published=tables.published(),
     output:
         report(
-            f"{RESULTS}/figures/accuracy.svg",
+            layout.figure("accuracy.svg"),
             caption="../report/accuracy_figure.rst",
             category="Accuracy",
             labels={"what": "accuracy by share of images", "form": "figure"},
         ),
     log:
-        f"{RESULTS}/logs/plot_accuracy/all.log",
+        layout.log("plot_accuracy"),
     benchmark:
-        f"{RESULTS}/benchmarks/plot_accuracy/all.tsv"
+        layout.benchmark("plot_accuracy")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -173,8 +172,9 @@ rule plot_accuracy:
         mem_mb=1000,
         runtime=10,
     params:
-        note=get_notes(),
-        published=get_published_option("--published"),
+        code=code("tables.plot_accuracy"),
+        note=tables.notes,
+        published=tables.published_option("--published"),
     shell:
         """
         python -m fieldguide.tables.plot_accuracy \
@@ -188,20 +188,19 @@ rule plot_accuracy:
 rule compare_recipes:
     """Recipes and baselines side by side, and what text is worth to the anchored recipe, paired by seed."""
     input:
-        cells=get_compared_cells(),
-        code=get_code("tables.compare_recipes"),
+        cells=targets.compared_cells,
     output:
         csv=report(
-            f"{RESULTS}/tables/recipes.csv",
+            layout.table("recipes.csv"),
             caption="../report/recipes.rst",
             category="Accuracy",
             labels={"what": "recipes and baselines", "form": "tidy table"},
         ),
-        md=f"{RESULTS}/tables/recipes.md",
+        md=layout.table("recipes.md"),
     log:
-        f"{RESULTS}/logs/compare_recipes/all.log",
+        layout.log("compare_recipes"),
     benchmark:
-        f"{RESULTS}/benchmarks/compare_recipes/all.tsv"
+        layout.benchmark("compare_recipes")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -209,8 +208,9 @@ rule compare_recipes:
         mem_mb=1000,
         runtime=10,
     params:
+        code=code("tables.compare_recipes"),
         dataset=lookup(dpath="dataset/name", within=config),
-        notes=get_notes(),
+        notes=tables.notes,
     shell:
         """
         python -m fieldguide.tables.compare_recipes \
@@ -225,29 +225,28 @@ rule compare_recipes:
 rule predict_classes:
     """Accuracy of each cell by class, and which classes it confuses, from the weights that cells keep."""
     input:
-        records=f"{RESULTS}/records/images.csv",
-        classes=f"{RESULTS}/records/classes.csv",
-        images=get_image_features("target"),
-        cells=get_cells(),
-        weights=[str(Path(cell).with_suffix(".safetensors")) for cell in get_cells()],
-        code=get_code("tables.predict_classes"),
+        records=layout.image_records,
+        classes=layout.class_records,
+        images=layout.image_features("target"),
+        cells=targets.cells,
+        weights=targets.weights,
     output:
         accuracy=report(
-            f"{RESULTS}/tables/classes.csv",
+            layout.table("classes.csv"),
             caption="../report/classes.rst",
             category="Classes",
             labels={"what": "accuracy by class", "form": "tidy table"},
         ),
         confusions=report(
-            f"{RESULTS}/tables/confusions.csv",
+            layout.table("confusions.csv"),
             caption="../report/confusions.rst",
             category="Classes",
             labels={"what": "confused classes", "form": "tidy table"},
         ),
     log:
-        f"{RESULTS}/logs/predict_classes/all.log",
+        layout.log("predict_classes"),
     benchmark:
-        f"{RESULTS}/benchmarks/predict_classes/all.tsv"
+        layout.benchmark("predict_classes")
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/adapter", within=config)
@@ -255,6 +254,7 @@ rule predict_classes:
         mem_mb=4000,
         runtime=60,
     params:
+        code=code("tables.predict_classes"),
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
         """
@@ -272,14 +272,13 @@ rule predict_classes:
 rule typeset_tables:
     """Tidy tables as LaTeX with booktabs."""
     input:
-        tables=get_typeset_tables(),
-        code=get_code("tables.typeset_tables"),
+        tables=targets.typeset_tables,
     output:
-        [str(Path(table).with_suffix(".tex")) for table in get_typeset_tables()],
+        targets.typeset,
     log:
-        f"{RESULTS}/logs/typeset_tables/all.log",
+        layout.log("typeset_tables"),
     benchmark:
-        f"{RESULTS}/benchmarks/typeset_tables/all.tsv"
+        layout.benchmark("typeset_tables")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -287,8 +286,9 @@ rule typeset_tables:
         mem_mb=1000,
         runtime=10,
     params:
+        code=code("tables.typeset_tables"),
         dataset=lookup(dpath="dataset/name", within=config),
-        notes=get_notes(),
+        notes=tables.notes,
         out=subpath(output[0], parent=True),
     shell:
         """
@@ -303,26 +303,25 @@ rule typeset_tables:
 rule write_report:
     """One page with the tables, curves, confused classes, costs and provenance, that needs nothing else."""
     input:
-        cells=get_cells(),
-        tables=get_report_tables(),
-        records=f"{RESULTS}/records/images.csv",
-        classes=f"{RESULTS}/records/classes.csv",
-        photographs=get_photographs(),
-        texts=[f"{RESULTS}/texts/{source}.csv" for source in get_sources()],
-        published=get_published(),
-        code=get_code("report.write_report"),
-        template=get_own_path(CHECKOUT / "src/fieldguide/report/templates/report.html.j2"),
+        cells=targets.cells,
+        tables=targets.report_tables,
+        records=layout.image_records,
+        classes=layout.class_records,
+        photographs=layout.photographs,
+        texts=targets.text_tables,
+        published=tables.published(),
+        template=layout.own("src/fieldguide/report/templates/report.html.j2"),
     output:
         report(
-            f"{RESULTS}/report.html",
+            layout.report,
             caption="../report/report.rst",
             category="Accuracy",
             labels={"what": "everything on one page", "form": "page"},
         ),
     log:
-        f"{RESULTS}/logs/write_report/all.log",
+        layout.log("write_report"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_report/all.tsv"
+        layout.benchmark("write_report")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -330,14 +329,15 @@ rule write_report:
         mem_mb=2000,
         runtime=20,
     params:
+        code=code("report.write_report"),
         dataset=lookup(dpath="dataset/name", within=config),
         thing=lookup(dpath="dataset/thing", within=config),
         language=lookup(dpath="language", within=config),
-        shown=get_report_options(),
-        published=get_published_option("--published"),
-        sources=get_priced_sources,
-        configuration=get_configuration,
-        notes=get_notes(),
+        shown=tables.report_options,
+        published=tables.published_option("--published"),
+        sources=texts.priced_sources,
+        configuration=tables.configuration,
+        notes=tables.notes,
     shell:
         """
         python -m fieldguide.report.write_report \
@@ -357,26 +357,24 @@ rule write_report:
         """
 
 
-if IS_AVIARY:
+if layout.is_aviary:
 
     localrules:
         draw_birds,
 
     rule draw_birds:
         """A sheet of the aviary's species: male, female and juvenile."""
-        input:
-            code=get_code("aviary.draw_birds"),
         output:
             report(
-                f"{RESULTS}/figures/birds.png",
+                layout.figure("birds.png"),
                 caption="../report/birds.rst",
                 category="Data",
                 labels={"what": "the species", "form": "figure"},
             ),
         log:
-            f"{RESULTS}/logs/draw_birds/all.log",
+            layout.log("draw_birds"),
         benchmark:
-            f"{RESULTS}/benchmarks/draw_birds/all.tsv"
+            layout.benchmark("draw_birds")
         conda:
             "../../envs/fieldguide.yaml"
         threads: 1
@@ -384,6 +382,7 @@ if IS_AVIARY:
             mem_mb=1000,
             runtime=10,
         params:
+            code=code("aviary.draw_birds"),
             seed=lookup(dpath="aviary/seed", within=config),
             species=lookup(dpath="aviary/species", within=config),
         shell:

@@ -4,24 +4,24 @@
 rule index_captions:
     """Reed's captions of the training images."""
     input:
-        root=f"{RESULTS}/unpacked/reed",
-        images=f"{RESULTS}/records/images.csv",
-        classes=f"{RESULTS}/records/classes.csv",
-        code=get_code("texts.index_captions"),
+        root=layout.unpacked("reed"),
+        images=layout.image_records,
+        classes=layout.class_records,
     output:
-        f"{RESULTS}/texts/raw/reed.csv",
+        layout.raw_texts("reed"),
     log:
-        f"{RESULTS}/logs/index_captions/reed.log",
+        layout.log("index_captions", "reed"),
     benchmark:
-        f"{RESULTS}/benchmarks/index_captions/reed.tsv"
+        layout.benchmark("index_captions", "reed")
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
     resources:
-        mem_mb=get_more_each_try(1000),
-        runtime=get_more_each_try(30),
+        mem_mb=more_each_try(1000),
+        runtime=more_each_try(30),
     params:
-        names=get_name_options("reed"),
+        code=code("texts.index_captions"),
+        names=texts.caption_options,
     shell:
         """
         python -m fieldguide.texts.index_captions \
@@ -41,18 +41,17 @@ localrules:
 rule generate_texts:
     """An LLM's sentences per class, replayed from its ledger; replies that it lacks are asked for first."""
     input:
-        ledger=get_replayed_ledger,
-        prompt=get_prompt,
-        classes=f"{RESULTS}/records/classes.csv",
-        code=get_code("texts.generate_texts"),
+        ledger=texts.replayed_ledger,
+        prompt=texts.prompt,
+        classes=layout.class_records,
     output:
-        f"{RESULTS}/texts/raw/{{source}}.csv",
+        layout.raw_texts("{source}"),
     log:
-        f"{RESULTS}/logs/generate_texts/{{source}}.log",
+        layout.log("generate_texts", "{source}"),
     benchmark:
-        f"{RESULTS}/benchmarks/generate_texts/{{source}}.tsv"
+        layout.benchmark("generate_texts", "{source}")
     wildcard_constraints:
-        source="|".join(name for name, text in checked.texts.items() if text.kind == "llm") or "-",
+        source=either(layout.sources_of("llm")),
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -60,8 +59,9 @@ rule generate_texts:
         mem_mb=1000,
         runtime=60,
     params:
-        question=get_question,
-        asking=get_asking,
+        code=code("texts.generate_texts"),
+        question=texts.question,
+        asking=texts.asking,
     shell:
         # What was asked and paid goes to the terminal too.
         """
@@ -96,10 +96,8 @@ rule generate_texts:
 # Without a benchmark, which Snakemake counts as an output: once it was there, the prices would not be told again.
 rule price_texts:
     """What the LLM replies that are still missing will cost; asks nothing, hangs on no data, is never a part of `all`."""
-    input:
-        code=get_code("texts.price_texts"),
     log:
-        f"{RESULTS}/logs/price_texts/price_texts.log",
+        layout.log("price_texts", "price_texts"),
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -107,9 +105,10 @@ rule price_texts:
         mem_mb=1000,
         runtime=10,
     params:
-        sources=get_priced_sources,
-        classes=f"{RESULTS}/records/classes.csv",
-        class_count=get_class_count(),
+        code=code("texts.price_texts"),
+        sources=texts.priced_sources,
+        classes=layout.class_records,
+        class_count=texts.class_count(),
         thing=lookup(dpath="dataset/thing", within=config),
     shell:
         """
@@ -132,18 +131,17 @@ ruleorder: import_texts > index_captions
 rule import_texts:
     """A text source from a file that somebody brought along."""
     input:
-        file=lambda wildcards: get_existing([checked.texts[wildcards.source].path]),
-        images=f"{RESULTS}/records/images.csv",
-        classes=f"{RESULTS}/records/classes.csv",
-        code=get_code("texts.import_texts"),
+        file=texts.file,
+        images=layout.image_records,
+        classes=layout.class_records,
     output:
-        f"{RESULTS}/texts/raw/{{source}}.csv",
+        layout.raw_texts("{source}"),
     log:
-        f"{RESULTS}/logs/import_texts/{{source}}.log",
+        layout.log("import_texts", "{source}"),
     benchmark:
-        f"{RESULTS}/benchmarks/import_texts/{{source}}.tsv"
+        layout.benchmark("import_texts", "{source}")
     wildcard_constraints:
-        source=get_sources_of("file"),
+        source=either(layout.sources_of("file")),
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -151,8 +149,9 @@ rule import_texts:
         mem_mb=2000,
         runtime=30,
     params:
-        file=lambda wildcards: checked.texts[wildcards.source].path,
-        options=get_import_options,
+        code=code("texts.import_texts"),
+        file=texts.path,
+        options=texts.import_options,
     shell:
         """
         python -m fieldguide.texts.import_texts \
@@ -167,32 +166,32 @@ rule import_texts:
 rule check_texts:
     """A source's texts as they are used, checked, and a page on which to read them."""
     input:
-        raw=f"{RESULTS}/texts/raw/{{source}}.csv",
-        classes=f"{RESULTS}/records/classes.csv",
-        lexicon=get_resource(checked.dataset.not_visible),
-        tokenizer=tokenizer_files(get_backbone_model()),
-        backbone=get_tokenizer_manifest(),
-        code=get_code("texts.check_texts"),
+        raw=layout.raw_texts("{source}"),
+        classes=layout.class_records,
+        lexicon=texts.lexicon,
+        tokenizer=features.tokenizer_files,
+        backbone=features.tokenizer_manifest(),
     output:
-        table=f"{RESULTS}/texts/{{source}}.csv",
-        page=f"{RESULTS}/texts/{{source}}.md",
+        table=layout.texts("{source}"),
+        page=layout.text_page("{source}"),
     log:
-        f"{RESULTS}/logs/check_texts/{{source}}.log",
+        layout.log("check_texts", "{source}"),
     benchmark:
-        f"{RESULTS}/benchmarks/check_texts/{{source}}.tsv"
+        layout.benchmark("check_texts", "{source}")
     wildcard_constraints:
-        source="|".join(re.escape(name) for name, text in checked.texts.items() if text.kind != "features") or "(?!)",
+        source=either(layout.sources_of("captions", "llm", "file")),
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
     resources:
-        mem_mb=get_more_each_try(2000),
-        runtime=get_more_each_try(30),
+        mem_mb=more_each_try(2000),
+        runtime=more_each_try(30),
     params:
-        options=get_check_options,
-        model=tokenizer_model(get_backbone_model()),
-        cache=get_cache,
-        offline="HF_HUB_OFFLINE=1" if get_tokenizer_manifest() else "",
+        code=code("texts.check_texts"),
+        options=texts.check_options,
+        model=features.tokenizer_model,
+        cache=features.cache,
+        offline=features.tokenizer_offline(),
     shell:
         """
         env {params.offline} python -m fieldguide.texts.check_texts \
@@ -215,17 +214,16 @@ localrules:
 rule write_prompts:
     """Texts made of class names, for zero-shot: the names alone, or before each text of a source."""
     input:
-        classes=f"{RESULTS}/records/classes.csv",
-        texts=get_named_texts,
-        code=get_code("texts.write_prompts"),
+        classes=layout.class_records,
+        texts=texts.named_texts,
     output:
-        f"{RESULTS}/texts/{{prompts}}.csv",
+        layout.texts("{prompts}"),
     log:
-        f"{RESULTS}/logs/write_prompts/{{prompts}}.log",
+        layout.log("write_prompts", "{prompts}"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_prompts/{{prompts}}.tsv"
+        layout.benchmark("write_prompts", "{prompts}")
     wildcard_constraints:
-        prompts="|".join(PROMPTS),
+        prompts=either(layout.prompts),
     conda:
         "../../envs/fieldguide.yaml"
     threads: 1
@@ -233,7 +231,8 @@ rule write_prompts:
         mem_mb=1000,
         runtime=10,
     params:
-        texts=get_named_texts_option,
+        code=code("texts.write_prompts"),
+        texts=texts.named_texts_option,
     shell:
         """
         python -m fieldguide.texts.write_prompts \

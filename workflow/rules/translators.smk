@@ -4,29 +4,29 @@
 rule train_qformer:
     """Train a Q-Former; held-out images choose the checkpoint. A killed one goes on where it was."""
     input:
-        pairs=f"{RESULTS}/records/pairs.csv",
-        images=get_image_features("world"),
-        texts=get_text_features("world"),
-        code=get_code("translators.train_qformer"),
+        pairs=layout.pair_records,
+        images=layout.image_features("world"),
+        texts=layout.text_features("world"),
     output:
-        translator=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/translator.safetensors",
-        curve=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/curve.csv",
-        figure=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/curve.svg",
+        translator=layout.translator("{translator}"),
+        curve=layout.translator("{translator}", "curve.csv"),
+        figure=layout.translator("{translator}", "curve.svg"),
     log:
-        f"{RESULTS}/logs/train_qformer/{{translator}}.log",
+        layout.log("train_qformer", "{translator}"),
     benchmark:
-        f"{RESULTS}/benchmarks/train_qformer/{{translator}}.tsv"
+        layout.benchmark("train_qformer", "{translator}")
     wildcard_constraints:
-        translator="|".join(get_translators("train_qformer")) or "(?!)",
+        translator=either(layout.translators_of("train_qformer")),
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
     resources:
-        mem_mb=get_more_each_try(16000),
-        runtime=get_more_each_try(480),
+        mem_mb=more_each_try(16000),
+        runtime=more_each_try(480),
         gpu=GPU,
     params:
-        options=get_qformer_options,
+        code=code("translators.train_qformer"),
+        options=translators.qformer_options,
         test_share=checked.world.test_share,
         out=subpath(output.translator, parent=True),
         threads=lookup(dpath="threads/translator", within=config),
@@ -46,19 +46,18 @@ rule train_qformer:
 rule fit_translator:
     """Fit a translator to the pairs' pooled features; held-out images choose its hyper-parameters."""
     input:
-        pairs=f"{RESULTS}/records/pairs.csv",
-        images=get_image_features("world"),
-        texts=get_text_features("world"),
-        code=get_translator_code("translators.fit_translator"),
+        pairs=layout.pair_records,
+        images=layout.image_features("world"),
+        texts=layout.text_features("world"),
     output:
-        translator=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/translator.safetensors",
-        selection=f"{RESULTS}/translators/{BACKBONE}/{{translator}}/selection.csv",
+        translator=layout.translator("{translator}"),
+        selection=layout.translator("{translator}", "selection.csv"),
     log:
-        f"{RESULTS}/logs/fit_translator/{{translator}}.log",
+        layout.log("fit_translator", "{translator}"),
     benchmark:
-        f"{RESULTS}/benchmarks/fit_translator/{{translator}}.tsv"
+        layout.benchmark("fit_translator", "{translator}")
     wildcard_constraints:
-        translator="|".join(get_translators("fit_translator")) or "(?!)",
+        translator=either(layout.translators_of("fit_translator")),
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
@@ -66,7 +65,8 @@ rule fit_translator:
         mem_mb=12000,
         runtime=240,
     params:
-        options=get_fit_options,
+        code=translators.code_of("translators.fit_translator"),
+        options=translators.fit_options,
         test_share=checked.world.test_share,
         out=subpath(output.translator, parent=True),
         threads=lookup(dpath="threads/translator", within=config),
@@ -86,28 +86,28 @@ rule fit_translator:
 rule translate_texts:
     """A source's text features as the image features they would have had."""
     input:
-        translator=get_translator_file,
-        texts=get_text_features("{source}"),
-        table=f"{RESULTS}/texts/{{source}}.csv",
-        code=get_translator_code("translators.translate_texts"),
+        translator=translators.fitted,
+        texts=layout.text_features("{source}"),
+        table=layout.texts("{source}"),
     output:
-        f"{RESULTS}/translated/{BACKBONE}/{{translator}}/{{source}}.safetensors",
+        layout.translated("{translator}", "{source}"),
     log:
-        f"{RESULTS}/logs/translate_texts/{{translator}}/{{source}}.log",
+        layout.log("translate_texts", "{translator}/{source}"),
     benchmark:
-        f"{RESULTS}/benchmarks/translate_texts/{{translator}}/{{source}}.tsv"
+        layout.benchmark("translate_texts", "{translator}/{source}")
     wildcard_constraints:
-        translator="|".join([RAW, *checked.translators]),
-        source="|".join([*checked.texts, *PROMPTS]),
+        translator=either([RAW, *checked.translators]),
+        source=either([*checked.texts, *layout.prompts]),
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/translator", within=config)
     resources:
-        mem_mb=get_more_each_try(8000),
-        runtime=get_more_each_try(60),
-        gpu=get_translator_gpu,
+        mem_mb=more_each_try(8000),
+        runtime=more_each_try(60),
+        gpu=translators.gpu,
     params:
-        translator=get_translator_option,
+        code=translators.code_of("translators.translate_texts"),
+        translator=translators.option,
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """

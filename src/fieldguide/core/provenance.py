@@ -1,8 +1,9 @@
-"""Which source files a stage runs, found by its imports, so that changing one reruns the stage."""
+"""Which code a stage runs, found by its imports, and a hash of it, so that changing it reruns the stage."""
 
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -51,3 +52,37 @@ def modules_of(module: str, source: Path) -> list[Path]:
         seen[name] = path
         waiting.extend(imported_modules(path))
     return sorted(seen.values())
+
+
+class Meaning(ast.NodeTransformer):
+    """Leaves out what nobody runs: docstrings, and the descriptions of settings."""
+
+    def strip_docstring(self, node: ast.AST) -> ast.AST:
+        self.generic_visit(node)
+        body = node.body  # type: ignore[attr-defined]
+        if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            del body[0]
+        return node
+
+    visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = strip_docstring  # noqa: N815
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "Field":
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
+        return node
+
+
+@cache
+def module_hash(path: Path) -> str:
+    """A hash of a module's code without comments, docstrings, descriptions of settings and the places of lines."""
+    tree = Meaning().visit(ast.parse(path.read_text(encoding="utf-8")))
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@cache
+def code_hash(modules: tuple[str, ...], source: Path) -> str:
+    """A hash of the code under `source` that `fieldguide.<module>` runs, for all of the modules together."""
+    paths = sorted({path for module in modules for path in modules_of(module, source)})
+    lines = [f"{path.relative_to(source).as_posix()} {module_hash(path)}\n" for path in paths]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]

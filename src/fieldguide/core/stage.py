@@ -5,21 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import errno
-import getpass
 import importlib
 import logging
 import os
 import resource
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from fieldguide.core.errors import FieldguideError
+from fieldguide.core.errors import FieldguideError, format_os_error, hint_for_os_error
+from fieldguide.core.signals import handle_termination
 
 if TYPE_CHECKING:
     from fieldguide.core.settings import Section
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("fieldguide")
 
 STOPPED = "stopped; run the same command again to go on"
-REPEAT = 1.0  # seconds in which a second signal is taken for the same wish: a terminal and Snakemake both send one
 ERRORS = "FIELDGUIDE_ERRORS"  # the variable that names the descriptor on which a rule's shell takes what no log holds
 
 # How the errors of libraries say that memory ran out; they have no type of their own.
@@ -81,32 +77,6 @@ def return_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(largest_in_heap, 16 << 20)
 
 
-def who() -> str:
-    """The user's name, or number where it has none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
-
-
-def way_out(number: int | None) -> str:
-    """What to do about a file that could not be written or read; empty where it is plain."""
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return "make room there and run the same command again; what is finished is kept"
-    if number == errno.EROFS:
-        return "make it writable, or name another folder by `results` in the configuration"
-    if number in (errno.EACCES, errno.EPERM):
-        return f"give {who()} the right to it, or name another folder by `results` in the configuration"
-    return ""
-
-
-def tell_os_error(error: OSError) -> str:
-    """A sentence on an error of the system: the file, what is wrong, and the way out."""
-    parts = [f"{error.filename}: " if error.filename else "", error.strerror or str(error)]
-    hint = way_out(error.errno)
-    return "".join(parts) + (f"; {hint}" if hint else "")
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """True where memory ran out: of this process, of the GPU, or of a worker that the system killed for it."""
     said = f"{type(error).__name__}: {error}"
@@ -115,7 +85,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def tell_no_memory(name: str, error: BaseException) -> str:
+def format_out_of_memory(name: str, error: BaseException) -> str:
     """A sentence on memory that ran out, with the ways out."""
     what = (str(error).strip() or type(error).__name__).splitlines()[0]
     return (
@@ -137,41 +107,7 @@ def stop_with(sentence: str) -> NoReturn:
     sys.exit(sentence)
 
 
-@contextlib.contextmanager
-def ending_in_order() -> Iterator[None]:
-    """Within, SIGTERM and SIGHUP end a stage as Ctrl-C does: it tidies up. A second one, later, ends it at once.
-
-    Processes that it forks just end. Outside of the main thread nothing changes.
-    """
-    owner, first = os.getpid(), 0.0
-
-    def heed(number: int, frame: FrameType | None) -> None:
-        nonlocal first
-        if os.getpid() != owner:
-            os._exit(128 + number)
-        if first and time.monotonic() - first < REPEAT:
-            return
-        if first:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(owner, number)
-            return
-        first = time.monotonic()
-        raise KeyboardInterrupt
-
-    before = {}
-    with contextlib.suppress(ValueError):  # not the main thread
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's background: meant so
-                before[number] = signal.signal(number, heed)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            # Once stopped, the process is on its way out, and the second signal may still come.
-            signal.signal(number, signal.SIG_IGN if first else handler)
-
-
-def tell_use() -> str:
+def format_usage() -> str:
     """What the process used: its peak memory, its CPU time and, where it used one, the GPU. `run_page` reads it."""
     mine, forked = (resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
@@ -208,7 +144,7 @@ def run_stage(
         # huggingface_hub reads it when it is imported; parts of open_clip take no folder of their own.
         os.environ["HF_HUB_CACHE"] = str(Path(args.cache).resolve())
     try:
-        with ending_in_order():
+        with handle_termination():
             for module in imports:
                 importlib.import_module(module)
             if "torch" in sys.modules:
@@ -218,7 +154,7 @@ def run_stage(
                 torch.set_deterministic_debug_mode("warn")
             started = time.perf_counter()
             run(args)
-            log.info("%s", tell_use())
+            log.info("%s", format_usage())
             # `summarise_run` reads this line.
             used = max(threads, getattr(args, "workers", 1))
             log.info("done: work %.2f s, threads %d", time.perf_counter() - started, used)
@@ -228,12 +164,12 @@ def run_stage(
         # `| head` has read all it wants; Python would complain again when it closes the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.filename is None and not way_out(error.errno):
+        if error.filename is None and not hint_for_os_error(error.errno):
             raise
-        stop_with(f"{name}: error: {tell_os_error(error)}")
+        stop_with(f"{name}: error: {format_os_error(error)}")
     except KeyboardInterrupt:
         stop_with(f"{name}: {STOPPED if resumes else 'stopped'}")
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        stop_with(f"{name}: error: {tell_no_memory(name, error)}")
+        stop_with(f"{name}: error: {format_out_of_memory(name, error)}")

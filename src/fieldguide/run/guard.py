@@ -26,8 +26,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fieldguide.core.errors import FieldguideError
-from fieldguide.core.stage import STOPPED, tell_os_error, way_out, who
+from fieldguide.core.errors import FieldguideError, format_os_error, hint_for_os_error, user_name
+from fieldguide.core.signals import REPEAT_WINDOW
+from fieldguide.core.stage import STOPPED
 
 LOCK = ".lock"
 NO_LOCKING = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that cannot
@@ -48,7 +49,7 @@ class Holder:
 
     @classmethod
     def this_process(cls, executor: str = "local") -> Holder:
-        return cls(os.getpid(), socket.gethostname(), who(), datetime.now().isoformat(" ", "minutes"), executor)
+        return cls(os.getpid(), socket.gethostname(), user_name(), datetime.now().isoformat(" ", "minutes"), executor)
 
     def __str__(self) -> str:
         return f"process {self.pid} of {self.user} on {self.host}, started {self.started}"
@@ -72,7 +73,7 @@ def open_lock(results: Path) -> int:
             raise OSError(number, os.strerror(number), str(results))
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise FieldguideError(tell_os_error(error)) from error
+        raise FieldguideError(format_os_error(error)) from error
     with contextlib.suppress(OSError):
         os.fchmod(descriptor, 0o666)  # others who share the folder take turns with us
     return descriptor
@@ -147,7 +148,7 @@ def hold(results: Path, executor: str = "local", tell: Callable[[str], None] = p
             write_holder(descriptor, Holder.this_process(executor))
         except OSError as error:  # of a disk that is full, before anything has begun
             error.filename = str(results)
-            raise FieldguideError(tell_os_error(error)) from error
+            raise FieldguideError(format_os_error(error)) from error
         yield
         write_holder(descriptor, None)
     except BaseException as error:
@@ -273,9 +274,9 @@ def guard(workflow: Any, results: Path) -> None:
         except FieldguideError as error:
             raise WorkflowError(str(error)) from None
         except OSError as error:  # of Snakemake's own notes
-            if not way_out(error.errno):
+            if not hint_for_os_error(error.errno):
                 raise
-            raise WorkflowError(tell_notes_error(error)) from None
+            raise WorkflowError(format_notes_error(error)) from None
         except KeyboardInterrupt:
             raise WorkflowError(f"The run was {STOPPED}.") from None
         except WorkflowError:
@@ -300,13 +301,13 @@ def guard(workflow: Any, results: Path) -> None:
     workflow.execute, workflow.unlock = guarded_execute, guarded_unlock
 
 
-def tell_notes_error(error: OSError, notes: Path = Path(".snakemake")) -> str:
+def format_notes_error(error: OSError, notes: Path = Path(".snakemake")) -> str:
     """A sentence on an error of Snakemake's own notes: they lie where it runs, whatever `results` says."""
     error.filename = error.filename or notes.absolute()
     if error.errno not in NO_RIGHT or notes.absolute() not in (Path(error.filename), *Path(error.filename).parents):
-        return tell_os_error(error)
+        return format_os_error(error)
     return (
-        f"{error.filename}: {error.strerror}; Snakemake keeps its notes there: give {who()} the right to write"
+        f"{error.filename}: {error.strerror}; Snakemake keeps its notes there: give {user_name()} the right to write"
         f" {notes.absolute()} and all in it, or run in a folder of your own with --directory"
     )
 
@@ -333,11 +334,11 @@ jobs_began, stop_requested = threading.Event(), threading.Event()
 def stopping_early() -> Iterator[None]:
     """Before Snakemake's scheduler listens, SIGTERM and SIGHUP are Ctrl-C; afterwards all is as it was."""
 
-    def heed(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, heed) for number in numbers}
+    before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield
     finally:
@@ -357,7 +358,7 @@ def heed_signals(workflow: Any) -> None:
     jobs_began.set()
     first = 0.0
 
-    def heed(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal first
         is_first = not stop_requested.is_set()
         first = time.monotonic() if is_first else first
@@ -372,12 +373,12 @@ def heed_signals(workflow: Any) -> None:
             logger.warning(f"Stopping ({signal.Signals(number).name}): the jobs at work are told to end, and tidy up.")
             if workflow.local_exec:
                 workflow.scheduler.exit_gracefully()
-        is_urgent = not is_first and time.monotonic() - first > MEANT_ONCE
+        is_urgent = not is_first and time.monotonic() - first > REPEAT_WINDOW
         end_jobs(not workflow.local_exec, kill_after=KILL_AFTER if is_urgent else None, tell=logger.warning)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, heed)
+            signal.signal(number, on_signal)
 
 
 def is_stage(process: Any) -> bool:
@@ -389,7 +390,6 @@ def is_stage(process: Any) -> bool:
     return False
 
 
-MEANT_ONCE = 5.0  # seconds in which a second signal is taken for the first, as where LLM replies are paid for
 TELL_AFTER, KILL_AFTER = 10.0, 5.0  # seconds until jobs that still run are named; until, told twice, they are killed
 
 

@@ -30,7 +30,7 @@ from fieldguide.run.guard import Holder, last_holder
 from fieldguide.tables.comparison import Grid
 from fieldguide.tables.markdown import grid_table
 
-# What `stage.tell_use` logs.
+# What `stage.format_usage` logs.
 USED = re.compile(
     r": used: memory (?P<memory>\d+) MB, CPU (?P<cpu>[\d.]+) s"
     r"(?:, GPU memory (?P<gpu_memory>\d+) MB of (?P<gpu>.+))?$",

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.stage import REPEAT, log, new_parser, run_stage, use_threads
+from fieldguide.core.signals import REPEAT_WINDOW
+from fieldguide.core.stage import log, new_parser, run_stage, use_threads
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -195,7 +196,7 @@ def test_a_second_signal_later_ends_a_stage_that_hangs(tmp_path: Path) -> None:
     process = start_stage("try:\n  print('at work', flush=True); time.sleep(60)\nfinally:\n  time.sleep(60)")
     assert process.stdout is not None and process.stdout.readline() == "at work\n"
     process.terminate()
-    time.sleep(REPEAT + 0.3)
+    time.sleep(REPEAT_WINDOW + 0.3)
     process.terminate()
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGTERM

@@ -1,0 +1,62 @@
+"""Arguments of the jobs that encode images and texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fieldguide.features.backbone import is_downloaded, manifest_path
+from fieldguide.features.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
+from fieldguide.workflow.data import DataJobs
+from fieldguide.workflow.jobs import Jobs
+
+
+class FeatureJobs(Jobs):
+    """For rules/features.smk, and what texts.smk asks about the tokenizer."""
+
+    def manifest(self) -> list[str]:
+        """What says that the backbone's weights were downloaded; none where they are on this disk anyway."""
+        is_needed = is_downloaded(self.layout.model, self.config.backbone.pretrained)
+        return [str(manifest_path(self.config.backbone.cache, self.layout.backbone))] if is_needed else []
+
+    def tokenizer_manifest(self) -> list[str]:
+        """The same for the tokenizer; none where it is CLIP's own, which open_clip brings along."""
+        return [] if tokenizer_model(self.layout.model) == ORDINARY else self.manifest()
+
+    def tokenizer_files(self, wildcards: Any) -> list[str]:
+        """The files of a tokenizer that lies in a local folder."""
+        return [str(path) for path in tokenizer_files(self.layout.model)]
+
+    def tokenizer_model(self, wildcards: Any) -> str:
+        return tokenizer_model(self.layout.model)
+
+    def model(self, wildcards: Any) -> str:
+        return self.layout.model
+
+    def cache(self, wildcards: Any, input: Any) -> str:
+        """The folder that an encoder takes the weights from; empty where they are no download."""
+        return str(Path(input.backbone[0]).parent) if input.backbone else ""
+
+    def offline(self) -> str:
+        """The environment of an encoder: with all that it needs on this disk, it asks no hub."""
+        return "HF_HUB_OFFLINE=1" if self.manifest() else ""
+
+    def tokenizer_offline(self) -> str:
+        return "HF_HUB_OFFLINE=1" if self.tokenizer_manifest() else ""
+
+    def image_store(self, wildcards: Any) -> str:
+        """Where the images of the target or the world lie."""
+        if wildcards.images == "world":
+            return DataJobs(self.layout).pair_images()
+        return str(getattr(self.config.dataset, "root", self.layout.unpacked("cub")))
+
+    def image_records(self, wildcards: Any) -> str:
+        """The table that lists them."""
+        return self.layout.pair_records if wildcards.images == "world" else self.layout.image_records
+
+    def text_table(self, wildcards: Any) -> str:
+        """The table of a text source, or the world's pairs."""
+        return self.layout.pair_records if wildcards.texts == "world" else self.layout.texts(wildcards.texts)
+
+    def text_column(self, wildcards: Any) -> str:
+        return "caption" if wildcards.texts == "world" else "text"

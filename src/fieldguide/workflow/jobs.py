@@ -1,0 +1,50 @@
+"""What the modules of the rules files share."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fieldguide.core.provenance import code_hash
+from fieldguide.workflow.config import Config
+from fieldguide.workflow.layout import Layout
+from fieldguide.workflow.targets import Targets
+
+# GPUs that a rule with a network asks for; a machine without one ignores it, a cluster may set another number.
+GPU = 1
+
+
+def more_each_try(amount: int) -> Callable[..., int]:
+    """A resource of which a job that failed asks more when it is tried again: twice, three times as much."""
+
+    def resource(wildcards: Any, attempt: int) -> int:
+        return amount * attempt
+
+    return resource
+
+
+def join_options(**options: str) -> str:
+    """Long options with their values, quoted; those without a value are left out."""
+    return " ".join(f"--{name.replace('_', '-')}={shlex.quote(value)}" for name, value in options.items() if value)
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What the rules of one file ask about their jobs. Methods that take `wildcards` are input or params functions."""
+
+    layout: Layout
+
+    @property
+    def config(self) -> Config:
+        return self.layout.config
+
+    @cached_property
+    def targets(self) -> Targets:
+        return Targets(self.layout)
+
+    def code(self, *modules: str) -> str:
+        """A hash of the code that stages run, such as "data.index_images": a change of it reruns their rule."""
+        return code_hash(modules, self.layout.checkout / "src")

@@ -1,0 +1,66 @@
+"""What can be asked for: the cells, tables and figures of a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fieldguide.workflow.targets import Targets
+from tests.unit.workflow.configurations import OWN_FEATURES, TINY, layout_of
+
+
+def test_the_thesis_has_eighty_cells_and_the_anchored_recipe_thirty() -> None:
+    targets = Targets(layout_of())
+    assert len(targets.cells) == len(set(targets.cells)) == 30 + 30 + 20 + 30
+    assert [Path(cell).with_suffix(".safetensors").as_posix() for cell in targets.cells] == targets.weights
+
+
+def test_no_cell_is_images_alone_with_text_or_text_alone_without() -> None:
+    for cell in Targets(layout_of()).cells:
+        if "/none/" in cell.split("/steps")[1]:
+            assert not cell.endswith("/ratio-0.json")
+        else:
+            assert not cell.endswith("/ratio-100.json")
+
+
+def test_the_study_shares_cells_with_the_table() -> None:
+    targets = Targets(layout_of())
+    assert len(targets.study_cells) == 2 * 2 * 4 * 30
+    assert len(set(targets.study_cells) & set(targets.cells)) == 80
+
+
+def test_a_further_translator_is_compared_on_text_alone() -> None:
+    layout = layout_of({"sweep": {"text_only_translators": ["ridge"]}})
+    further = [cell for cell in Targets(layout).cells if "/ridge/" in cell]
+    assert len(further) == 2 and all(cell.endswith("ratio-0.json") for cell in further)
+
+
+def test_prompts_are_cells_of_class_names_or_of_llm_texts() -> None:
+    compared = Targets(layout_of()).compared_cells
+    assert sum("/zs-name/" in cell for cell in compared) == 1
+    assert [cell.split("/")[-4] for cell in compared if "/zs-name+attributes/" in cell] == ["gpt-3.5-turbo"]
+
+
+def test_tables_and_extras() -> None:
+    targets = Targets(layout_of(TINY))
+    assert "results/tiny/tables/accuracy.csv" in targets.tables
+    assert "results/tiny/figures/birds.png" in targets.extras
+    assert all(path.endswith(".csv") for path in targets.report_tables)
+    assert {Path(path).name for path in targets.typeset} <= {"recipes.tex", "image_worth.tex", "conversion.tex"}
+    assert "results/cub/figures/birds.png" not in Targets(layout_of()).extras
+
+
+def test_only_translators_that_a_table_names_are_trained() -> None:
+    targets = Targets(layout_of({"conversion": {"translators": ["ridge"]}}))
+    assert targets.compared_translators == ["ridge", "qformer"]
+    assert targets.used_translators("train_qformer") == ["qformer"]
+    assert targets.used_translators("fit_translator") == ["ridge"]
+    assert targets.conversion_measures == [targets.layout.conversion(name) for name in ("ridge", "qformer")]
+    assert len(targets.conversion_cells) == 2 * 2 * 3
+    assert Targets(layout_of({"conversion": {"translators": []}})).conversion_tables == []
+
+
+def test_features_computed_elsewhere_need_no_pairs_and_no_class_names() -> None:
+    targets = Targets(layout_of(OWN_FEATURES))
+    assert targets.compared_translators == [] and targets.conversion_tables == []
+    assert not any("zs-name" in cell for cell in targets.compared_cells)
+    assert not any(path.endswith("curve.svg") for path in targets.extras)
