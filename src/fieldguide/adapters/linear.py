@@ -92,8 +92,8 @@ def fit(
     """Train on the mean cross-entropy with AdamW (Loshchilov and Hutter, 2019) and a cosine schedule to zero.
 
     table (N, D) float32: images, then texts. labels (N,). rows (R, steps, B): what each run sees at each step.
-    lr, weight_decay (R,). Without a bias it stays as it starts. A signal that raises in the main thread ends all threads
-    at their next step.
+    lr, weight_decay (R,). Without a bias it stays as it starts. A signal that raises in the main thread ends all
+    threads at their next step.
     """
     rates, decays = np.asarray(lr, np.float32), np.asarray(weight_decay, np.float32)
     threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)

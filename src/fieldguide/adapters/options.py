@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """The labelled images, and the text sources: one file of each kind for each source, in the order of the settings."""
+    """The labelled images, and the text sources: one file of each kind for each, in the order of the settings."""
     parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
     parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
     parser.add_argument("--texts", type=Path, nargs="*", default=[], help="text tables, in the order of the sources")

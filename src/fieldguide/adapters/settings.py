@@ -37,8 +37,8 @@ class Training(Section):
 class AdapterSettings(Training):
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         min_length=1,
-        description="Each with each of `weight_decays` is a trial of the thesis's recipe, and other recipes have as many "
-        "trials. The best mean validation accuracy over ratios 100, 50, 10 and 0 is used in all cells.",
+        description="Each with each of `weight_decays` is a trial of the thesis's recipe, and other recipes have as "
+        "many trials. The best mean validation accuracy over ratios 100, 50, 10 and 0 is used in all cells.",
     )
     weight_decays: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1, description="See `learning_rates`.")
     validation: Annotated[float, Field(gt=0, lt=1)] = Field(
@@ -90,8 +90,8 @@ class Sweep(Section):
     text_only_translators: tuple[Name, ...] = Field(default=(), description="Further translators, compared at ratio 0.")
     variants: tuple[Variant, ...] = Field(
         min_length=1,
-        description="What the table compares: a list of `{sampling, redraw, recipes, sources}`, each with all ratios and "
-        "seeds. A variant may name an `amount`, or a `budget` with its `amount`, of its own: "
+        description="What the table compares: a list of `{sampling, redraw, recipes, sources}`, each with all ratios "
+        "and seeds. A variant may name an `amount`, or a `budget` with its `amount`, of its own: "
         "`{…, budget: epochs, amount: 100}`.",
     )
     baselines: tuple[RecipeName, ...] = Field(

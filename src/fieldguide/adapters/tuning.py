@@ -38,7 +38,7 @@ def list_trials(settings: TuningSettings) -> list[dict[str, float]]:
 def choose_hyperparameters(
     train: LabelledSet, sources: Sequence[TextSource], settings: TuningSettings
 ) -> dict[str, Any]:
-    """The best trial by its mean accuracy over ratios, and what every trial reached, as tuning/…/<budget>.json holds it.
+    """The best trial by its mean accuracy over ratios, and what every trial reached: what tuning/…/<budget>.json holds.
 
     Every trial sees the same seeds, class-wise and fixed, image only and mixed with each source, as far as the recipe
     goes: one batched training of trials x seeds. Raises TooFewImagesError.
