@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from fieldguide.adapters.recipes.registry import RECIPES
-from fieldguide.adapters.settings import TextChoice
 from fieldguide.core.arrays import Floats, Ints
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import hash_ids, read_csv, read_json
 from fieldguide.features.labelled import ImageTable, read_images
 from fieldguide.features.store import check_same_backbone, read_features
-from fieldguide.texts.source import TextSource, check_width, read_source
+from fieldguide.texts.source import SourceFiles, TextSource, check_width, read_source
 
 LEARNING = ("learning_rate", "weight_decay")
 """The hyper-parameters of the thesis's recipe, whose trials the configuration lists."""
@@ -88,32 +87,21 @@ def read_plan(path: Path, images: ImageTable, seeds: Sequence[int]) -> Plan:
     return Plan(plan["sampling"], orders)
 
 
-def read_sources(
-    choices: Sequence[TextChoice],
-    tables: Sequence[Path],
-    translated: Sequence[Path],
-    raw: Sequence[Path],
-    recipe: str,
-    data: DataSet,
-) -> list[TextSource]:
-    """The text sources of a job, with the features that its recipe takes: one file of each kind for each source.
+def read_sources(files: Sequence[SourceFiles], recipe: str, data: DataSet) -> list[TextSource]:
+    """The text sources of a job, with the features that its recipe takes.
 
     Raises FieldguideError where a file is missing, of another backbone, or of another width than the images.
     """
-    kinds = RECIPES[recipe].texts
-    for kind, files in (("texts", tables), ("translated", translated), ("raw", raw)):
-        if (kind == "texts" or kind in kinds) and len(files) != len(choices):
-            names = ", ".join(choice.name for choice in choices) or "no text source"
-            raise FieldguideError(
-                f"recipe {recipe} with {names} needs {len(choices)} file(s) of texts by --{kind}, not {len(files)}"
-            )
     sources = []
-    for number, choice in enumerate(choices):
-        of_kind = {kind: files[number] for kind, files in (("translated", translated), ("raw", raw)) if kind in kinds}
-        name = f"{choice.name}:{choice.unit}" if choice.unit else choice.name
-        source = read_source(name, tables[number], of_kind.get("translated"), data.images, of_kind.get("raw"))
-        check_same_backbone((data.path, data.encoder), (next(iter(of_kind.values())), {"backbone": source.backbone}))
+    for one in files:
+        source = read_source(one.name, one.table, one.translated, data.images, one.raw)
+        path = one.translated or one.raw
+        assert path is not None
+        check_same_backbone((data.path, data.encoder), (path, {"backbone": source.backbone}))
         check_width(data.train.features, source)
+        for kind, features in (("translated", source.features), ("raw", source.raw)):
+            if kind in RECIPES[recipe].texts and features is None:
+                raise FieldguideError(f"--source {one.name}: recipe {recipe} needs {kind} text features too")
         sources.append(source)
     return sources
 

@@ -136,38 +136,21 @@ class Threads(Section):
 # ---------------------------------------------------------------- what the stages are told
 
 
-class TextChoice(Section):
-    """A text source of a job, and what counts as one text of it."""
-
-    name: Name
-    unit: Literal["", "reply"] = Field(
-        default="", description="`reply`: each whole reply of an LLM is one text; empty: as its table has them."
-    )
-
-
 class CellSettings(Training):
     """All that decides a cell beside its files: the argument of train_adapter."""
 
     ratio: Ratio
     redraw: Redraw = "fixed"
     recipe: RecipeName = "thesis"
-    source: TextChoice | None = None
-    translator: Name = "none"
+    translator: Name = Field(default="none", description="Name of the translator that made the features of the texts.")
     seeds: tuple[Seed, ...] = Field(min_length=1)
     dataset: str = Field(default="", description="Name of the data set, for the weights' file and the card.")
 
     no_repeats = field_validator("seeds")(refuse_repeats)
 
     @model_validator(mode="after")
-    def recipe_does_it(self) -> CellSettings:
+    def recipe_redraws(self) -> CellSettings:
         refuse_redraw((self.recipe,), self.redraw)
-        recipe = RECIPES[self.recipe]
-        if self.source and not recipe.texts:
-            raise ValueError(f"recipe {self.recipe} takes no text; leave source out")
-        if not self.source and self.ratio == 0:
-            raise ValueError("ratio 0 needs a text source: without images and texts there is nothing to train on")
-        if not self.source and not recipe.images_alone:
-            raise ValueError(f"recipe {self.recipe} needs a text source: name one by source")
         return self
 
 
@@ -175,15 +158,11 @@ class TuningSettings(AdapterSettings):
     """All that decides a tuning beside its files: the argument of tune_adapter."""
 
     recipe: RecipeName = "thesis"
-    sources: tuple[TextChoice, ...] = ()
 
     @model_validator(mode="after")
     def there_is_a_choice(self) -> TuningSettings:
-        recipe = RECIPES[self.recipe]
-        if not recipe.tuned:
+        if not RECIPES[self.recipe].tuned:
             raise ValueError(f"recipe {self.recipe} has nothing to choose; it needs no tuning")
-        if not self.sources and not recipe.images_alone:
-            raise ValueError(f"recipe {self.recipe} needs a text source: name one by sources")
         return self
 
 

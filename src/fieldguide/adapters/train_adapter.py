@@ -2,12 +2,12 @@
 
   python -m fieldguide.adapters.train_adapter --records records/images.csv \\
       --images features/…/images/dataset/shard-1-of-1.safetensors --plan plans/class-wise.json \\
-      --tuning tuning/…/thesis/steps.json --texts texts/reed.csv --translated translated/…/reed.safetensors \\
-      --settings '{"ratio": 10, "source": {"name": "reed"}, "translator": "qformer", "seeds": [0, 1, 2],
+      --tuning tuning/…/thesis/steps.json --source reed texts/reed.csv translated/…/reed.safetensors \\
+      --settings '{"ratio": 10, "translator": "qformer", "seeds": [0, 1, 2],
                    "budget": "steps", "amount": 400, "batch": 256}' \\
       --weights adapters/…/ratio-10.safetensors --out adapters/…/ratio-10.json
 
-Without `source` the cell is image only. `recipe` says how it is trained (`fieldguide.adapters.recipes.registry` lists
+Without --source the cell is image only. `recipe` says how it is trained (`fieldguide.adapters.recipes.registry` lists
 them; default the thesis's). Beside the result, --weights keeps the trained layers with what `fieldguide classify` needs
 to use them.
 """
@@ -18,7 +18,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from fieldguide.adapters.options import add_inputs
 from fieldguide.adapters.settings import CellSettings
 from fieldguide.core.files import read_csv
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
@@ -46,9 +45,8 @@ def run(args: argparse.Namespace) -> None:
     hyperparameters = read_hyperparameters(args.tuning, cell.recipe)
     data = read_data_set(args.records, args.images)
     plan = read_plan(args.plan, data.images, cell.seeds)
-    choices = [cell.source] if cell.source else []
-    sources = read_sources(choices, args.texts, args.translated, args.raw, cell.recipe, data)
-    names = tell_names(read_csv(args.texts[0], ("class_name", "text"))) if sources else NONE
+    sources = read_sources(args.source[:1], cell.recipe, data)
+    names = tell_names(read_csv(args.source[0].table, ("class_name", "text"))) if sources else NONE
     class_names = read_class_names(args.classes, data.images.class_ids)
     inputs = CellInputs(
         data.train,
@@ -84,15 +82,18 @@ def run(args: argparse.Namespace) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("adapters.train_adapter", __doc__)
-    add_inputs(parser)
+    parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
+    parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
     parser.add_argument("--plan", type=Path, required=True, help="plans/<sampling>.json")
     parser.add_argument("--tuning", type=Path, help="JSON of tune_adapter, for a recipe that has something to choose")
     parser.add_argument("--classes", type=Path, help="records/classes.csv: the classes' names; default: their ids")
+    add_source_option(parser)
     add_settings(parser, CellSettings)
     parser.add_argument(
         "--weights", type=Path, required=True, help="safetensors file for the layers, (seeds, classes, d)"
     )
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--threads", type=int, default=1, help="numeric threads")
     return parser
 
 

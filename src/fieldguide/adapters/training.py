@@ -58,16 +58,22 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 
 def make_task(train: LabelledSet, drawer: Drawer, source: TextSource | None, cell: CellSettings) -> Task:
-    """What a recipe is given; raises FieldguideError where there is nothing to train on."""
+    """What a recipe is given; raises FieldguideError where there is no such cell, or nothing to train on."""
+    recipe, texts = RECIPES[cell.recipe], None
+    if source is not None and not recipe.texts:
+        raise FieldguideError(f"recipe {cell.recipe} takes no text; leave out --source {source.name}")
+    if source is None and cell.ratio == 0:
+        raise FieldguideError("ratio 0 needs a text source: without images and texts there is nothing to train on")
+    if source is None and not recipe.images_alone:
+        raise FieldguideError(f"recipe {cell.recipe} needs a text source: give one by --source")
     if cell_size(cell.ratio, len(train.ids), source is not None) == 0:
         raise FieldguideError(f"ratio {cell.ratio} keeps none of the {len(train.ids)} training images")
-    texts, kinds = None, RECIPES[cell.recipe].texts
     if source is not None:
         texts = Texts(
             source.labels,
             pool_texts(source, train.ids, train.classes),
-            source.features if "translated" in kinds else None,
-            source.raw if "raw" in kinds else None,
+            source.features if recipe.translates else None,
+            source.raw if "raw" in recipe.texts else None,
         )
     return Task(
         train.features,

@@ -2,8 +2,8 @@
 
   python -m fieldguide.adapters.tune_adapter --records records/images.csv \\
       --images features/…/images/dataset/shard-1-of-1.safetensors \\
-      --texts texts/reed.csv --translated translated/…/reed.safetensors \\
-      --settings '{"sources": [{"name": "reed"}], "learning_rates": [0.01, 0.1], "weight_decays": [0], "amount": 400,
+      --source reed texts/reed.csv translated/…/reed.safetensors \\
+      --settings '{"learning_rates": [0.01, 0.1], "weight_decays": [0], "amount": 400,
                    "budget": "steps", "batch": 256, "validation": 0.2, "tuning_seeds": 2}' \\
       --out tuning/…/thesis/steps.json
 
@@ -18,7 +18,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from fieldguide.adapters.options import add_inputs
 from fieldguide.adapters.settings import TuningSettings
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import write_json
@@ -32,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
 
     settings = parse_settings(TuningSettings, args.settings)
     data = read_data_set(args.records, args.images)
-    sources = read_sources(settings.sources, args.texts, args.translated, args.raw, settings.recipe, data)
+    sources = read_sources(args.source, settings.recipe, data)
     try:
         chosen = choose_hyperparameters(data.train, sources, settings)
     except TooFewImagesError as error:
@@ -42,9 +41,12 @@ def run(args: argparse.Namespace) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("adapters.tune_adapter", __doc__)
-    add_inputs(parser)
+    parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
+    parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
+    add_source_option(parser)
     add_settings(parser, TuningSettings)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--threads", type=int, default=1, help="numeric threads")
     return parser
 
 

@@ -13,7 +13,7 @@ from fieldguide.adapters.inputs import LabelledSet
 from fieldguide.adapters.linear import accuracy
 from fieldguide.adapters.plans import Drawer, cell_size, split_validation
 from fieldguide.adapters.recipes.registry import RECIPES
-from fieldguide.adapters.settings import CellSettings, TextChoice, TuningSettings
+from fieldguide.adapters.settings import CellSettings, TuningSettings
 from fieldguide.adapters.training import make_task
 from fieldguide.core.arrays import Doubles
 from fieldguide.core.errors import FieldguideError
@@ -63,7 +63,6 @@ def choose_hyperparameters(
             cell = CellSettings(
                 ratio=ratio,
                 recipe=settings.recipe,
-                source=TextChoice(name=source.name) if source else None,
                 seeds=tuple(range(settings.tuning_seeds)),
                 budget=settings.budget,
                 amount=settings.amount,
@@ -73,6 +72,8 @@ def choose_hyperparameters(
             scores = accuracy(classifier, held.features, held.labels).reshape(len(trials), -1).mean(1)
             by_ratio[ratio].append(scores)
             log.info("ratio %d, %s: best trial %.1f%%", ratio, source.name if source else "image only", scores.max())
+    if not by_ratio:
+        raise FieldguideError(f"recipe {settings.recipe} needs a text source: give one by --source")
     mean = np.mean([np.mean(scores, axis=0) for scores in by_ratio.values()], axis=0)
     best = int(mean.argmax())
     chosen = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in trials[best].items())
