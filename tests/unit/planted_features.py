@@ -14,7 +14,7 @@ from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.core.arrays import Floats
 from fieldguide.core.files import read_csv, write_csv, write_json
 from fieldguide.data.records import IMAGE_COLUMNS, TEXT_COLUMNS
-from fieldguide.features.store import save_features
+from fieldguide.features.store import Paths, read_features, save_features
 
 BACKBONE = "tiny_0123abcd"
 CAPTIONS = 4
@@ -63,6 +63,12 @@ class World:
 
     def rows(self) -> list[dict[str, str]]:
         return read_csv(self.records, IMAGE_COLUMNS)
+
+
+def read_tensors(paths: Paths, ids: Sequence[str] | None = None) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """What `read_features` gives, as torch's tensors."""
+    arrays, about = read_features(paths, ids)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, about
 
 
 def features_of(directions: Floats, labels: Sequence[int], spread: float, seed: int) -> torch.Tensor:

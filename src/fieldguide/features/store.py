@@ -11,12 +11,11 @@ A large table is spread over shards, files that each cover a range of its rows; 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,15 +61,14 @@ def parse_shard(text: str) -> Shard:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
-    """Write torch tensors or numpy arrays as a safetensors file; equal content gives equal bytes."""
-    # The numpy half does without torch, which takes longer to import than an adapter to train.
-    is_numpy = all(isinstance(tensor, np.ndarray) for tensor in tensors.values())
-    half = importlib.import_module(f"safetensors.{'numpy' if is_numpy else 'torch'}")
+    """Write arrays, or torch's tensors in the CPU's memory, as a safetensors file; equal content gives equal bytes."""
     from safetensors import SafetensorError
+    from safetensors.numpy import save_file
 
     with atomic_path(path) as beside:
         try:
-            half.save_file(dict(tensors), beside, dict(metadata))
+            # A tensor gives numpy its memory: torch, which takes longer to import than an adapter to train, stays out.
+            save_file({name: as_array(tensor) for name, tensor in tensors.items()}, beside, dict(metadata))
         except SafetensorError as error:
             # Its errors of the system are of its own type and carry no name.
             if found := re.search(r"\(os error (\d+)\)", str(error)):
@@ -78,6 +76,12 @@ def save_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, 
             raise
         sort_metadata(beside)
         beside.chmod(0o644)
+
+
+def as_array(values: Any) -> NDArray[Any]:
+    """An array or a tensor as a contiguous array; a single number stays one."""
+    array = np.asarray(values)
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
 def sort_metadata(path: Path) -> None:
@@ -102,8 +106,7 @@ def save_features(
     path: Path, tensors: Mapping[str, Any], ids: Sequence[str], backbone: str, about: Mapping[str, str]
 ) -> None:
     """Write a feature file; `ids` names its rows, `backbone` is the key of what encoded them."""
-    whole = {n: np.ascontiguousarray(t) if isinstance(t, np.ndarray) else t.contiguous() for n, t in tensors.items()}
-    save_tensors(path, whole, describe(ids, backbone, about))
+    save_tensors(path, tensors, describe(ids, backbone, about))
 
 
 class FeatureWriter:
@@ -176,55 +179,54 @@ def create_features(
 # ---------------------------------------------------------------- reading
 
 
-def listed(paths: Paths) -> list[Path]:
+def list_files(paths: Paths) -> list[Path]:
     """One path or several as a list."""
     return [paths] if isinstance(paths, Path) else list(paths)
 
 
 def read_features(
-    paths: Paths, ids: Sequence[str] | None = None, framework: str = "pt", names: Sequence[str] | None = None
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Read a feature file, or all shards of a set, as (tensors, metadata); the metadata is the first shard's.
+    paths: Paths, ids: Sequence[str] | None = None, *, names: Sequence[str] | None = None
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Read a feature file, or all shards of a set, as (arrays, metadata); the metadata is the first shard's.
 
-    `framework`: "pt" gives torch tensors, "np" numpy arrays without importing torch.
-    `ids`: the rows that the files have to be of. `names`: tensors to read, where not all are wanted.
+    `ids`: the rows that the files have to be of. `names`: arrays to read, where not all are wanted.
 
     Raises FieldguideError when a file is not a whole safetensors file, was made for other ids, or when files are not
     the shards of one set in order.
     """
-    files = listed(paths)
-    parts, abouts = zip(*(read_file(path, framework, names) for path in files), strict=True)
+    files = list_files(paths)
+    parts, abouts = zip(*(read_file(path, names) for path in files), strict=True)
     check_shards(files, abouts, ids)
-    return (parts[0] if len(parts) == 1 else join(parts, framework)), abouts[0]
+    return (parts[0] if len(parts) == 1 else join_shards(parts)), abouts[0]
 
 
-def read_file(path: Path, framework: str, names: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """One file's tensors and metadata, as they are."""
+def open_file(path: Path) -> Any:
+    """safetensors' reader of a file; raises FieldguideError when it is not a whole one."""
     from safetensors import SafetensorError, safe_open
 
     with path.open("rb"):  # safetensors' own error for a missing file does not carry its name
         pass
     try:
-        with safe_open(path, framework) as stream:
-            found = [name for name in stream.keys() if names is None or name in names]  # noqa: SIM118
-            return {name: stream.get_tensor(name) for name in found}, stream.metadata() or {}
+        return safe_open(path, "np")
     except SafetensorError as error:
         raise FieldguideError(f"{path}: not a whole feature file ({error}); delete it to have it made again") from error
 
 
+def read_file(path: Path, names: Sequence[str] | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """One file's arrays and metadata, as they are; `names`: those to read, where not all are wanted."""
+    with open_file(path) as stream:
+        found = [name for name in stream.keys() if names is None or name in names]  # noqa: SIM118
+        return {name: stream.get_tensor(name) for name in found}, stream.metadata() or {}
+
+
 def read_about(paths: Paths) -> dict[str, str]:
     """The metadata of a feature file, or of the first of several."""
-    return read_file(listed(paths)[0], "np", ())[1]
+    return read_file(list_files(paths)[0], ())[1]
 
 
-def join(parts: Sequence[Mapping[str, Any]], framework: str) -> dict[str, Any]:
-    """The shards' tensors end to end; `rows` and `offsets` count on from one shard to the next."""
-    concatenate: Callable[..., Any] = np.concatenate
-    if framework != "np":
-        import torch
-
-        concatenate = torch.cat
-    columns: dict[str, list[Any]] = {name: [part[name] for part in parts] for name in parts[0]}
+def join_shards(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The shards' arrays end to end; `rows` and `offsets` count on from one shard to the next."""
+    columns = {name: [part[name] for part in parts] for name in parts[0]}
     if "rows" in columns:
         texts = np.cumsum([0, *(len(part["rows"]) and int(part["rows"].max()) + 1 for part in parts)])
         columns["rows"] = [rows + int(start) for rows, start in zip(columns["rows"], texts, strict=False)]
@@ -235,7 +237,7 @@ def join(parts: Sequence[Mapping[str, Any]], framework: str) -> dict[str, Any]:
             offsets[bool(i) :] + int(start)
             for i, (offsets, start) in enumerate(zip(columns["offsets"], tokens, strict=False))
         ]
-    return {name: concatenate(column) for name, column in columns.items()}
+    return {name: np.concatenate(column) for name, column in columns.items()}
 
 
 def check_shards(files: Sequence[Path], abouts: Sequence[Mapping[str, str]], ids: Sequence[str] | None) -> None:
@@ -280,60 +282,3 @@ def check_same_backbone(*files: tuple[Path, Mapping[str, str]]) -> str:
 def kept_dtype(about: Mapping[str, str]) -> dict[str, str]:
     """What a file made from features says of their precision: what they say themselves."""
     return {"dtype": about["dtype"]} if "dtype" in about else {}
-
-
-class TokenTable:
-    """Token features of distinct texts, left on disk and read a batch at a time: COCO's are 12 GB.
-
-    They are read by position rather than through a memory map, whose pages would count as this process's memory until
-    the kernel takes them back. `lengths` (u,) int64: tokens of each distinct text; `width`: of one token.
-    With `name` "pooled" each text's pooled feature is its only token, float32.
-    """
-
-    def __init__(self, paths: Paths, name: str = "tokens") -> None:
-        self.paths = listed(paths)
-        self.type = np.dtype(np.float16 if name == "tokens" else np.float32)
-        self.files: list[int] = []
-        lengths, shard_of, places = [], [], []
-        for number, path in enumerate(self.paths):
-            header, body = read_header(path)
-            count, self.width = header[name]["shape"]
-            offsets = read_file(path, "np", ("offsets",))[0]["offsets"] if name == "tokens" else np.arange(count + 1)
-            lengths.append(np.diff(offsets))
-            shard_of.append(np.full(len(offsets) - 1, number))
-            places.append(body + header[name]["data_offsets"][0] + offsets[:-1] * self.width * self.type.itemsize)
-            self.files.append(os.open(path, os.O_RDONLY))
-        self.lengths: NDArray[np.int64] = np.concatenate(lengths)
-        self._shard_of, self._places = np.concatenate(shard_of), np.concatenate(places)
-
-    def __del__(self) -> None:
-        for file in getattr(self, "files", ()):
-            os.close(file)
-
-    def take(self, texts: NDArray[np.int64], only_last: bool = False) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """The tokens (total, width) of these distinct texts, end to end in their order, and offsets (b + 1,).
-
-        `only_last` takes of each text its last token. Raises FieldguideError when a file ends early.
-        """
-        lengths, size = self.lengths[texts], self.width * self.type.itemsize
-        skipped = (lengths - 1) * size if only_last else np.zeros_like(lengths)
-        offsets = np.concatenate([[0], np.minimum(lengths, 1).cumsum() if only_last else lengths.cumsum()])
-        tokens = np.empty((offsets[-1], self.width), self.type)
-        into = tokens.reshape(-1).view(np.uint8).data
-        shards, places = self._shard_of[texts].tolist(), (self._places[texts] + skipped).tolist()
-        edges = (offsets * size).tolist()
-        wanted = list(zip(shards, places, edges[:-1], edges[1:], strict=True))
-        if hasattr(os, "posix_fadvise"):  # the disk is asked for all of them before the first is waited for
-            for shard, place, begin, end in wanted:
-                os.posix_fadvise(self.files[shard], place, end - begin, os.POSIX_FADV_WILLNEED)
-        for shard, place, begin, end in wanted:
-            if os.preadv(self.files[shard], [into[begin:end]], place) != end - begin:
-                raise FieldguideError(f"{self.paths[shard]}: ends early; delete it to have it made again")
-        return tokens, offsets
-
-
-def read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """A safetensors file's header, and the byte at which its tensors begin."""
-    with path.open("rb") as stream:
-        size = int.from_bytes(stream.read(8), "little")
-        return json.loads(stream.read(size)), 8 + size

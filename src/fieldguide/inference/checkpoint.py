@@ -66,7 +66,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     weights = path.with_suffix(".safetensors") if path.suffix in (".json", ".md") else path
     if not weights.is_file():
         raise FieldguideError(f"{weights}: no such file; {AGAIN}")
-    tensors, about = read_file(weights, "np", None)
+    tensors, about = read_file(weights)
     if "classes" not in about or "backbone" not in about or "weight" not in tensors:
         raise FieldguideError(f"{weights}: is not a trained cell; {AGAIN}")
     if "model" not in about:

@@ -122,7 +122,7 @@ def read_domain(results: Path, backbone: str) -> Domain | None:
         log.info("%s holds no features of training images, so no photograph can be said to be out of domain", results)
         return None
     rows = read_csv(results / IMAGES, ("image_id", "split"))
-    tensors, about = read_features(shards, [row["image_id"] for row in rows], "np")
+    tensors, about = read_features(shards, [row["image_id"] for row in rows])
     check_same_backbone((shards[0], about), (shards[0], {"backbone": backbone}))
     features = tensors["features"][[row["split"] == "train" for row in rows]]
     return learn_domain(features) if len(features) > 1 else None
@@ -172,7 +172,7 @@ def read_guide(results: Path, checkpoint: Checkpoint, asked: Sequence[str]) -> G
                 f"{results}: holds no features of the texts {name} by the backbone {checkpoint.backbone}; ask for "
                 "others by --texts, or run the workflow with them among its sources"
             )
-        tensors, _ = read_features(shards, [row["text"] for row in table.rows], "np", ("pooled", "rows"))
+        tensors, _ = read_features(shards, [row["text"] for row in table.rows], names=("pooled", "rows"))
         # A text that stands in several rows is quoted once.
         _, first = np.unique(tensors["rows"], return_index=True)
         parts.append(tensors["pooled"][tensors["rows"][first]])

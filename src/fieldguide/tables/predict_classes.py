@@ -65,7 +65,7 @@ def read_weights(path: Path) -> Any:
     from fieldguide.adapters.linear import Adapter
     from fieldguide.features.store import read_file
 
-    tensors, _ = read_file(path, "np", None)
+    tensors, _ = read_file(path)
     return Adapter(tensors["weight"], tensors["bias"]) if tensors.keys() == {"weight", "bias"} else None
 
 

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     assert given is not None
     features = unit_rows(given, str(path))
     count, width = features.shape
-    about, metadata = read_features(args.image_features, list(images), "np")
+    about, metadata = read_features(args.image_features, list(images))
     wide = about["features"].shape[1]
     if width != wide:
         raise FieldguideError(f"{path}: its features are {width} wide, the images' {wide}; encode both by one model")

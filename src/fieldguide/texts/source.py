@@ -80,7 +80,7 @@ def read_source(
     """
     rows = read_csv(table, ("class_id", "image_id", "field", "text"))
     texts = [row["text"] for row in rows]
-    read = {path: read_features(path, texts, "np") for path in (translated, raw) if path is not None}
+    read = {path: read_features(path, texts) for path in (translated, raw) if path is not None}
     backbone = check_same_backbone(*((path, about) for path, (_, about) in read.items()))
     number = {class_id: i for i, class_id in enumerate(images.class_ids)}
     unknown = {row["class_id"] for row in rows} - number.keys()

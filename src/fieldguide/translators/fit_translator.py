@@ -71,8 +71,8 @@ def fit(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise FieldguideError(f"--values {args.values}: {error}") from error
     image_ids, captions, image_of = read_pairs(args.pairs)
-    images, about_images = read_features(args.images, image_ids, "np")
-    texts, about = read_features(args.texts, captions, "np", ("pooled", "rows"))
+    images, about_images = read_features(args.images, image_ids)
+    texts, about = read_features(args.texts, captions, names=("pooled", "rows"))
     backbone = check_same_backbone((args.images[0], about_images), (args.texts[0], about))
     widths = texts["pooled"].shape[1], images["features"].shape[1]
     if widths[0] != widths[1] and not TRANSLATORS[args.kind].any_width:

@@ -55,7 +55,7 @@ def on_pairs(args: argparse.Namespace) -> dict[str, Any]:
             f"raise world.test_share above {args.test_share:g}"
         )
     rows = np.flatnonzero(np.isin(image_of, kept))
-    images, about_images = read_features(args.world_images, image_ids, "np")
+    images, about_images = read_features(args.world_images, image_ids)
     translated, about = run_translator(args.kind, args.translator, args.world_texts, captions, rows, device=args.device)
     check_same_backbone((args.world_images[0], about_images), (args.world_texts[0], about))
     place = np.searchsorted(kept, image_of[rows])

@@ -30,7 +30,8 @@ from fieldguide.core.files import atomic_path, sha256_of, write_csv
 from fieldguide.core.provenance import modules_of
 from fieldguide.core.stage import log, new_parser, return_large_blocks, run_stage
 from fieldguide.features.backbone import pick_device, pick_precision
-from fieldguide.features.store import TokenTable, check_same_backbone, kept_dtype, read_features, save_tensors
+from fieldguide.features.store import check_same_backbone, kept_dtype, read_features, save_tensors
+from fieldguide.features.tokens import TokenTable
 from fieldguide.translators.pairs import read_pairs, split_images, usable_pairs
 
 if TYPE_CHECKING:
@@ -78,14 +79,16 @@ class Pairs:
 
 def read_world(args: argparse.Namespace) -> Pairs:
     """What the command line names; raises FieldguideError where it does not fit together or is too little."""
+    import torch
+
     image_ids, captions, image_of = read_pairs(args.pairs)
     images, about_images = read_features(args.images, image_ids)
-    texts, about_texts = read_features(args.texts, captions, "np", ("rows",))
+    texts, about_texts = read_features(args.texts, captions, names=("rows",))
     backbone = check_same_backbone((args.images[0], about_images), (args.texts[0], about_texts))
     usable = usable_pairs(args.pairs, image_ids, captions, image_of, args.exclude, args.test_share)
     tokens = TokenTable(args.texts, "pooled" if args.kind == "qformer-pooled" else "tokens")
     about = {"backbone": backbone, **kept_dtype(about_texts)}
-    return Pairs(image_of, texts["rows"], images["features"], tokens, usable, about)
+    return Pairs(image_of, texts["rows"], torch.from_numpy(images["features"]), tokens, usable, about)
 
 
 @dataclass

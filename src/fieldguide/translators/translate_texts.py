@@ -31,7 +31,7 @@ def read_translator(path: Path) -> tuple[State, dict[str, str]]:
     """A fitted translator's state, and what its file says of itself, which is the state's `about` too."""
     from fieldguide.features.store import read_features
 
-    state, about = read_features(path, None, "np")
+    state, about = read_features(path)
     if about.get("translator") not in TRANSLATORS:
         raise FieldguideError(f"{path}: is no translator that this version knows")
     return {**state, "about": about}, about
@@ -51,14 +51,15 @@ def run_translator(
     """
     import numpy as np
 
-    from fieldguide.features.store import TokenTable, check_same_backbone, listed, read_features
+    from fieldguide.features.store import check_same_backbone, list_files, read_features
+    from fieldguide.features.tokens import TokenTable
     from fieldguide.translators.task import TokenRows
 
-    features, about = read_features(paths, texts, "np", ("rows",))
+    features, about = read_features(paths, texts, names=("rows",))
     state: State = {}
     if fitted is not None:
         state, translator = read_translator(fitted)
-        check_same_backbone((fitted, translator), (listed(paths)[0], about))
+        check_same_backbone((fitted, translator), (list_files(paths)[0], about))
         kind = translator["translator"]
     line = TRANSLATORS[kind or "identity"]
     rows = features["rows"] if wanted is None else features["rows"][wanted]
@@ -74,7 +75,7 @@ def read_pooled(paths: Paths) -> Floats:
     """The pooled features (u, d) of the distinct texts."""
     from fieldguide.features.store import read_features
 
-    pooled: Floats = read_features(paths, None, "np", ("pooled",))[0]["pooled"]
+    pooled: Floats = read_features(paths, names=("pooled",))[0]["pooled"]
     return pooled
 
 

@@ -72,7 +72,7 @@ def test_captions_name_species_far_above_chance_and_far_below_images(world: Path
     images = read_images(world / "images.csv")
     test, truth, _ = read_split(world / "images.safetensors", images, images.test_rows)
     rows = read_csv(world / "reed.csv", ("class_id", "text"))
-    features, _ = read_features(world / "reed.safetensors", [row["text"] for row in rows], "np")
+    features, _ = read_features(world / "reed.safetensors", [row["text"] for row in rows])
     texts = features["pooled"][features["rows"]]
     number = {class_id: i for i, class_id in enumerate(images.class_ids)}
     owner = np.array([number[row["class_id"]] for row in rows])

@@ -14,8 +14,8 @@ from fieldguide.core.files import write_csv
 from fieldguide.features import encode_images
 from fieldguide.features.backbone import LOCAL, backbone_key
 from fieldguide.features.encode_images import ahead, by_turns, main, split_preprocess, to_input
-from fieldguide.features.store import read_features
 from tests.tiny_data import jpeg, refusal, said, write_zip
+from tests.unit.planted_features import read_tensors
 from tests.unit.tiny_backbone import load
 
 IMAGES = 7
@@ -42,7 +42,7 @@ def plain_loop(backbone_folder: Path, order: list[int]) -> torch.Tensor:
 
 
 def encoded(folder: Path, ids: list[str]) -> torch.Tensor:
-    return read_features(folder / "images.safetensors", ids)[0]["features"]
+    return read_tensors(folder / "images.safetensors", ids)[0]["features"]
 
 
 def test_features_follow_the_table(backbone_folder: Path, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_features_follow_the_table(backbone_folder: Path, tmp_path: Path) -> Non
     wanted = plain_loop(backbone_folder, order)
     torch.testing.assert_close(features, wanted, atol=1e-5, rtol=0)
     assert (wanted[0] - wanted[1]).abs().max() > 1e-3, "the images differ"
-    _, about = read_features(tmp_path / "images.safetensors")
+    _, about = read_tensors(tmp_path / "images.safetensors")
     assert about["kind"] == "image" and about["backbone"] == backbone_key(f"{LOCAL}{backbone_folder}")
 
 
@@ -83,7 +83,7 @@ def test_shards_hold_what_one_file_holds(backbone_folder: Path, tmp_path: Path) 
     paths = [tmp_path / f"{number}.safetensors" for number in (1, 2, 3)]
     for number, path in enumerate(paths, 1):
         main(argv(tmp_path, backbone_folder, order, "--shard", f"{number}/3", "--out", path))
-    parts, about = read_features(paths, ids)
+    parts, about = read_tensors(paths, ids)
     # Other batches, so the last bits may differ.
     torch.testing.assert_close(parts["features"], whole, atol=1e-5, rtol=0)
     assert (about["shard"], about["shards"], about["count"], about["dtype"]) == ("1", "3", "2", "float32")

@@ -11,8 +11,9 @@ import torch
 from fieldguide.core.files import write_csv
 from fieldguide.features.backbone import LOCAL, backbone_key
 from fieldguide.features.encode_texts import encode_ids, main, tokenise
-from fieldguide.features.store import TokenTable, read_features
+from fieldguide.features.tokens import TokenTable
 from tests.tiny_data import refusal, said
+from tests.unit.planted_features import read_tensors
 from tests.unit.tiny_backbone import CONTEXT, KINDS, TEXTS, load
 
 ROWS = [TEXTS[0], TEXTS[3], TEXTS[1], TEXTS[3], TEXTS[2], TEXTS[0]]
@@ -26,7 +27,7 @@ def argv(folder: Path, backbone: Path, rows: list[str], *more: object) -> list[s
 
 
 def encoded(folder: Path, rows: list[str]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    return read_features(folder / "texts.safetensors", rows)
+    return read_tensors(folder / "texts.safetensors", rows)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -96,7 +97,7 @@ def test_a_cut_text_is_told_once(folders: dict[str, Path], tmp_path: Path, capsy
     assert "exceed" not in said(main, capsys, *argv(tmp_path, folders["eos"], [TEXTS[3]]))
     # What is cut encodes as its first words do.
     main(argv(tmp_path, folders["eos"], [long, " ".join(["bird"] * (CONTEXT - 1))]))
-    tensors, _ = read_features(tmp_path / "texts.safetensors")
+    tensors, _ = read_tensors(tmp_path / "texts.safetensors")
     torch.testing.assert_close(tensors["pooled"][0], tensors["pooled"][1])
 
 
@@ -136,7 +137,7 @@ def test_shards_hold_what_one_file_holds(folders: dict[str, Path], kind: str, tm
     main(argv(tmp_path, folders[kind], ROWS, "--batch", 2))
     whole, _ = encoded(tmp_path, ROWS)
     paths = shards_of(tmp_path, folders[kind], ROWS, 3, "--batch", 2)
-    parts, about = read_features(paths, ROWS)
+    parts, about = read_tensors(paths, ROWS)
     assert (about["shard"], about["shards"], about["count"], about["dtype"]) == ("1", "3", "2", "float32")
     # The first text stands in two shards: a shard encodes a text once, whatever is in the others.
     assert len(parts["pooled"]) == 6 and len(whole["pooled"]) == 4

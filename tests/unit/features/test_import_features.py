@@ -120,7 +120,7 @@ def test_rows_of_other_norms_are_normalised_and_told(
     file = save(tmp_path / "a.npz", arrays)
     log = said(import_features.main, capsys, *argv(tmp_path, "--features", f"all={file}"))
     assert "a.npz: 5 of 12 rows were not of unit norm (1 to 3) and were normalised" in log
-    found, _ = read_features(tmp_path / "target.safetensors", None, "np")
+    found, _ = read_features(tmp_path / "target.safetensors")
     assert np.allclose(np.linalg.norm(found["features"], axis=1), 1, atol=1e-6)
     half = unit_rows(unit(4).astype(np.float16), "half")
     assert half.dtype == np.float32 and np.allclose(np.linalg.norm(half, axis=1), 1, atol=1e-6)
@@ -207,7 +207,7 @@ def imported_texts(folder: Path, arrays: Arrays, *more: object) -> tuple[list[di
     file = save(folder / "texts.npz", arrays)
     import_text_features.main([str(word) for word in text_argv(folder, file, *more)])
     rows = read_csv(folder / "llm.csv", TEXT_COLUMNS)
-    features, about = read_features(folder / "llm.safetensors", [row["text"] for row in rows], "np")
+    features, about = read_features(folder / "llm.safetensors", [row["text"] for row in rows])
     assert about["backbone"] == KEY and about["kind"] == "text"
     return rows, features["pooled"][features["rows"]]
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from fieldguide.core.errors import FieldguideError
 from fieldguide.features.store import (
     Shard,
-    TokenTable,
     check_same_backbone,
     create_features,
     parse_shard,
@@ -36,12 +35,9 @@ def saved(tmp_path: Path) -> Path:
 
 def test_what_was_saved_comes_back(saved: Path) -> None:
     tensors, about = read_features(saved, IDS)
-    assert torch.equal(tensors["features"], torch.arange(12.0).view(4, 3).T)
-    assert tensors["tokens"].dtype == torch.float16
+    np.testing.assert_array_equal(tensors["features"], np.arange(12.0).reshape(4, 3).T)
+    assert tensors["features"].dtype == np.float32 and tensors["tokens"].dtype == np.float16
     assert about["backbone"] == "tiny_1" and about["kind"] == "image" and about["count"] == "3"
-    arrays, _ = read_features(saved, IDS, "np")
-    assert isinstance(arrays["features"], np.ndarray)
-    np.testing.assert_array_equal(arrays["features"], tensors["features"].numpy())
 
 
 def test_equal_content_gives_equal_bytes(saved: Path, tmp_path: Path) -> None:
@@ -116,12 +112,11 @@ def save_shards(folder: Path, count: int = 3, **changes: str) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("framework", ["pt", "np"])
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_shards_are_read_as_one_table(tmp_path: Path, framework: str, count: int) -> None:
-    tensors, about = read_features(save_shards(tmp_path, count), TEXTS, framework)
+def test_shards_are_read_as_one_table(tmp_path: Path, count: int) -> None:
+    tensors, about = read_features(save_shards(tmp_path, count), TEXTS)
     assert about["shards"] == str(count)
-    assert (isinstance(tensors["pooled"], np.ndarray)) == (framework == "np")
+    assert isinstance(tensors["pooled"], np.ndarray)
     for text, row in zip(TEXTS, tensors["rows"].tolist(), strict=True):
         length = ord(text) - 96
         assert tensors["pooled"][row].tolist() == [length] * 3
@@ -130,7 +125,7 @@ def test_shards_are_read_as_one_table(tmp_path: Path, framework: str, count: int
 
 
 def test_only_what_is_named_is_read(tmp_path: Path) -> None:
-    tensors, _ = read_features(save_shards(tmp_path), TEXTS, "np", ("rows", "pooled"))
+    tensors, _ = read_features(save_shards(tmp_path), TEXTS, names=("rows", "pooled"))
     assert sorted(tensors) == ["pooled", "rows"]
     assert read_about(save_shards(tmp_path))["dtype"] == "float32"
 
@@ -212,28 +207,3 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_done(tmp_path: Path
     with pytest.raises(FieldguideError, match=told), create_features(tmp_path / "x", size, kind, [], "tiny_1", {}):
         pass
     assert list(tmp_path.iterdir()) == []
-
-
-# ---------------------------------------------------------------- tokens
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_tokens_are_taken_in_any_order(tmp_path: Path, count: int) -> None:
-    paths = save_shards(tmp_path, count)
-    table = TokenTable(paths)
-    whole, _ = read_features(paths, TEXTS, "np")
-    assert table.width == 2 and table.lengths.tolist() == np.diff(whole["offsets"]).tolist()
-    for texts in ([0], [3, 1, 2], [2, 2, 0], []):
-        tokens, offsets = table.take(np.array(texts, np.int64))
-        wanted = [whole["tokens"][whole["offsets"][i] : whole["offsets"][i + 1]] for i in texts]
-        assert tokens.dtype == np.float16 and offsets.tolist() == np.cumsum([0, *map(len, wanted)]).tolist()
-        np.testing.assert_array_equal(tokens, np.concatenate([np.empty((0, 2)), *wanted]))
-
-
-def test_a_token_file_that_ends_early_is_refused(tmp_path: Path) -> None:
-    (path,) = save_shards(tmp_path, 1)
-    table = TokenTable(path)
-    with path.open("r+b") as stream:
-        stream.truncate(path.stat().st_size - 1)
-    with pytest.raises(FieldguideError, match=r"shard-1\.safetensors: ends early"):
-        table.take(np.array([3]))

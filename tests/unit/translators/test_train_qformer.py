@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.data.records import PAIR_COLUMNS, TEXT_COLUMNS
-from fieldguide.features.store import Shard, read_features, save_features
+from fieldguide.features.store import Shard, save_features
 from fieldguide.translators import qformer, translate_texts
 from fieldguide.translators.pairs import excluded_images, split_images
 from fieldguide.translators.qformer import QFormer, retrieval_at, translate
@@ -32,6 +32,7 @@ from fieldguide.translators.train_qformer import (
     main,
 )
 from tests.tiny_data import refusal, said
+from tests.unit.planted_features import read_tensors
 
 THINGS = ("dog", "bus", "kite", "bird", "cup", "boat")
 FILLERS = ("a", "the", "seen", "near", "on", "of")
@@ -170,7 +171,7 @@ def test_a_planted_world_is_learnt(world: Path, capsys: pytest.CaptureFixture[st
     assert "200 steps over 96 pairs" in log
     assert "<svg" in (world / "out" / "curve.svg").read_text()
     # The file holds a model that translates captions nobody trained on.
-    state, about = read_features(world / "out" / "translator.safetensors")
+    state, about = read_tensors(world / "out" / "translator.safetensors")
     model = QFormer.from_metadata(about)
     model.load_state_dict(state)
     texts = [f"{filler} the {thing} {filler} on" for thing in THINGS for filler in FILLERS]
@@ -201,7 +202,7 @@ def test_the_best_checkpoint_is_kept(world: Path, monkeypatch: pytest.MonkeyPatc
     # Of equal retrieval, the better cosine.
     cosines = [float(row["heldout_cosine"]) for row in curve]
     best = max(range(3), key=lambda i: (scores[i], cosines[i]))
-    state, about = read_features(world / "out" / "translator.safetensors")
+    state, about = read_tensors(world / "out" / "translator.safetensors")
     model = QFormer.from_metadata(about)
     model.load_state_dict(state)
     rows = read_csv(world / "pairs.csv", PAIR_COLUMNS)
@@ -215,7 +216,7 @@ def test_the_best_checkpoint_is_kept(world: Path, monkeypatch: pytest.MonkeyPatc
 def test_held_out_images_are_never_trained_on(world: Path) -> None:
     one_look = ("--evaluate-every", 100)  # at the end: with one checkpoint the held-out images choose nothing
     before, curve = trained(world, *one_look)
-    images, _ = read_features(world / "images.safetensors")
+    images, _ = read_tensors(world / "images.safetensors")
     rows = read_csv(world / "pairs.csv", PAIR_COLUMNS)
     image_of = np.array([int(row["image_id"]) for row in rows])
     _, held = split_images(image_of, 0.2, 0)
@@ -253,7 +254,7 @@ def test_excluded_images_are_never_read(world: Path, capsys: pytest.CaptureFixtu
 def test_shards_train_the_same_translator(world: Path) -> None:
     before = trained(world)
     captions = [row["caption"] for row in read_csv(world / "pairs.csv", PAIR_COLUMNS)]
-    images, _ = read_features(world / "images.safetensors")
+    images, _ = read_tensors(world / "images.safetensors")
     paths: dict[str, list[Path]] = {"images": [], "texts": []}
     for number in (1, 2, 3):
         shard = Shard(number, 3)
@@ -287,7 +288,7 @@ def test_bad_input_is_refused(world: Path) -> None:
     assert "--exclude '(': is not a regular expression" in refused(world, "--exclude", "(")
     assert "pairs.csv: fewer than two images" in refused(world, "--exclude", ".")
     assert f"{world / 'no.csv'}: No such file" in refused(world, "--pairs", world / "no.csv")
-    features, _ = read_features(world / "images.safetensors")
+    features, _ = read_tensors(world / "images.safetensors")
     save_images(world, features["features"], "other_1")
     sentence = refused(world)
     assert "texts.safetensors is of backbone tiny_1" in sentence and "of other_1" in sentence
@@ -414,7 +415,7 @@ def test_one_token_among_distractors_is_found_by_the_tokens_and_lost_in_the_mean
     for kind in ("qformer", "qformer-pooled"):
         _, curve = trained(tmp_path, "--kind", kind, *PLANTED, "--steps", 300, out=kind)
         r1[kind] = float(curve[-1]["heldout_r1"])
-        assert read_features(tmp_path / kind / "translator.safetensors")[1]["translator"] == kind
+        assert read_tensors(tmp_path / kind / "translator.safetensors")[1]["translator"] == kind
     assert r1["qformer"] > 95
     assert r1["qformer-pooled"] < 35  # chance is 17
 
@@ -448,7 +449,7 @@ def test_a_residual_training_begins_at_its_linear_map(tmp_path: Path, kind: str,
     write_planted(tmp_path, [row[None] for row in x], images)
     _, curve = trained(tmp_path, "--kind", kind, "--residual", residual, "--steps", 1, "--lr", 1e-9)
     assert float(curve[-1]["heldout_cosine"]) > (0.999 if residual == "ridge" else 0.9)
-    state, about = read_features(tmp_path / "out" / "translator.safetensors")
+    state, about = read_tensors(tmp_path / "out" / "translator.safetensors")
     model = QFormer.from_metadata(about)
     model.load_state_dict(state)
     out = translate(model, x, torch.arange(301))
@@ -458,7 +459,7 @@ def test_a_residual_training_begins_at_its_linear_map(tmp_path: Path, kind: str,
 def test_a_large_weight_of_the_correction_keeps_the_linear_map(world: Path) -> None:
     def corrected(weight: float) -> float:
         trained(world, "--residual", "text", "--correction", weight, "--steps", 60)
-        state, about = read_features(world / "out" / "translator.safetensors")
+        state, about = read_tensors(world / "out" / "translator.safetensors")
         model = QFormer.from_metadata(about).eval()
         model.load_state_dict(state)
         tensors = text_tensors([f"a {thing}" for thing in THINGS])
@@ -499,7 +500,7 @@ def write_texts(folder: Path, texts: list[str], backbone: str = "tiny_1") -> lis
 
 
 def translated(folder: Path) -> tuple[torch.Tensor, dict[str, str]]:
-    tensors, about = read_features(folder / "out.safetensors", [row["text"] for row in read_table(folder)])
+    tensors, about = read_tensors(folder / "out.safetensors", [row["text"] for row in read_table(folder)])
     return tensors["features"], about
 
 
@@ -523,7 +524,7 @@ def test_identity_keeps_the_pooled_feature_and_needs_no_torch(tmp_path: Path) ->
     code = "import sys; from fieldguide.translators.translate_texts import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, *given], check=True)
     features, about = translated(tmp_path)
-    tensors, _ = read_features(tmp_path / "texts.safetensors")
+    tensors, _ = read_tensors(tmp_path / "texts.safetensors")
     torch.testing.assert_close(features, tensors["pooled"][tensors["rows"]], atol=1e-6, rtol=0)
     torch.testing.assert_close(features.norm(dim=1), torch.ones(4))
     assert features.dtype == torch.float32 and about["backbone"] == "tiny_1"

@@ -105,7 +105,7 @@ def translate_line(world: Path, kind: str, fitted: Path | None, out: Path) -> Fl
     how = ["--translator", fitted] if fitted else ["--kind", kind]
     given = [*how, "--texts", world / "texts.st", "--table", world / "reed.csv", "--out", out]
     translate_texts.main([str(word) for word in given])
-    features: Floats = read_features(out, None, "np")[0]["features"]
+    features: Floats = read_features(out)[0]["features"]
     return features
 
 
@@ -137,7 +137,7 @@ def test_images_kept_for_measuring_or_excluded_are_never_learnt_from(world: Path
     kept = measured_images(ids, 0.3)
     assert 5 < len(kept) < 40
     before = fit_line(world, kind, tmp_path / "a", "--test-share", 0.3, "--exclude", r"image 7$")
-    images, _ = read_features(world / "images.st", None, "np")
+    images, _ = read_features(world / "images.st")
     changed = images["features"].copy()
     changed[kept] = changed[kept][:, ::-1]
     changed[7] = -changed[7]
@@ -236,7 +236,7 @@ def test_bad_input_is_one_sentence(world: Path, tmp_path: Path) -> None:
     told = refusal(fit_translator.main, "--kind", "ridge", *given, "--exclude", ".")
     assert told.endswith("pairs.csv: fewer than two images to train on and hold out")
     wide = tmp_path / "wide.st"
-    images = read_features(world / "images.st", None, "np")[0]["features"]
+    images = read_features(world / "images.st")[0]["features"]
     save_features(wide, {"features": images[:, :6].copy()}, [f"{i}.jpg" for i in range(IMAGES)], "tiny_1", {})
     told = refusal(fit_translator.main, "--kind", "covariance", *given, "--images", wide)
     assert "texts are 8 wide and images 6, and covariance keeps the width; take ridge or mlp" in told
