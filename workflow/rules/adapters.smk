@@ -39,8 +39,6 @@ rule tune_adapter:
         records=layout.image_records,
         images=layout.image_features("target"),
         texts=adapters.texts,
-        translated=adapters.translated,
-        raw=adapters.raw,
     output:
         layout.tuning("{translator}", "{recipe}", "{budget}"),
     log:
@@ -56,15 +54,14 @@ rule tune_adapter:
     params:
         code=adapters.code_of("adapters.tune_adapter"),
         settings=adapters.tuning_settings,
+        sources=adapters.source_options,
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
         """
         python -m fieldguide.adapters.tune_adapter \
             --records {input.records:q} \
             --images {input.images:q} \
-            --texts {input.texts:q} \
-            --translated {input.translated:q} \
-            --raw {input.raw:q} \
+            {params.sources:q} \
             --settings {params.settings:q} \
             --threads {params.threads} \
             --out {output:q} &>{log:q}
@@ -80,8 +77,6 @@ rule train_adapter:
         plan=layout.plan("{sampling}"),
         tuning=adapters.tuning,
         texts=adapters.texts,
-        translated=adapters.translated,
-        raw=adapters.raw,
     output:
         result=layout.cell_file(),
         weights=layout.cell_file(ending="safetensors"),
@@ -101,6 +96,7 @@ rule train_adapter:
     params:
         code=adapters.code_of("adapters.train_adapter"),
         settings=adapters.cell_settings,
+        sources=adapters.source_options,
         tuning=adapters.tuning_options,
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
@@ -111,9 +107,7 @@ rule train_adapter:
             --images {input.images:q} \
             --plan {input.plan:q} \
             {params.tuning:q} \
-            --texts {input.texts:q} \
-            --translated {input.translated:q} \
-            --raw {input.raw:q} \
+            {params.sources:q} \
             --settings {params.settings:q} \
             --threads {params.threads} \
             --weights {output.weights:q} \
@@ -129,10 +123,9 @@ rule calibrate_adapters:
         plans=targets.calibrated_plans,
         texts=adapters.calibration_texts,
         cells=targets.calibrated_cells,
-        weights=[file_beside(cell, ".safetensors") for cell in targets.calibrated_cells],
     output:
-        calibrations=[file_beside(cell, ".calibration.json") for cell in targets.calibrated_cells],
-        cards=[file_beside(cell, ".md") for cell in targets.calibrated_cells],
+        calibrations=targets.calibrations,
+        cards=targets.cards,
     log:
         layout.log("calibrate_adapters"),
     benchmark:

@@ -12,9 +12,10 @@ from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.core.arrays import Floats, Ints
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import hash_ids, read_csv, read_json
-from fieldguide.features.labelled import ImageTable, read_images
-from fieldguide.features.store import check_same_backbone, read_features
-from fieldguide.texts.source import SourceFiles, TextSource, check_width, read_source
+from fieldguide.features.labelled import ImageTable, LabelledFeatures, read_images
+from fieldguide.features.store import check_same_backbone
+from fieldguide.texts.options import SourceFiles
+from fieldguide.texts.source import TextSource, check_width, read_source
 
 LEARNING = ("learning_rate", "weight_decay")
 """The hyper-parameters of the thesis's recipe, whose trials the configuration lists."""
@@ -36,17 +37,20 @@ class LabelledSet:
 
 @dataclass(frozen=True)
 class DataSet:
-    """The labelled data set with its features; `encoder` is what their file says of how they were made."""
+    """The labelled data set: its training images, and its test images for those who ask."""
 
     images: ImageTable
+    features: LabelledFeatures
     train: LabelledSet
-    test: LabelledSet
-    encoder: Mapping[str, str]
-    path: Path
 
     @property
-    def backbone(self) -> str:
-        return self.encoder["backbone"]
+    def classes(self) -> int:
+        return len(self.images.class_ids)
+
+    def read_test(self) -> LabelledSet:
+        """The test images; the one place that reads their features."""
+        features, labels = self.features.read_test()
+        return LabelledSet(features, labels, [self.images.ids[row] for row in self.images.test_rows], self.classes)
 
 
 @dataclass(frozen=True)
@@ -58,15 +62,10 @@ class Plan:
 
 
 def read_data_set(records: Path, features: Sequence[Path]) -> DataSet:
-    """Read records/images.csv and the image features, once."""
+    """Read records/images.csv and the training images' features, whose files stay open."""
     images = read_images(records)
-    tensors, encoder = read_features(features, images.ids, "np")
-
-    def split(rows: Ints) -> LabelledSet:
-        ids = [images.ids[row] for row in rows]
-        return LabelledSet(tensors["features"][rows], images.labels[rows], ids, len(images.class_ids))
-
-    return DataSet(images, split(images.train_rows), split(images.test_rows), encoder, features[0])
+    labelled = LabelledFeatures(features, images)
+    return DataSet(images, labelled, LabelledSet(*labelled.read_train(), images.train_ids, len(images.class_ids)))
 
 
 def hash_training_images(images: ImageTable) -> str:
@@ -97,7 +96,7 @@ def read_sources(files: Sequence[SourceFiles], recipe: str, data: DataSet) -> li
         source = read_source(one.name, one.table, one.translated, data.images, one.raw)
         path = one.translated or one.raw
         assert path is not None
-        check_same_backbone((data.path, data.encoder), (path, {"backbone": source.backbone}))
+        check_same_backbone((data.features.files[0], data.features.about), (path, {"backbone": source.backbone}))
         check_width(data.train.features, source)
         for kind, features in (("translated", source.features), ("raw", source.raw)):
             if kind in RECIPES[recipe].texts and features is None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from fieldguide.adapters.settings import CellSettings
 from fieldguide.core.files import read_csv
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
+from fieldguide.texts.options import add_source_option
 
 ENCODER = ("model", "pretrained", "precision", "preprocessing", "weights", "dtype")
 """What image features say of the encoder that made them; another photograph has to go through the same one."""
@@ -50,8 +51,8 @@ def run(args: argparse.Namespace) -> None:
     class_names = read_class_names(args.classes, data.images.class_ids)
     inputs = CellInputs(
         data.train,
-        data.test,
-        data.backbone,
+        data.read_test(),
+        data.features.backbone,
         Drawer(data.train.labels, plan.sampling, plan.orders),
         sources[0] if sources else None,
         names,
@@ -62,8 +63,8 @@ def run(args: argparse.Namespace) -> None:
 
     result = trained.result
     about = {
-        **{key: value for key, value in data.encoder.items() if key in ENCODER},
-        "backbone": data.backbone,
+        **{key: value for key, value in data.features.about.items() if key in ENCODER},
+        "backbone": data.features.backbone,
         "classes": "\n".join(data.images.class_ids),
         "class_names": "\n".join(class_names),
         "dataset": cell.dataset,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -17,9 +16,11 @@ from fieldguide.adapters.recipes.task import Task, Texts
 from fieldguide.adapters.results import NONE, CellResult
 from fieldguide.adapters.settings import CellSettings
 from fieldguide.core.errors import FieldguideError
+from fieldguide.core.versions import find_versions
 from fieldguide.texts.source import TextSource
 
 PACKAGES = ("fieldguide", "numpy", "safetensors")
+"""What computes every cell; a recipe may name more."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,6 @@ class TrainedCell:
 
     result: CellResult
     classifier: Classifier
-
-
-def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Versions of what computed the result."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 def make_task(train: LabelledSet, drawer: Drawer, source: TextSource | None, cell: CellSettings) -> Task:
@@ -123,6 +113,6 @@ def train_cell(inputs: CellInputs, cell: CellSettings, threads: int) -> TrainedC
             **inputs.hyperparameters,
             "threads": threads,
         },
-        versions=versions((*PACKAGES, *getattr(module, "PACKAGES", ()))),
+        versions=find_versions((*PACKAGES, *getattr(module, "PACKAGES", ()))),
     )
     return TrainedCell(result, fitted.classifier)

@@ -22,6 +22,7 @@ from fieldguide.adapters.settings import TuningSettings
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import write_json
 from fieldguide.core.stage import add_settings, new_parser, run_stage
+from fieldguide.texts.options import add_source_option
 
 
 def run(args: argparse.Namespace) -> None:

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
     drawers = {name: Drawer(data.train.labels, name, plan.orders) for name, (_, plan) in plans.items()}
     tables, features = dict(args.texts), {(translator, name): path for translator, name, path in args.features}
     texts = {path: find_texts(cell, tables, features) for path, cell in cells.items()}
-    counts = Counts(len(data.train.ids), len(data.test.ids), data.train.classes)
+    counts = Counts(len(data.train.ids), len(data.images.test_rows), data.classes)
     hash_file = cache(sha256_of)
     trained_again = 0
     # Cells that follow each other share their texts.
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
     )
     for path in tqdm(sorted(cells, key=texts.__getitem__), "calibrating", unit=" cells", disable=None):
         cell, weights = cells[path], path.with_suffix(".safetensors")
-        tensors, about = read_file(weights, "np", None)
+        tensors, about = read_file(weights)
         if is_trained_again(cell):
             trained_again += 1
             calibration = calibrate_by_training(cell, data.train, None if cell.image_only else read_texts(texts[path]))

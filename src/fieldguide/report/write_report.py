@@ -229,7 +229,7 @@ def tell_provenance(args: argparse.Namespace, cells: Sequence[Cell], files: Iter
     """Versions, configuration, commit and hashes."""
     import yaml
 
-    from fieldguide.adapters.train_adapter import versions
+    from fieldguide.core.versions import find_versions
 
     of_cells: dict[str, set[str]] = {}
     plans: dict[str, int] = {}
@@ -238,7 +238,7 @@ def tell_provenance(args: argparse.Namespace, cells: Sequence[Cell], files: Iter
         for package, number in told.get("versions", {}).items():
             of_cells.setdefault(package, set()).add(number)
         plans[told.get("plan_sha256", "")] = plans.get(told.get("plan_sha256", ""), 0) + 1
-    found = versions(VERSIONS) | {package: ", ".join(sorted(numbers)) for package, numbers in of_cells.items()}
+    found = find_versions(VERSIONS) | {package: ", ".join(sorted(numbers)) for package, numbers in of_cells.items()}
     configuration = without_secrets(json.loads(args.configuration)) if args.configuration else {}
     facts = (
         ("Data set", args.dataset),

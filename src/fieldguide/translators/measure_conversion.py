@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv, write_json
 from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.texts.source import parse_source
+from fieldguide.texts.options import parse_source
 from fieldguide.translators.translate_texts import UNFITTED, needs_torch, run_translator
 
 if TYPE_CHECKING:
     from fieldguide.core.arrays import Floats
     from fieldguide.features.labelled import ImageTable
-    from fieldguide.texts.source import SourceFiles
+    from fieldguide.texts.options import SourceFiles
     from fieldguide.translators.conversion import Estimate
 
 WORD_AT_LEAST = 20

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from fieldguide.adapters.recipes.registry import RAW, RECIPES, WITH_NAMES
-from fieldguide.adapters.settings import AdapterSettings, CellSettings, PlanSettings, TextChoice, TuningSettings
+from fieldguide.adapters.settings import AdapterSettings, CellSettings, PlanSettings, Training, TuningSettings
 from fieldguide.workflow.jobs import Jobs
 
 
@@ -28,26 +28,17 @@ class AdapterJobs(Jobs):
         own = self.config.adapter
         return {**AdapterSettings.model_dump(own), "budget": kind, "amount": int(amount or own.amount)}
 
-    def text_choice(self, source: str) -> TextChoice:
-        """A source with its unit, where its table does not tell it."""
-        unit = getattr(self.config.texts.get(source), "unit", "")
-        return TextChoice(name=source, unit="reply" if unit == "reply" else "")
-
     def tuning_settings(self, wildcards: Any) -> str:
-        return TuningSettings(
-            **self.adapter_settings(wildcards.budget),
-            recipe=wildcards.recipe,
-            sources=tuple(map(self.text_choice, self.tuning_sources(wildcards))),
-        ).model_dump_json()
+        settings = TuningSettings(**self.adapter_settings(wildcards.budget), recipe=wildcards.recipe)
+        return settings.model_dump_json()
 
     def cell_settings(self, wildcards: Any) -> str:
         training = self.adapter_settings(wildcards.budget)
         return CellSettings(
-            **{key: training[key] for key in ("budget", "amount", "batch")},
+            **{key: training[key] for key in Training.model_fields},
             ratio=int(wildcards.ratio),
             redraw=wildcards.redraw,
             recipe=wildcards.recipe,
-            source=None if wildcards.source == "none" else self.text_choice(wildcards.source),
             translator=wildcards.translator,
             seeds=self.config.sweep.seeds,
             dataset=self.config.dataset.name,
@@ -55,32 +46,31 @@ class AdapterJobs(Jobs):
 
     # ---------------------------------------------------------------- texts
 
-    def tuning_sources(self, wildcards: Any) -> list[str]:
-        """The text sources that tuning a recipe looks at: all of the table, or none."""
+    def source_files(self, translator: str, source: str, recipe: str) -> list[str]:
+        """A source's text table, its translated features and its raw ones; empty what the recipe does not read."""
+        table, kinds = name_table(source, recipe), RECIPES[recipe].texts
+        translated = self.layout.translated(translator, table) if "translated" in kinds else ""
+        return [self.layout.texts(table), translated, self.layout.translated(RAW, table) if "raw" in kinds else ""]
+
+    def sources(self, wildcards: Any) -> list[str]:
+        """The text source of a cell, none for image only; of a tuning all of the table, if the recipe takes text."""
+        if hasattr(wildcards, "source"):
+            return [] if wildcards.source == "none" else [wildcards.source]
         return self.layout.sources if RECIPES[wildcards.recipe].texts else []
 
-    def _sources(self, wildcards: Any) -> list[str]:
-        """The text sources of a cell, or of a tuning."""
-        if not hasattr(wildcards, "source"):
-            return self.tuning_sources(wildcards)
-        return [] if wildcards.source == "none" else [wildcards.source]
-
-    def _tables(self, wildcards: Any) -> list[str]:
-        return [name_table(source, wildcards.recipe) for source in self._sources(wildcards)]
-
     def texts(self, wildcards: Any) -> list[str]:
-        """The text tables of a cell or of a tuning."""
-        return [self.layout.texts(table) for table in self._tables(wildcards)]
+        """Their files."""
+        files = [self.source_files(wildcards.translator, s, wildcards.recipe) for s in self.sources(wildcards)]
+        return [file for of_source in files for file in of_source if file]
 
-    def translated(self, wildcards: Any) -> list[str]:
-        """Their translated features, for a recipe that reads them."""
-        tables = self._tables(wildcards) if RECIPES[wildcards.recipe].translates else []
-        return [self.layout.translated(wildcards.translator, table) for table in tables]
-
-    def raw(self, wildcards: Any) -> list[str]:
-        """Their features as they are, for a recipe that reads them."""
-        tables = self._tables(wildcards) if "raw" in RECIPES[wildcards.recipe].texts else []
-        return [self.layout.translated(RAW, table) for table in tables]
+    def source_options(self, wildcards: Any) -> list[str]:
+        """The options that name them; a unit that a table does not tell is named with its source."""
+        words = []
+        for source in self.sources(wildcards):
+            by_reply = getattr(self.config.texts.get(source), "unit", "") == "reply"
+            name = f"{source}:reply" if by_reply else source
+            words += ["--source", name, *self.source_files(wildcards.translator, source, wildcards.recipe)]
+        return words
 
     # ---------------------------------------------------------------- tuning
 
@@ -100,13 +90,12 @@ class AdapterJobs(Jobs):
         """The text tables of all calibrated cells by name, and their features by translator and name."""
         tables, features = dict[str, str](), dict[tuple[str, str], str]()
         for cell in self.targets.calibrated_cells:
-            translator, recipe, _, source, *_ = cell.removeprefix(self.layout.cell_file("", "")[:-1]).split("/")
+            translator, recipe, _, source, *_ = cell.removeprefix(f"{self.layout.cells}/").split("/")
             if source == "none":
                 continue
-            table, kinds = name_table(source, recipe), RECIPES[recipe].texts
-            tables[table] = self.layout.texts(table)
-            made_by = [name for kind, name in (("translated", translator), ("raw", RAW)) if kind in kinds]
-            features |= {(name, table): self.layout.translated(name, table) for name in made_by}
+            table, (file, *files) = name_table(source, recipe), self.source_files(translator, source, recipe)
+            tables[table] = file
+            features |= {(name, table): path for name, path in zip((translator, RAW), files, strict=True) if path}
         return tables, features
 
     @property
@@ -118,9 +107,8 @@ class AdapterJobs(Jobs):
     def calibration_options(self, wildcards: Any) -> list[str]:
         """The options that name them."""
         tables, features = self._calibrated_texts()
-        named = [("--texts", *item) for item in tables.items()]
-        named += [("--features", *names, path) for names, path in features.items()]
-        return [word for words in named for word in words]
+        words = [word for name, path in tables.items() for word in ("--texts", name, path)]
+        return words + [w for names, path in features.items() for w in ("--features", *names, path)]
 
 
 def name_table(source: str, recipe: str) -> str:

@@ -15,7 +15,7 @@ from fieldguide.adapters.tune_adapter import RATIOS, main
 from fieldguide.core.files import read_json, write_csv
 from fieldguide.data.records import IMAGE_COLUMNS
 from fieldguide.features.labelled import read_images, read_split
-from fieldguide.texts.source import parse_source
+from fieldguide.texts.options import parse_source
 from tests.tiny_data import refusal
 from tests.unit.planted_features import (
     CAPTIONS,
