@@ -17,7 +17,7 @@ from fieldguide.core.files import hash_ids, write_json
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 
 
-def run(args: argparse.Namespace) -> None:
+def plan(args: argparse.Namespace) -> None:
     from fieldguide.adapters.inputs import hash_training_images
     from fieldguide.adapters.plans import Drawer
     from fieldguide.core.settings import parse_settings
@@ -27,12 +27,12 @@ def run(args: argparse.Namespace) -> None:
     images = read_images(args.records)
     drawer, ids = Drawer(images.train_labels, settings.sampling), images.train_ids
     orders = {str(seed): [ids[i] for i in drawer.order(seed)] for seed in settings.seeds}
-    plan = {
+    content = {
         "sampling": settings.sampling,
         "images_sha256": hash_training_images(images),
         "seeds": {seed: {"image_ids": order, "sha256": hash_ids(order)} for seed, order in orders.items()},
     }
-    write_json(args.out, plan)
+    write_json(args.out, content)
     log.info("orders of %d training images for %d seeds, to %s", len(ids), len(orders), args.out)
 
 
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    run_stage("plan_images", run, build_parser(), argv, imports=("numpy",))
+    run_stage("plan_images", plan, build_parser(), argv, imports=("numpy",))
 
 
 if __name__ == "__main__":

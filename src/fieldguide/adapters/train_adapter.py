@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fieldguide.adapters.settings import CellSettings
+from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.texts.options import add_source_option
@@ -27,7 +28,7 @@ ENCODER = ("model", "pretrained", "precision", "preprocessing", "weights", "dtyp
 """What image features say of the encoder that made them; another photograph has to go through the same one."""
 
 
-def run(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace) -> None:
     from fieldguide.adapters.inputs import (
         read_class_names,
         read_data_set,
@@ -37,16 +38,19 @@ def run(args: argparse.Namespace) -> None:
     )
     from fieldguide.adapters.plans import Drawer
     from fieldguide.adapters.results import NONE
-    from fieldguide.adapters.training import CellInputs, train_cell
+    from fieldguide.adapters.training import CellInputs, check_cell, train_cell
     from fieldguide.core.settings import parse_settings
     from fieldguide.features.store import save_tensors
     from fieldguide.texts.naming import tell_names
 
     cell = parse_settings(CellSettings, args.settings)
+    if len(args.source) > 1:
+        raise FieldguideError("a cell has one text source: give --source once")
+    check_cell(cell, has_text=bool(args.source))
     hyperparameters = read_hyperparameters(args.tuning, cell.recipe)
     data = read_data_set(args.records, args.images)
     plan = read_plan(args.plan, data.images, cell.seeds)
-    sources = read_sources(args.source[:1], cell.recipe, data)
+    sources = read_sources(args.source, cell.recipe, data)
     names = tell_names(read_csv(args.source[0].table, ("class_name", "text"))) if sources else NONE
     class_names = read_class_names(args.classes, data.images.class_ids)
     inputs = CellInputs(
@@ -99,7 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    run_stage("train_adapter", run, build_parser(), argv, imports=("numpy", "safetensors.numpy"))
+    run_stage("train_adapter", train, build_parser(), argv, imports=("numpy", "safetensors.numpy"))
 
 
 if __name__ == "__main__":

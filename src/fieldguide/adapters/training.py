@@ -47,15 +47,20 @@ class TrainedCell:
     classifier: Classifier
 
 
-def make_task(train: LabelledSet, drawer: Drawer, source: TextSource | None, cell: CellSettings) -> Task:
-    """What a recipe is given; raises FieldguideError where there is no such cell, or nothing to train on."""
-    recipe, texts = RECIPES[cell.recipe], None
-    if source is not None and not recipe.texts:
-        raise FieldguideError(f"recipe {cell.recipe} takes no text; leave out --source {source.name}")
-    if source is None and cell.ratio == 0:
+def check_cell(cell: CellSettings, has_text: bool) -> None:
+    """Raise FieldguideError where there is no such cell."""
+    recipe = RECIPES[cell.recipe]
+    if has_text and not recipe.texts:
+        raise FieldguideError(f"recipe {cell.recipe} takes no text; leave --source out")
+    if not has_text and cell.ratio == 0:
         raise FieldguideError("ratio 0 needs a text source: without images and texts there is nothing to train on")
-    if source is None and not recipe.images_alone:
+    if not has_text and not recipe.images_alone:
         raise FieldguideError(f"recipe {cell.recipe} needs a text source: give one by --source")
+
+
+def make_task(train: LabelledSet, drawer: Drawer, source: TextSource | None, cell: CellSettings) -> Task:
+    """What a recipe is given; raises FieldguideError where there is nothing to train on."""
+    recipe, texts = RECIPES[cell.recipe], None
     if cell_size(cell.ratio, len(train.ids), source is not None) == 0:
         raise FieldguideError(f"ratio {cell.ratio} keeps none of the {len(train.ids)} training images")
     if source is not None:

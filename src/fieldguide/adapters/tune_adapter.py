@@ -25,7 +25,7 @@ from fieldguide.core.stage import add_settings, new_parser, run_stage
 from fieldguide.texts.options import add_source_option
 
 
-def run(args: argparse.Namespace) -> None:
+def tune(args: argparse.Namespace) -> None:
     from fieldguide.adapters.inputs import read_data_set, read_sources
     from fieldguide.adapters.tuning import TooFewImagesError, choose_hyperparameters
     from fieldguide.core.settings import parse_settings
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    run_stage("tune_adapter", run, build_parser(), argv, imports=("numpy",))
+    run_stage("tune_adapter", tune, build_parser(), argv, imports=("numpy",))
 
 
 if __name__ == "__main__":

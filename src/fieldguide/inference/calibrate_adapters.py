@@ -61,7 +61,7 @@ def find_texts(cell: CellResult, tables: Mapping[str, str], features: Mapping[tu
     return TextFiles(name, tables[table], found["translated"] or "", found["raw"] or "")
 
 
-def run(args: argparse.Namespace) -> None:
+def calibrate(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from fieldguide.adapters.inputs import read_data_set, read_plan
@@ -136,7 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    run_stage("calibrate_adapters", run, build_parser(), argv, imports=("numpy", "safetensors.numpy"))
+    run_stage("calibrate_adapters", calibrate, build_parser(), argv, imports=("numpy", "safetensors.numpy"))
 
 
 if __name__ == "__main__":
