@@ -82,7 +82,7 @@ def step_rate(folder: Path, config: Config) -> float:
     from fieldguide.core.files import write_csv
     from fieldguide.data.records import PAIR_COLUMNS
 
-    images = config.world.images // 10
+    images = config.pairs.images // 10
     captions = sentences(images * CAPTIONS)
     rows = [(str(i), str(i // CAPTIONS), "", caption) for i, caption in enumerate(captions)]
     write_csv(folder / "pairs.csv", PAIR_COLUMNS, (dict(zip(PAIR_COLUMNS, row, strict=True)) for row in rows))
@@ -131,7 +131,7 @@ def main() -> None:
     trials = len(config.adapter.learning_rates) * len(config.adapter.weight_decays) * config.adapter.tuning_seeds
     # Tuning trains its trials at four ratios, the last three with text too and ratio 0 without images.
     tuning = cell / len(config.sweep.seeds) * trials * 7
-    all_images, all_texts = CUB_IMAGES + config.world.images, CAPTIONS * config.world.images + CUB_CAPTIONS
+    all_images, all_texts = CUB_IMAGES + config.pairs.images, CAPTIONS * config.pairs.images + CUB_CAPTIONS
     qformer = config.translators["qformer"].model_dump()
     minutes = {
         f"encode {all_images} images at {images:.1f} a second": all_images / images / 60,

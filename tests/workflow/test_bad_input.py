@@ -153,7 +153,7 @@ def test_damaged_images_are_listed_and_left_out_on_request(archives: dict[str, P
 
 def test_a_damaged_result_is_named_and_can_be_made_again(tiny: Path):
     before = results_of(tiny)
-    (features,) = (tiny / "results/tiny/features").rglob("images/target/*.safetensors")
+    (features,) = (tiny / "results/tiny/features").rglob("images/dataset/*.safetensors")
     features.write_bytes(features.read_bytes()[:1000])
     next((tiny / "results/tiny/adapters").rglob("ratio-50.json")).unlink()
     answer = snakemake(tiny)

@@ -246,7 +246,7 @@ def remount(disk: Path, options: str) -> None:
 
 def test_a_full_disk_and_one_that_is_read_only(tiny: Path, small_disk: Path):
     before = results_of(tiny)
-    for name, pattern in (("features", "images/target/*.safetensors"), ("adapters", f"{SLOW}.json")):
+    for name, pattern in (("features", "images/dataset/*.safetensors"), ("adapters", f"{SLOW}.json")):
         for path in (small_disk / "tiny" / name).rglob(pattern):
             path.unlink()
     fill(small_disk)
@@ -259,7 +259,7 @@ def test_a_full_disk_and_one_that_is_read_only(tiny: Path, small_disk: Path):
     full = snakemake(tiny)
     assert full.code == 1 and "Traceback" not in full.text, full.text
     sentence = sentence_of(full.text, "encode_images: error:")
-    assert re.search(r"No space left on device|are free", sentence) and "images/target" in sentence
+    assert re.search(r"No space left on device|are free", sentence) and "images/dataset" in sentence
     assert not unfinished_files(tiny)
 
     remount(small_disk, "ro")
@@ -278,7 +278,7 @@ def test_a_full_disk_that_takes_snakemakes_notes_too(finished: Path, tmp_path: P
     with mounted(tmp_path / "disk") as disk:
         folder = copy_run(finished, disk / "checkout")
         before = results_of(folder)
-        (features,) = (folder / "results/tiny/features").glob("*/images/target/*.safetensors")
+        (features,) = (folder / "results/tiny/features").glob("*/images/dataset/*.safetensors")
         for path in (features, *(folder / "results/tiny/adapters").rglob(f"{SLOW}.json")):
             path.unlink()
         for room in (0, 40_960, 122_880):  # nothing; not enough for Snakemake's notes; not enough for the features

@@ -176,7 +176,7 @@ def test_weights_are_fetched_once_and_encoders_ask_no_hub(
 
     server.log.clear()
     features = f"results/mini/features/{manifest.stem}"
-    targets = [f"{features}/{name}/shard-1-of-1.safetensors" for name in ("images/target", "texts/reed")]
+    targets = [f"{features}/{name}/shard-1-of-1.safetensors" for name in ("images/dataset", "texts/reed")]
     answer = run(folder, *targets, checkout=ROOT, configs=configs)
     assert answer.ran["encode_images"] == answer.ran["encode_texts"] == 1 and "download_backbone" not in answer.ran
     assert server.log == []

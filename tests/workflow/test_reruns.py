@@ -57,7 +57,7 @@ def case(name: str, change: Any, expected: dict[str, int]) -> Any:
             {"backbone": {"shards": {"texts": 2}}},
             {"encode_texts": 4, "translate_texts": 2, **ADAPTERS, **TABLES},
         ),
-        case("shards of images", {"backbone": {"shards": {"target": 2}}}, {"encode_images": 2, **ADAPTERS, **TABLES}),
+        case("shards of images", {"backbone": {"shards": {"dataset": 2}}}, {"encode_images": 2, **ADAPTERS, **TABLES}),
         case("a source that nothing uses", {"texts": {"other": UNUSED}}, {}),
     ],
 )
@@ -83,11 +83,11 @@ def test_another_preprocessing_is_another_backbone(tiny: Path):
 
 
 def test_another_number_of_shards_is_other_files_and_a_lost_shard_is_made_alone(tiny: Path):
-    configs = (TINY, write_config(tiny, {"backbone": {"shards": {"world": 3}}}))
+    configs = (TINY, write_config(tiny, {"backbone": {"shards": {"pairs": 3}}}))
     before = (tiny / "results/tiny/tables/accuracy.csv").read_bytes()
     changed = {"encode_images": 3, "encode_texts": 3, **TRANSLATOR, **ADAPTERS, **TABLES}
     assert run(tiny, configs=configs).ran == changed
-    shards = sorted((tiny / "results/tiny/features").rglob("texts/world/shard-*-of-3.safetensors"))
+    shards = sorted((tiny / "results/tiny/features").rglob("texts/pairs/shard-*-of-3.safetensors"))
     assert len(shards) == 3
     after = results_of(tiny)
     # As if the run had been killed in the middle: one shard is made again and no other, and all ends in the same bytes.
@@ -116,25 +116,70 @@ def test_a_changed_budget_changes_the_cells_and_keeps_the_rest(tiny: Path):
     assert {json.loads(cell.read_text(encoding="utf-8"))["optimiser_steps"] for cell in cells} == {31}
 
 
+def add_line(path: Path, line: str) -> None:
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(f"\n{line}\n")
+
+
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("src/fieldguide/texts/text_page.py", {**CHECKED, "check_texts": 2, "encode_texts": 2, "translate_texts": 2}),
-        ("src/fieldguide/features/encode_texts.py", {"encode_texts": 3, **TRANSLATOR, **ADAPTERS, **TABLES}),
-        ("src/fieldguide/texts/index_captions.py", {"index_captions": 1, **CHECKED}),
-        ("src/fieldguide/translators/qformer.py", {**TRANSLATOR, **ADAPTERS, **TABLES}),
-        ("src/fieldguide/adapters/linear.py", {**ADAPTERS, **TABLES}),
-        ("src/fieldguide/tables/comparison.py", TABLES),
-        ("src/fieldguide/report/templates/accuracy.html.j2", {"tabulate_accuracy": 1, "plot_accuracy": 1}),
-        ("src/fieldguide/core/stage.py", {}),
-        ("src/fieldguide/core/files.py", {}),
-        ("src/fieldguide/cli.py", {}),
+        ("texts/text_page.py", {**CHECKED, "check_texts": 2, "encode_texts": 2, "translate_texts": 2}),
+        ("features/encode_texts.py", {"encode_texts": 3, **TRANSLATOR, **ADAPTERS, **TABLES}),
+        ("texts/index_captions.py", {"index_captions": 1, **CHECKED}),
+        ("translators/qformer.py", {**TRANSLATOR, **ADAPTERS, **TABLES}),
+        ("adapters/linear.py", {**ADAPTERS, **TABLES}),
+        ("adapters/recipes/thesis.py", {**ADAPTERS, **TABLES}),
+        ("adapters/recipes/gda.py", {}),
+        ("translators/kinds/ridge.py", {}),
+        ("tables/comparison.py", TABLES),
+        ("core/stage.py", {}),
+        ("core/settings.py", {}),
+        ("core/files.py", {}),
+        ("cli.py", {}),
+        ("data/settings.py", {}),
+        ("adapters/settings.py", {}),
     ],
 )
-def test_a_change_of_the_code(tiny: Path, file: str, expected: dict[str, int]):
-    with (tiny / file).open("a", encoding="utf-8") as stream:
-        stream.write("\n# A remark.\n")
+def test_a_changed_line_reruns_what_it_can_change(tiny: Path, file: str, expected: dict[str, int]):
+    add_line(tiny / "src/fieldguide" / file, "CHANGED = 1")
     assert plan(tiny) == expected
+
+
+def test_a_changed_template_reruns_its_tables(tiny: Path):
+    (template,) = (tiny / "src/fieldguide").rglob("accuracy.html.j2")
+    add_line(template, "<!-- changed -->")
+    assert plan(tiny) == {"tabulate_accuracy": 1, "plot_accuracy": 1}
+
+
+def test_a_comment_or_a_docstring_reruns_nothing(tiny: Path):
+    for path in (tiny / "src").rglob("*.py"):
+        add_line(path, "# A remark.")
+    for name in ("data/archives.py", "features/encode_images.py", "adapters/linear.py"):
+        path = tiny / "src/fieldguide" / name
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith('"""')
+        path.write_text('"""Here it says: ' + text.removeprefix('"""'), encoding="utf-8")
+    assert plan(tiny) == {}
+
+
+def test_another_recipe_or_translator_trains_nothing_anew(tiny: Path):
+    recipes = tiny / "src/fieldguide/adapters/recipes/registry.py"
+    add_line(recipes, 'RECIPES = {**RECIPES, "mine": Recipe("gda", "another.", images_alone=True)}')
+    kinds = tiny / "src/fieldguide/translators/registry.py"
+    add_line(kinds, 'TRANSLATORS = {**TRANSLATORS, "mine": Translator("ridge")}')
+    assert not {"train_qformer", "translate_texts", *ADAPTERS} & {*plan(tiny)}
+
+
+def test_a_changed_recipe_reruns_its_own_cells(tiny: Path):
+    """Both recipes in one table: what one of them is made of leaves the other's cells alone."""
+    first = {"sampling": "class-wise", "redraw": "fixed", "recipes": ["thesis", "gda"], "sources": ["none", "reed"]}
+    configs = (TINY, write_config(tiny, {"sweep": {"variants": [first]}}))
+    assert run(tiny, configs=configs).ran
+    add_line(tiny / "src/fieldguide/adapters/recipes/gda.py", "CHANGED = 1")
+    answer = run(tiny, "--dry-run", configs=configs)
+    assert set(answer.planned) == {"train_adapter", "tune_adapter", *TABLES}
+    assert set(re.findall(r"recipe=([\w-]+)", answer.text)) == {"gda"}
 
 
 def test_files_that_are_only_newer_change_nothing(tiny: Path):

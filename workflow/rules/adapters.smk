@@ -37,7 +37,7 @@ rule tune_adapter:
     """Choose a recipe's hyper-parameters on held-out training images, once for all of its cells."""
     input:
         records=layout.image_records,
-        images=layout.image_features("target"),
+        images=layout.image_features("dataset"),
         texts=adapters.texts,
     output:
         layout.tuning("{translator}", "{recipe}", "{budget}"),
@@ -73,7 +73,7 @@ rule train_adapter:
     input:
         records=layout.image_records,
         classes=layout.class_records,
-        images=layout.image_features("target"),
+        images=layout.image_features("dataset"),
         plan=layout.plan("{sampling}"),
         tuning=adapters.tuning,
         texts=adapters.texts,
@@ -119,7 +119,7 @@ rule calibrate_adapters:
     """Make probabilities of the cells' logits, and write their cards, for `fieldguide classify`; one job for all."""
     input:
         records=layout.image_records,
-        images=layout.image_features("target"),
+        images=layout.image_features("dataset"),
         plans=targets.calibrated_plans,
         texts=adapters.calibration_texts,
         cells=targets.calibrated_cells,
@@ -156,7 +156,7 @@ rule probe_features:
     """scikit-learn's logistic regression on image features alone: what the thesis recipe should come near."""
     input:
         records=layout.image_records,
-        images=layout.image_features("target"),
+        images=layout.image_features("dataset"),
         cells=targets.probed_cells,
     output:
         layout.table("probe.csv"),

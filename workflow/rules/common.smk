@@ -34,25 +34,25 @@ from fieldguide.workflow.translators import TranslatorJobs
 try:
     checked = check_config(config)
     layout = Layout(checked, CHECKOUT)
-    layout.backbone  # says so when its files are not there
+    layout.refuse_earlier()
+    data, texts, features = DataJobs(layout), TextJobs(layout), FeatureJobs(layout)
+    # These say so when a file is not there, or can have no such name.
+    layout.backbone, features.manifest(), data.missing_archives()
 except FieldguideError as error:
     raise WorkflowError(str(error)) from None
 
 targets = Targets(layout)
 code = Jobs(layout).code  # of a stage: a hash of what it runs
-data, texts, features = DataJobs(layout), TextJobs(layout), FeatureJobs(layout)
 translators, adapters = TranslatorJobs(layout), AdapterJobs(layout)
 tables, conversion = TableJobs(layout), ConversionJobs(layout)
 
 # Jobs run this checkout's modules, with the Python that runs Snakemake unless conda brings another.
-SRC = shlex.quote(str(CHECKOUT / "src"))
-# Braces are doubled because Snakemake formats the prefix too.
-EXPORTS = f"export PYTHONPATH={SRC}" + "${{PYTHONPATH:+:$PYTHONPATH}}; "
+EXPORTS = f"export PYTHONPATH={shlex.quote(str(layout.source))}${{PYTHONPATH:+:$PYTHONPATH}}; "
 if not workflow.deployment_settings.deployment_method:
     EXPORTS += f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
 EXPORTS += tell_of_kills()
-shell.prefix(EXPORTS)
-guard(workflow, Path(layout.results))
+shell.prefix(EXPORTS.replace("{", "{{").replace("}", "}}"))  # since Snakemake formats it too
+guard(workflow, layout.folder)
 
 
 wildcard_constraints:
@@ -71,19 +71,19 @@ wildcard_constraints:
 def check_jobs():
     """Before the first job: where a cluster runs them, none of an earlier run is left there, and GPUs can be had."""
     try:
-        check_cluster(workflow, layout.results)
+        check_cluster(workflow, str(layout.folder))
     except FieldguideError as error:
         raise WorkflowError(str(error)) from None
 
 
 onstart:
     check_jobs()
-    start_run(workflow, Path(layout.results))
+    start_run(workflow, layout.folder)
 
 
 onsuccess:
-    end_run(workflow, Path(layout.results), CHECKOUT, config, is_success=True)
+    end_run(workflow, layout.folder, CHECKOUT, config, is_success=True)
 
 
 onerror:
-    end_run(workflow, Path(layout.results), CHECKOUT, config, is_success=False)
+    end_run(workflow, layout.folder, CHECKOUT, config, is_success=False)

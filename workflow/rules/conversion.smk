@@ -11,11 +11,11 @@ rule measure_conversion:
     input:
         translator=translators.fitted,
         pairs=layout.pair_records,
-        world_images=layout.image_features("world"),
-        world_texts=layout.text_features("world"),
+        world_images=layout.image_features("pairs"),
+        world_texts=layout.text_features("pairs"),
         records=layout.image_records,
         classes=layout.class_records,
-        images=layout.image_features("target"),
+        images=layout.image_features("dataset"),
         sources=conversion.sources,
     output:
         layout.conversion("{translator}"),
@@ -34,7 +34,7 @@ rule measure_conversion:
         code=translators.code_of("translators.measure_conversion"),
         translator=translators.option,
         sources=conversion.source_options,
-        test_share=checked.world.test_share,
+        test_share=checked.pairs.test_share,
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """
@@ -110,7 +110,7 @@ rule plot_conversion:
         csv=layout.table("conversion.csv"),
         records=layout.image_records,
         classes=layout.class_records,
-        images=layout.image_features("target"),
+        images=layout.image_features("dataset"),
         source=conversion.drawn_source,
     output:
         svg=report(

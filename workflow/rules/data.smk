@@ -22,18 +22,12 @@ if layout.is_aviary:
             runtime=more_each_try(30),
         params:
             code=code("aviary.render_aviary"),
-            aviary=lookup(dpath="aviary", within=config),
+            settings=data.aviary_settings,
             out=subpath(output.cub, parent=True),
         shell:
             """
             python -m fieldguide.aviary.render_aviary \
-                --seed {params.aviary[seed]} \
-                --species {params.aviary[species]} \
-                --train-per-class {params.aviary[train_per_class]} \
-                --test-per-class {params.aviary[test_per_class]} \
-                --world-images {params.aviary[world_images]} \
-                --captions-per-world-image {params.aviary[captions_per_world_image]} \
-                --bird-share {params.aviary[bird_share]} \
+                --settings {params.settings:q} \
                 --workers {threads} \
                 --out {params.out:q} &>{log:q}
             """
@@ -161,8 +155,8 @@ rule index_pairs:
         runtime=more_each_try(240),
     params:
         code=code("data.index_pairs"),
-        world=lookup(dpath="world", within=config),
-        skip=branch(checked.world.skip_damaged, then="--skip-damaged"),
+        pairs=lookup(dpath="pairs", within=config),
+        skip=branch(checked.pairs.skip_damaged, then="--skip-damaged"),
         images_gb=lookup(dpath="data/coco_images/max_gb", within=config),
         images_files=lookup(dpath="data/coco_images/max_files", within=config),
         annotations_gb=lookup(dpath="data/coco_annotations/max_gb", within=config),
@@ -172,11 +166,11 @@ rule index_pairs:
         python -m fieldguide.data.index_pairs \
             --images {input.images:q} \
             --annotations {input.annotations:q} \
-            --split {params.world[split]:q} \
-            --limit {params.world[images]} \
-            --seed {params.world[seed]} \
-            --check {params.world[check]} \
-            --leave-out {params.world[leave_out]:q} \
+            --split {params.pairs[split]:q} \
+            --limit {params.pairs[images]} \
+            --seed {params.pairs[seed]} \
+            --check {params.pairs[check]} \
+            --leave-out {params.pairs[leave_out]:q} \
             {params.skip} \
             --max-gb {params.images_gb} \
             --max-files {params.images_files} \

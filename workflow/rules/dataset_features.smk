@@ -20,7 +20,7 @@ rule import_features:
     output:
         images=layout.image_records,
         classes=layout.class_records,
-        features=layout.image_features("target"),
+        features=layout.image_features("dataset"),
     log:
         layout.log("import_features"),
     benchmark:
@@ -52,7 +52,7 @@ rule import_text_features:
         files=texts.feature_files,
         images=layout.image_records,
         classes=layout.class_records,
-        image_features=layout.image_features("target"),
+        image_features=layout.image_features("dataset"),
     output:
         table=layout.texts("{source}"),
         features=layout.text_features("{source}"),

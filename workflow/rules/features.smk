@@ -50,7 +50,7 @@ rule encode_images:
     benchmark:
         layout.benchmark("encode_images", f"{{images}}/{SHARD}")
     wildcard_constraints:
-        images="target|world",
+        images="dataset|pairs",
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)
@@ -96,7 +96,7 @@ rule encode_texts:
     benchmark:
         layout.benchmark("encode_texts", f"{{texts}}/{SHARD}")
     wildcard_constraints:
-        texts=either(["world", *checked.texts, *layout.prompts]),
+        texts=either(["pairs", *checked.texts, *layout.prompts]),
     conda:
         "../../envs/fieldguide.yaml"
     threads: lookup(dpath="threads/encode", within=config)

@@ -227,7 +227,7 @@ rule predict_classes:
     input:
         records=layout.image_records,
         classes=layout.class_records,
-        images=layout.image_features("target"),
+        images=layout.image_features("dataset"),
         cells=targets.cells,
         weights=targets.weights,
     output:
@@ -383,12 +383,10 @@ if layout.is_aviary:
             runtime=10,
         params:
             code=code("aviary.draw_birds"),
-            seed=lookup(dpath="aviary/seed", within=config),
-            species=lookup(dpath="aviary/species", within=config),
+            settings=data.species_settings,
         shell:
             """
             python -m fieldguide.aviary.draw_birds \
-                --seed {params.seed} \
-                --species {params.species} \
+                --settings {params.settings:q} \
                 --out {output:q} &>{log:q}
             """

@@ -5,8 +5,8 @@ rule train_qformer:
     """Train a Q-Former; held-out images choose the checkpoint. A killed one goes on where it was."""
     input:
         pairs=layout.pair_records,
-        images=layout.image_features("world"),
-        texts=layout.text_features("world"),
+        images=layout.image_features("pairs"),
+        texts=layout.text_features("pairs"),
     output:
         translator=layout.translator("{translator}"),
         curve=layout.translator("{translator}", "curve.csv"),
@@ -27,7 +27,7 @@ rule train_qformer:
     params:
         code=code("translators.train_qformer"),
         options=translators.qformer_options,
-        test_share=checked.world.test_share,
+        test_share=checked.pairs.test_share,
         out=subpath(output.translator, parent=True),
         threads=lookup(dpath="threads/translator", within=config),
     shell:
@@ -47,8 +47,8 @@ rule fit_translator:
     """Fit a translator to the pairs' pooled features; held-out images choose its hyper-parameters."""
     input:
         pairs=layout.pair_records,
-        images=layout.image_features("world"),
-        texts=layout.text_features("world"),
+        images=layout.image_features("pairs"),
+        texts=layout.text_features("pairs"),
     output:
         translator=layout.translator("{translator}"),
         selection=layout.translator("{translator}", "selection.csv"),
@@ -67,7 +67,7 @@ rule fit_translator:
     params:
         code=translators.code_of("translators.fit_translator"),
         options=translators.fit_options,
-        test_share=checked.world.test_share,
+        test_share=checked.pairs.test_share,
         out=subpath(output.translator, parent=True),
         threads=lookup(dpath="threads/translator", within=config),
     shell:

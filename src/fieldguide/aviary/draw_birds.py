@@ -6,30 +6,27 @@ import argparse
 from collections.abc import Sequence
 
 from fieldguide.aviary.render import draw_sheet
+from fieldguide.aviary.settings import Species
 from fieldguide.aviary.traits import draw_aviary
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import atomic_path
-from fieldguide.core.stage import new_parser, run_stage
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, new_parser, run_stage
 
 
 def draw_birds(args: argparse.Namespace) -> None:
     """Draw the sheet and write it as PNG."""
-    for option in ("species", "columns"):
-        if getattr(args, option) < 1:
-            raise FieldguideError(f"--{option} is {getattr(args, option)}; give at least 1")
-    try:
-        species = draw_aviary(args.seed, args.species)
-    except ValueError as error:
-        raise FieldguideError(f"--species {args.species}: {error}; ask for fewer species") from error
-    sheet = draw_sheet(species, args.columns, seed=args.seed)
+    settings = parse_settings(Species, args.settings)
+    if args.columns < 1:
+        raise FieldguideError(f"--columns is {args.columns}; give at least 1")
+    sheet = draw_sheet(draw_aviary(settings.seed, settings.species), args.columns, seed=settings.seed)
     with atomic_path(args.out) as beside:
         sheet.save(beside, "PNG")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("aviary.draw_birds", __doc__)
-    parser.add_argument("--seed", type=int, default=0, help="the aviary's seed")
-    parser.add_argument("--species", type=int, default=48, help="number of classes, 56 at most")
+    add_settings(parser, Species)
     parser.add_argument("--columns", type=int, default=4, help="species side by side")
     parser.add_argument("--out", required=True, help="the picture, a PNG file")
     run_stage("draw_birds", draw_birds, parser, argv)

@@ -25,10 +25,12 @@ from tqdm import tqdm
 
 from fieldguide.aviary.annotators import caption_bird, caption_scene
 from fieldguide.aviary.render import render_bird, render_scene
+from fieldguide.aviary.settings import Aviary
 from fieldguide.aviary.traits import MORPH_SHARES, MORPHS, Species, View, draw_aviary, draw_scene, draw_view
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import atomic_path, write_json
-from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 
 CAPTIONS_PER_BIRD = 10  # as Reed et al.
 TAR_TIME = 1_483_228_800  # 2017-01-01, in every archive: the clock must not show in the bytes
@@ -305,46 +307,31 @@ def truth_of(
     }
 
 
-COUNTS = ("species", "train_per_class", "test_per_class", "world_images", "captions_per_world_image", "workers")
-
-
-def check(args: argparse.Namespace) -> None:
-    """Refuse what no aviary can be made of."""
-    for option in COUNTS:
-        if getattr(args, option) < 1:
-            raise FieldguideError(f"--{option.replace('_', '-')} is {getattr(args, option)}; give at least 1")
-    if args.image_size < 16:
-        raise FieldguideError(f"--image-size is {args.image_size}; give at least 16, or there is no bird to see")
-    if not 0 <= args.bird_share <= 1:
-        raise FieldguideError(f"--bird-share is {args.bird_share}; give a share from 0 to 1")
-
-
 def render_aviary(args: argparse.Namespace) -> None:
     """Draw, render and caption everything, then write the four archives and `truth.json`."""
-    check(args)
-    try:
-        species = draw_aviary(args.seed, args.species)
-    except ValueError as error:
-        raise FieldguideError(f"--species {args.species}: {error}; ask for fewer species") from error
-    slots = deal_slots(args.seed, len(species), args.train_per_class, args.test_per_class)
-    bird_jobs = [BirdJob(args.seed, s.class_id, s.number, species[s.class_id - 1], args.image_size) for s in slots]
+    aviary = parse_settings(Aviary, args.settings)
+    if args.image_size < 16:
+        raise FieldguideError(f"--image-size is {args.image_size}; give at least 16, or there is no bird to see")
+    species = draw_aviary(aviary.seed, aviary.species)
+    slots = deal_slots(aviary.seed, len(species), aviary.train_per_class, aviary.test_per_class)
+    bird_jobs = [BirdJob(aviary.seed, s.class_id, s.number, species[s.class_id - 1], args.image_size) for s in slots]
     scene_jobs = [
-        SceneJob(args.seed, number, args.bird_share, args.captions_per_world_image, args.image_size)
-        for number in range(1, args.world_images + 1)
+        SceneJob(aviary.seed, number, aviary.bird_share, aviary.captions_per_pair_image, args.image_size)
+        for number in range(1, aviary.pair_images + 1)
     ]
     with mapper(args.workers) as run:
         birds: list[Bird] = run(take_bird, bird_jobs, "birds")
-        scenes: list[Scene] = run(take_scene, scene_jobs, "world")
+        scenes: list[Scene] = run(take_scene, scene_jobs, "scenes")
 
     out = Path(args.out)
-    images, annotations = coco_files(args.seed, scenes, args.image_size)
+    images, annotations = coco_files(aviary.seed, scenes, args.image_size)
     write_tgz(out / "CUB_200_2011.tgz", cub_files(species, slots, birds, args.image_size))
     write_tgz(out / "reed_text_c10.tgz", reed_files(species, slots, birds))
     write_zip(out / "train2017.zip", images, zipfile.ZIP_STORED)
     write_zip(out / "annotations_trainval2017.zip", annotations, zipfile.ZIP_DEFLATED)
-    write_json(out / "truth.json", truth_of(args.seed, species, slots, birds, scenes))
+    write_json(out / "truth.json", truth_of(aviary.seed, species, slots, birds, scenes))
     log.info(
-        "%d species, %d photographs (%d for training), %d world images, %d of them with a bird",
+        "%d species, %d photographs (%d for training), %d images of pairs, %d of them with a bird",
         len(species),
         len(slots),
         sum(slot.is_train for slot in slots),
@@ -355,13 +342,7 @@ def render_aviary(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("aviary.render_aviary", __doc__)
-    parser.add_argument("--seed", type=int, default=0, help="another seed, another aviary")
-    parser.add_argument("--species", type=int, default=48, help="number of classes, 56 at most")
-    parser.add_argument("--train-per-class", type=int, default=30, help="every fifth class has one fewer")
-    parser.add_argument("--test-per-class", type=int, default=64)
-    parser.add_argument("--world-images", type=int, default=6000, help="images of the world data set (its COCO)")
-    parser.add_argument("--captions-per-world-image", type=int, default=5)
-    parser.add_argument("--bird-share", type=float, default=0.1, help="share of the world images that show a bird")
+    add_settings(parser, Aviary)
     parser.add_argument("--image-size", type=int, default=64, help="pixels along each side")
     parser.add_argument("--workers", type=int, default=2, help="processes; the result does not depend on it")
     parser.add_argument("--out", required=True, help="folder for the archives")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fieldguide.core.errors import FieldguideError, repeated
 
+
+def expand_user(path: str) -> str:
+    """A path with its `~` expanded; all else stays as it is written, an empty one empty."""
+    return os.path.expanduser(path)  # noqa: PTH111
+
+
+# A file or folder that the user names; `~` is expanded here and nowhere else.
+UserPath = Annotated[str, AfterValidator(expand_user)]
 # What becomes a part of a path or of a command line.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Ratio = Annotated[int, Field(ge=0, le=100, strict=True)]
@@ -69,7 +78,7 @@ SELF_EXPLANATORY = (
 
 
 def format_error(failure: ValidationError) -> str:
-    """One line on the first thing that is wrong: the key, what it should be, what it is, and how many more there are."""
+    """One line on the first thing that is wrong: the key, what it should be, what it is, how many more there are."""
     error, *others = failure.errors()
     path = [str(part) for part in error["loc"] if part != "[key]"]
     # pydantic names the kind of an entry as if it were a key.

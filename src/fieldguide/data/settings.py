@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from fieldguide.core.settings import Count, Name, Section, Seed, check_md5, check_sha256, refuse_repeats
-
+from fieldguide.core.settings import Count, Name, Section, Seed, UserPath, check_md5, check_sha256, refuse_repeats
 
 
 class DatasetSection(Section):
@@ -18,7 +16,7 @@ class DatasetSection(Section):
     leave_out: tuple[str, ...] = ()
     skip_damaged: Annotated[bool, Field(strict=True)] = False
     thing: Annotated[str, StringConstraints(pattern=r"^\w[\w -]*$")] = "bird"
-    not_visible: str = "workflow/resources/not_visible.txt"
+    not_visible: UserPath = "workflow/resources/not_visible.txt"
 
     no_repeats = field_validator("leave_out")(refuse_repeats)
 
@@ -31,22 +29,22 @@ class Splits(Section):
 
 class FolderDataset(DatasetSection):
     kind: Literal["folder"]
-    root: str
-    table: str = ""
+    root: UserPath
+    table: UserPath = ""
     splits: Splits = Splits()
 
 class FeatureFile(Section):
-    path: str
-    labels: str = ""
-    splits: str = ""
-    ids: str = ""
+    path: UserPath
+    labels: UserPath = ""
+    splits: UserPath = ""
+    ids: UserPath = ""
 
 class FeaturesDataset(DatasetSection):
     kind: Literal["features"]
     images: FeatureFile | None = None
     train: FeatureFile | None = None
     test: FeatureFile | None = None
-    class_names: str = ""
+    class_names: UserPath = ""
 
     @model_validator(mode="after")
     def has_both_splits(self) -> FeaturesDataset:
@@ -59,7 +57,7 @@ class FeaturesDataset(DatasetSection):
 Dataset = Annotated[ArchiveDataset | FolderDataset | FeaturesDataset, Field(discriminator="kind")]
 
 class Archive(Section):
-    path: str
+    path: UserPath
     urls: tuple[str, ...] = ()
     sha256: str = ""
     md5: str = ""
@@ -85,7 +83,7 @@ class Data(Section):
     coco_images: Archive
     coco_annotations: Archive
 
-class World(Section):
+class Pairs(Section):
     split: Name
     images: Annotated[int, Field(ge=0, strict=True)]
     seed: Seed

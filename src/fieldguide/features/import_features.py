@@ -1,7 +1,7 @@
 """Take image features that were computed elsewhere: write the tables of images and classes, and the feature file.
 
   python -m fieldguide.features.import_features --features all=clip.npz --backbone given_0a1b2c3d \\
-      --images-out records/images.csv --classes-out records/classes.csv --out features/…/images/target.safetensors
+      --images-out records/images.csv --classes-out records/classes.csv --out features/…/images/dataset.safetensors
 
 A file holds the arrays features (n, d), labels (n,), splits (n,) and, if wanted, ids (n,) and class_names (c,); labels,
 splits and ids may be files of their own. Without splits give two files, --features train=FILE --features test=FILE.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import AfterValidator, BeforeValidator, field_validator
 
-from fieldguide.core.settings import Count, Section, check_sha256
+from fieldguide.core.settings import Count, Section, UserPath, check_sha256, expand_user
 
 
 class Shards(Section):
     """Into how many files features are split."""
 
-    target: Count
-    world: Count
+    dataset: Count
+    pairs: Count
     texts: Count
 
 
@@ -27,14 +27,20 @@ def refuse_no_batch(value: Any) -> Any:
 Batch = Annotated[Count | Literal["auto"], BeforeValidator(refuse_no_batch)]
 
 
+def expand_model(model: str) -> str:
+    """The model's name; the folder of a local one with its `~` expanded."""
+    kind, colon, folder = model.partition(":")
+    return f"{kind}:{expand_user(folder)}" if colon else model
+
+
 class BackboneSettings(Section):
-    model: str
-    pretrained: str
+    model: Annotated[str, AfterValidator(expand_model)]
+    pretrained: UserPath
     precision: Literal["fp32", "bf16", "fp16", "auto"]
     image_batch: Batch
     text_batch: Batch
     shards: Shards
-    cache: str = "data/backbones"
+    cache: UserPath = "data/backbones"
     sha256: str = ""
 
     good_sha256 = field_validator("sha256")(check_sha256)

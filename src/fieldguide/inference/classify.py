@@ -117,7 +117,7 @@ def read_domain(results: Path, backbone: str) -> Domain | None:
     """The domain of the data set's training images; None, said so, where their features are not there."""
     from fieldguide.features.store import check_same_backbone, read_features
 
-    shards = find_shards(results / "features" / backbone / "images" / "target")
+    shards = find_shards(results / "features" / backbone / "images" / "dataset")
     if not shards or not (results / IMAGES).is_file():
         log.info("%s holds no features of training images, so no photograph can be said to be out of domain", results)
         return None

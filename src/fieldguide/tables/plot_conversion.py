@@ -1,7 +1,7 @@
 """Draw conversion accuracy by translator, and where translated texts lie: a principal component plot of a few classes.
 
   python -m fieldguide.tables.plot_conversion --csv tables/conversion.csv --records records/images.csv \\
-      --classes records/classes.csv --images features/…/images/target/*.safetensors --translator qformer \\
+      --classes records/classes.csv --images features/…/images/dataset/*.safetensors --translator qformer \\
       --source reed=texts/reed.csv=translated/…/qformer/reed.safetensors=translated/…/identity/reed.safetensors \\
       --svg figures/conversion.svg --pca figures/conversion_pca.svg
 """

@@ -1,7 +1,7 @@
 """Tell each cell's accuracy class by class, and which classes it confuses, from the weights that the cells keep.
 
   python -m fieldguide.tables.predict_classes --records records/images.csv --classes records/classes.csv \\
-      --images features/…/images/target.safetensors --cells adapters/…/ratio-10.json … \\
+      --images features/…/images/dataset.safetensors --cells adapters/…/ratio-10.json … \\
       --class-accuracy tables/classes.csv --confusions tables/confusions.csv
 
 The weights lie beside each cell's JSON. Nothing is trained or chosen here: the test images are read once more to say of

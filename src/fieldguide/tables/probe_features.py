@@ -1,6 +1,6 @@
 """A reference for the adapters: scikit-learn's logistic regression on the same images of the same plans.
 
-  python -m fieldguide.tables.probe_features --records records/images.csv --images features/…/images/target/*.safetensors \\
+  python -m fieldguide.tables.probe_features --records records/images.csv --images features/…/images/dataset/*.safetensors \\
       --cells adapters/…/none/class-wise/fixed/ratio-100.json … --seeds 0 1 2 --out tables/probe.csv
 
 C is chosen per ratio on a held-out part of the training images, then the probe is fitted on all of the cell's images.

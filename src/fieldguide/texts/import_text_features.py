@@ -1,6 +1,6 @@
 """Take text features that were computed elsewhere: write the source's table of texts and its feature file.
 
-  python -m fieldguide.texts.import_text_features --file llm.npz --source llm --image-features …/images/target.safetensors \\
+  python -m fieldguide.texts.import_text_features --file llm.npz --source llm --image-features …/images/dataset.safetensors \\
       --images records/images.csv --classes records/classes.csv --table-out texts/llm.csv --out …/texts/llm.safetensors
 
 The file holds the arrays features (t, d), classes (t,) (numbers as the images' labels, or names by the rule of

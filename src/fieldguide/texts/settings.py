@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from fieldguide.core.settings import Count, Section, Seed, refuse_repeats
+from fieldguide.core.settings import Count, Section, Seed, UserPath, refuse_repeats
 from fieldguide.texts.naming import fault_of_template
 
 
@@ -45,8 +45,8 @@ class LLMSource(TextChecks):
     kind: Literal["llm"]
     unit: Literal["field", "reply"] = "field"
     model: str
-    ledger: str
-    prompt: str
+    ledger: UserPath
+    prompt: UserPath
     fields: tuple[str, ...] = Field(min_length=1)
     replies_per_class: Count
     structured: Literal["auto", "json_schema", "off"] = "off"
@@ -129,7 +129,7 @@ class LLMSource(TextChecks):
 
 class FileSource(TextChecks):
     kind: Literal["file"]
-    path: str
+    path: UserPath
     per: Literal["class", "image"] = "class"
     fields: tuple[str, ...] = ()
     class_column: str = "class"
@@ -144,11 +144,11 @@ class FileSource(TextChecks):
 
 class FeatureSource(Section):
     kind: Literal["features"]
-    path: str
-    classes: str = ""
-    texts: str = ""
-    fields: str = ""
-    image_ids: str = ""
+    path: UserPath
+    classes: UserPath = ""
+    texts: UserPath = ""
+    fields: UserPath = ""
+    image_ids: UserPath = ""
     class_names: dict[str, str] = Field(default_factory=dict)
 
 

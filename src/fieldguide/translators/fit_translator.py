@@ -1,7 +1,7 @@
 """Fit a translator on pooled features to image/caption pairs; its hyper-parameters are chosen on held-out pairs.
 
   python -m fieldguide.translators.fit_translator --kind ridge --pairs records/pairs.csv --out translators/…/ridge \\
-      --images features/…/images/world/*.safetensors --texts features/…/texts/world/*.safetensors
+      --images features/…/images/pairs/*.safetensors --texts features/…/texts/pairs/*.safetensors
 
 Writes translator.safetensors (fitted to all pairs with what was chosen) and selection.csv (what was tried, and its
 energy score on held-out images: smaller is better). `--values` replaces the values tried: '{"penalty": [0.1, 1]}'.

@@ -1,9 +1,9 @@
 """Measure how accurately one translator turns texts into image features: on pairs it never saw, and on the target.
 
   python -m fieldguide.translators.measure_conversion --name ridge --translator translators/…/ridge/translator.safetensors \\
-      --pairs records/pairs.csv --world-images features/…/images/world/*.safetensors \\
-      --world-texts features/…/texts/world/*.safetensors --test-share 0.05 \\
-      --records records/images.csv --classes records/classes.csv --images features/…/images/target/*.safetensors \\
+      --pairs records/pairs.csv --world-images features/…/images/pairs/*.safetensors \\
+      --world-texts features/…/texts/pairs/*.safetensors --test-share 0.05 \\
+      --records records/images.csv --classes records/classes.csv --images features/…/images/dataset/*.safetensors \\
       --source reed=texts/reed.csv=translated/…/ridge/reed.safetensors --out conversion/…/ridge.json
 
 The JSON holds every measure with the half-width of its 95% interval: of the pairs, and of each text source as a whole,

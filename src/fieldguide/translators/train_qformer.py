@@ -1,7 +1,7 @@
 """Train the Q-Former on image/caption pairs (COCO): caption tokens to image feature. Stage 1 of the thesis.
 
-  python -m fieldguide.translators.train_qformer --pairs records/pairs.csv --images features/…/images/world/*.safetensors \\
-      --texts features/…/texts/world/*.safetensors --out translators/…/qformer
+  python -m fieldguide.translators.train_qformer --pairs records/pairs.csv --images features/…/images/pairs/*.safetensors \\
+      --texts features/…/texts/pairs/*.safetensors --out translators/…/qformer
 
 Writes translator.safetensors (the checkpoint with the best retrieval on held-out images), curve.csv and curve.svg.
 `--exclude REGEX` leaves out every image one of whose captions matches: a translator that never saw a bird.
@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import atomic_path, sha256_of, write_csv
-from fieldguide.core.provenance import modules_of
+from fieldguide.core.provenance import code_hash
 from fieldguide.core.stage import log, new_parser, return_large_blocks, run_stage
 from fieldguide.features.backbone import pick_device, pick_precision
 from fieldguide.features.store import check_same_backbone, kept_dtype, read_features, save_tensors
@@ -153,7 +153,7 @@ def key_of(args: argparse.Namespace, device: torch.device) -> str:
     settings = {name: value for name, value in vars(args).items() if name not in ignored}
     # Features are large; one that was made anew has another time.
     files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in (*args.images, *args.texts)]
-    code = [sha256_of(path) for path in modules_of("translators.train_qformer", Path(__file__).parents[2])]
+    code = code_hash(("translators.train_qformer",), Path(__file__).parents[2])
     whole = [settings, sha256_of(args.pairs), files, code, torch.__version__, device.type]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

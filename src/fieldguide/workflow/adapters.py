@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fieldguide.adapters.recipes.registry import RAW, RECIPES, WITH_NAMES
 from fieldguide.adapters.settings import AdapterSettings, CellSettings, PlanSettings, Training, TuningSettings
+from fieldguide.core.provenance import code_hash
 from fieldguide.workflow.jobs import Jobs
+
+# What it lists is hashed line by line, so that another recipe makes no cell anew.
+REGISTRY = frozenset({"adapters.recipes.registry"})
 
 
 class AdapterJobs(Jobs):
     """For rules/adapters.smk."""
 
     def code_of(self, module: str) -> Callable[[Any], str]:
-        """A params function: the hash of a stage with the module of the job's recipe."""
-        return lambda wildcards: self.code(module, f"adapters.recipes.{RECIPES[wildcards.recipe].module}")
+        """A params function: the hash of a stage with the job's recipe, its file and its line of the registry."""
+
+        def code(wildcards: Any) -> str:
+            recipe = RECIPES[wildcards.recipe]
+            modules = (module, f"adapters.recipes.{recipe.module}")
+            # The summary is for readers.
+            return code_hash(modules, self.layout.source, REGISTRY, repr(replace(recipe, summary="")))
+
+        return code
 
     # ---------------------------------------------------------------- settings
 

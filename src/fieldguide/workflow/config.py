@@ -18,8 +18,8 @@ from fieldguide.adapters.settings import AdapterSettings, Sweep, Threads
 from fieldguide.aviary.settings import Aviary
 from fieldguide.core.errors import FieldguideError, repeated
 from fieldguide.core.files import write_text
-from fieldguide.core.settings import Name, Section, format_error
-from fieldguide.data.settings import Data, Dataset, World
+from fieldguide.core.settings import Name, Section, UserPath, format_error
+from fieldguide.data.settings import Data, Dataset, Pairs
 from fieldguide.features.settings import BackboneSettings
 from fieldguide.tables.settings import Conversion, SamplingStudy
 from fieldguide.texts.settings import Source
@@ -28,10 +28,10 @@ from fieldguide.translators.settings import Translator
 
 class Config(Section):
     dataset: Dataset
-    results: str
+    results: UserPath
     language: Literal["en", "ja"]
     data: Data
-    world: World
+    pairs: Pairs
     aviary: Aviary
     backbone: BackboneSettings
     texts: dict[Name, Source]
@@ -41,7 +41,7 @@ class Config(Section):
     sampling_study: SamplingStudy
     conversion: Conversion
     threads: Threads
-    published: str
+    published: UserPath
 
     @model_validator(mode="after")
     def names_are_known(self) -> Config:
@@ -62,6 +62,8 @@ class Config(Section):
             raise ValueError("translators.none: 'none' means image only and cannot name a translator")
         if RAW in self.translators and self.translators[RAW].kind != "identity":
             raise ValueError(f"translators.{RAW}: that name is kept for kind identity")
+        if "pairs" in self.texts:
+            raise ValueError("texts.pairs: 'pairs' means the captions of the image/caption pairs")
         if taken := [name for name in self.texts if name == NAMES or name.endswith(WITH_NAMES)]:
             raise ValueError(f"texts.{taken[0]}: such a name is kept for the texts that are made of class names")
         return self
@@ -103,8 +105,28 @@ class Config(Section):
         return own.budget if chosen == (own.budget, own.amount) else f"{chosen[0]}-{chosen[1]}"
 
 
+# Keys that had another name once, and what they are called now.
+RENAMED = {
+    "world": "pairs",
+    "backbone.shards.target": "dataset",
+    "backbone.shards.world": "pairs",
+    "aviary.world_images": "pair_images",
+    "aviary.captions_per_world_image": "captions_per_pair_image",
+}
+
+
+def has_key(config: Any, path: str) -> bool:
+    for key in path.split("."):
+        if not isinstance(config, Mapping) or key not in config:
+            return False
+        config = config[key]
+    return True
+
+
 def check_config(config: Mapping[str, Any]) -> Config:
     """The configuration as typed records; raises FieldguideError with one line on the first thing that is wrong."""
+    if old := [path for path in RENAMED if has_key(config, path)]:
+        raise FieldguideError(f"config: {old[0]} is now called {RENAMED[old[0]]}; see config/README.md")
     try:
         return Config.model_validate(dict(config))
     except ValidationError as failure:

@@ -6,9 +6,11 @@ import shlex
 from pathlib import Path
 from typing import Any, cast
 
+from fieldguide.aviary.settings import Species
 from fieldguide.data.settings import FeaturesDataset, FolderDataset
 from fieldguide.workflow.jobs import Jobs, join_options
 from fieldguide.workflow.layout import existing
+from fieldguide.workflow.links import link_output, link_path
 
 
 class DataJobs(Jobs):
@@ -18,23 +20,38 @@ class DataJobs(Jobs):
         """The raw archive of a data set: rendered, or as configured."""
         if self.layout.is_aviary:
             return self.layout.raw({"cub": "CUB_200_2011.tgz", "reed": "reed_text_c10.tgz"}[wildcards.archive])
-        return str(getattr(self.config.data, wildcards.archive).path)
+        return link_path(getattr(self.config.data, wildcards.archive).path)
 
     def missing_archives(self) -> dict[str, dict[str, Any]]:
         """Raw archives to download, by name. One that is there is the user's: Snakemake deletes what it will make."""
         names = {"reed": "reed_captions"}
-        archives = {names.get(name, name): dict(archive) for name, archive in dict(self.config.data).items()}
-        return {name: settings for name, settings in archives.items() if not Path(settings["path"]).exists()}
+        return {
+            names.get(key, key): {**dict(archive), "path": link_output(f"data.{key}.path", archive.path)}
+            for key, archive in dict(self.config.data).items()
+            if not Path(archive.path).exists()
+        }
 
     def pair_images(self, wildcards: Any = None) -> str:
         """The pairs' images: a zip read in place, or a folder."""
-        return self.layout.raw("train2017.zip") if self.layout.is_aviary else self.config.data.coco_images.path
+        if self.layout.is_aviary:
+            return self.layout.raw("train2017.zip")
+        return link_path(self.config.data.coco_images.path)
 
     def pair_annotations(self, wildcards: Any = None) -> str:
         """The pairs' captions."""
         if self.layout.is_aviary:
             return self.layout.raw("annotations_trainval2017.zip")
-        return self.config.data.coco_annotations.path
+        return link_path(self.config.data.coco_annotations.path)
+
+    # ---------------------------------------------------------------- the aviary
+
+    def aviary_settings(self, wildcards: Any) -> str:
+        """What the aviary is made of."""
+        return self.config.aviary.model_dump_json()
+
+    def species_settings(self, wildcards: Any) -> str:
+        """Which species it has."""
+        return self.config.aviary.model_dump_json(include=set(Species.model_fields))
 
     # ---------------------------------------------------------------- a folder of images
 

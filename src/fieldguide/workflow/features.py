@@ -9,6 +9,7 @@ from fieldguide.features.backbone import is_downloaded, manifest_path
 from fieldguide.features.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
 from fieldguide.workflow.data import DataJobs
 from fieldguide.workflow.jobs import Jobs
+from fieldguide.workflow.links import link_output, link_path
 
 
 class FeatureJobs(Jobs):
@@ -17,7 +18,8 @@ class FeatureJobs(Jobs):
     def manifest(self) -> list[str]:
         """What says that the backbone's weights were downloaded; none where they are on this disk anyway."""
         is_needed = is_downloaded(self.layout.model, self.config.backbone.pretrained)
-        return [str(manifest_path(self.config.backbone.cache, self.layout.backbone))] if is_needed else []
+        path = manifest_path(self.config.backbone.cache, self.layout.backbone)
+        return [link_output("backbone.cache", str(path))] if is_needed else []
 
     def tokenizer_manifest(self) -> list[str]:
         """The same for the tokenizer; none where it is CLIP's own, which open_clip brings along."""
@@ -25,7 +27,7 @@ class FeatureJobs(Jobs):
 
     def tokenizer_files(self, wildcards: Any) -> list[str]:
         """The files of a tokenizer that lies in a local folder."""
-        return [str(path) for path in tokenizer_files(self.layout.model)]
+        return [link_path(str(path)) for path in tokenizer_files(self.layout.model)]
 
     def tokenizer_model(self, wildcards: Any) -> str:
         return tokenizer_model(self.layout.model)
@@ -45,18 +47,18 @@ class FeatureJobs(Jobs):
         return "HF_HUB_OFFLINE=1" if self.tokenizer_manifest() else ""
 
     def image_store(self, wildcards: Any) -> str:
-        """Where the images of the target or the world lie."""
-        if wildcards.images == "world":
+        """Where the images of the data set or the pairs lie."""
+        if wildcards.images == "pairs":
             return DataJobs(self.layout).pair_images()
-        return str(getattr(self.config.dataset, "root", self.layout.unpacked("cub")))
+        return link_path(getattr(self.config.dataset, "root", self.layout.unpacked("cub")))
 
     def image_records(self, wildcards: Any) -> str:
         """The table that lists them."""
-        return self.layout.pair_records if wildcards.images == "world" else self.layout.image_records
+        return self.layout.pair_records if wildcards.images == "pairs" else self.layout.image_records
 
     def text_table(self, wildcards: Any) -> str:
-        """The table of a text source, or the world's pairs."""
-        return self.layout.pair_records if wildcards.texts == "world" else self.layout.texts(wildcards.texts)
+        """The table of a text source, or the pairs."""
+        return self.layout.pair_records if wildcards.texts == "pairs" else self.layout.texts(wildcards.texts)
 
     def text_column(self, wildcards: Any) -> str:
-        return "caption" if wildcards.texts == "world" else "text"
+        return "caption" if wildcards.texts == "pairs" else "text"

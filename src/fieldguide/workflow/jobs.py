@@ -45,6 +45,9 @@ class Jobs:
     def targets(self) -> Targets:
         return Targets(self.layout)
 
-    def code(self, *modules: str) -> str:
-        """A hash of the code that stages run, such as "data.index_images": a change of it reruns their rule."""
-        return code_hash(modules, self.layout.checkout / "src")
+    def code(self, module: str) -> Callable[[Any], str]:
+        """A params function: a hash of the code that a stage runs, such as "data.index_images".
+
+        It reruns the stage's rule when it changes; a function, so that a job hashes its own stage alone.
+        """
+        return lambda wildcards: code_hash((module,), self.layout.source)

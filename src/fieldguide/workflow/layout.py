@@ -9,9 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 from fieldguide.adapters.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
+from fieldguide.core.errors import FieldguideError
 from fieldguide.features.backbone import LOCAL, backbone_key, given_key
 from fieldguide.translators.registry import TRANSLATORS, kinds_of
 from fieldguide.workflow.config import Config
+from fieldguide.workflow.links import link_folder, link_path
 
 SHARD = "shard-{shard}-of-{shards}"
 CELL = "{translator}/{recipe}/{budget}/{source}/{sampling}/{redraw}/ratio-{ratio}"
@@ -19,15 +21,15 @@ CELL = "{translator}/{recipe}/{budget}/{source}/{sampling}/{redraw}/ratio-{ratio
 
 def existing(paths: Iterable[str | Path]) -> list[str]:
     """Those paths that exist, as inputs; of what is missing the stage itself says more than Snakemake."""
-    return [str(path) for path in paths if Path(path).exists()]
+    return [link_path(str(path)) for path in paths if Path(path).exists()]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of one configuration, seen from the folder where the workflow runs; nothing is written here.
+    """The paths of one configuration, seen from the folder where the workflow runs.
 
     `checkout` is the folder of this repository. A name that a method takes may be a wildcard, such as "{source}": then
-    the answer is a pattern.
+    the answer is a pattern. Whatever the user named, rules can take the answers as they are: see `links`.
     """
 
     config: Config
@@ -42,7 +44,12 @@ class Layout:
     def own(self, path: str) -> str:
         """A file of the checkout, relative where the workflow runs in it: a moved folder makes nothing run again."""
         whole = self.checkout / path
-        return str(whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole)
+        return link_path(str(whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole))
+
+    @property
+    def source(self) -> Path:
+        """Where the package lies that jobs run."""
+        return self.checkout / "src"
 
     @cached_property
     def is_aviary(self) -> bool:
@@ -67,9 +74,23 @@ class Layout:
     # ---------------------------------------------------------------- the results folder
 
     @cached_property
+    def folder(self) -> Path:
+        """The folder of this data set's results, as it is called; `./results` and `results//x` are written one way."""
+        return Path(self.config.results, self.config.dataset.name)
+
+    @cached_property
     def results(self) -> str:
-        """The folder of this data set's results; `./results` and `results//x` are written one way."""
-        return Path(self.config.results, self.config.dataset.name).as_posix()
+        """The same as rules name it."""
+        return link_folder(self.folder.as_posix())
+
+    def refuse_earlier(self) -> None:
+        """Raises FieldguideError where the folder was made before features of pairs were kept apart as `pairs`."""
+        earlier = ("images/target", "images/world", "texts/world")
+        if found := [path for name in earlier for path in sorted(self.folder.glob(f"features/*/{name}"))]:
+            raise FieldguideError(
+                f"{found[0]}: an earlier version made this folder, and its results cannot be gone on with; name another"
+                " folder by `results` in the configuration, or take this one away"
+            )
 
     def log(self, rule: str, name: str = "all") -> str:
         return f"{self.results}/logs/{rule}/{name}.log"
@@ -120,13 +141,13 @@ class Layout:
         return [self.feature_shard(folder, SHARD.format(shard=number, shards=count)) for number in numbers]
 
     def image_features(self, images: str) -> list[str]:
-        """The image features of the target or of the world, all shards."""
+        """The image features of the data set or of the pairs, all shards."""
         return self.shards(f"images/{images}", getattr(self.config.backbone.shards, images))
 
     def text_features(self, texts: str) -> list[str]:
-        """The text features of a source or of the world, all shards."""
+        """The text features of a source or of the pairs, all shards."""
         counts = self.config.backbone.shards
-        return self.shards(f"texts/{texts}", counts.world if texts == "world" else counts.texts)
+        return self.shards(f"texts/{texts}", counts.pairs if texts == "pairs" else counts.texts)
 
     def translator(self, name: str, file: str = "translator.safetensors") -> str:
         """A file of a fitted translator."""
@@ -169,7 +190,7 @@ class Layout:
     def photographs(self) -> list[str]:
         """Where the labelled images lie; none where features were computed elsewhere."""
         folder = getattr(self.config.dataset, "root", self.unpacked("cub"))
-        return [] if self.config.dataset.kind == "features" else [folder]
+        return [] if self.config.dataset.kind == "features" else [link_path(folder)]
 
     # ---------------------------------------------------------------- names that the configuration gives
 

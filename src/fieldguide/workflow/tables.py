@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 from fieldguide.workflow.jobs import Jobs
+from fieldguide.workflow.links import link_path
 
 
 class TableJobs(Jobs):
@@ -16,7 +17,7 @@ class TableJobs(Jobs):
         """The published figures, where they belong beside ours."""
         name = self.config.dataset.name
         is_cub = name == "cub" or name.startswith("cub-")
-        return [self.layout.resource(self.config.published)] if is_cub else []
+        return [link_path(self.layout.resource(self.config.published))] if is_cub else []
 
     def published_option(self, option: str) -> str:
         """The option that hands them over; none elsewhere."""

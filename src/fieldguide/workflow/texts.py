@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from pathlib import Path
 from typing import Any, cast
 
 from fieldguide.adapters.recipes.registry import NAMES, WITH_NAMES
 from fieldguide.texts.settings import FeatureSource, FileSource, LLMSource, TextChecks
 from fieldguide.workflow.jobs import Jobs, join_options
 from fieldguide.workflow.layout import existing
+from fieldguide.workflow.links import link_path
 
 
 class TextJobs(Jobs):
@@ -47,11 +47,11 @@ class TextJobs(Jobs):
         Where there is none yet, the stage itself says so.
         """
         is_asked = bool(self.llm(wildcards.source).base_url)
-        return [ledger for ledger in [self.ledger(wildcards)] if Path(ledger).exists() and not is_asked]
+        return [] if is_asked else existing([self.ledger(wildcards)])
 
     def prompt(self, wildcards: Any) -> str:
         """The prompt that the replies answer."""
-        return self.layout.resource(self.llm(wildcards.source).prompt)
+        return link_path(self.layout.resource(self.llm(wildcards.source).prompt))
 
     def question(self, wildcards: Any) -> dict[str, Any]:
         """What decides a source's texts: the model, what it is asked and how often."""
@@ -98,7 +98,7 @@ class TextJobs(Jobs):
 
     def lexicon(self, wildcards: Any) -> str:
         """The words by which sentences about what no photograph shows are known."""
-        return self.layout.resource(self.config.dataset.not_visible)
+        return link_path(self.layout.resource(self.config.dataset.not_visible))
 
     # ---------------------------------------------------------------- class names
 

@@ -7,9 +7,13 @@ import shlex
 from collections.abc import Callable
 from typing import Any, cast
 
+from fieldguide.core.provenance import code_hash
 from fieldguide.translators.registry import TRANSLATORS
 from fieldguide.translators.settings import PooledSettings
 from fieldguide.workflow.jobs import GPU, Jobs
+
+# What it lists is hashed line by line, so that another translator is fitted without fitting the others anew.
+REGISTRY = frozenset({"translators.registry"})
 
 
 class TranslatorJobs(Jobs):
@@ -19,8 +23,14 @@ class TranslatorJobs(Jobs):
         return self.layout.translator_kind(wildcards.translator)
 
     def code_of(self, module: str) -> Callable[[Any], str]:
-        """A params function: the hash of a stage with the module of the job's translator."""
-        return lambda wildcards: self.code(module, f"translators.kinds.{TRANSLATORS[self.kind(wildcards)].module}")
+        """A params function: the hash of a stage with the job's translator, its file and its line of the registry."""
+
+        def code(wildcards: Any) -> str:
+            translator = TRANSLATORS[self.kind(wildcards)]
+            modules = (module, f"translators.kinds.{translator.module}")
+            return code_hash(modules, self.layout.source, REGISTRY, repr(translator))
+
+        return code
 
     def qformer_options(self, wildcards: Any) -> str:
         """A Q-Former's settings as train_qformer takes them: all are named alike."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,9 @@ CLIP = ("--model", f"local-dir:{ROOT / 'workflow/resources/aviary-clip'}")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The aviary of config/aviary.yaml with a smaller test set, as far as image and caption features."""
     folder = tmp_path_factory.mktemp("aviary")
-    sizes = ("--species", "48", "--train-per-class", "30", "--test-per-class", "16", "--world-images", "4")
-    render_aviary.main([*sizes, "--out", str(folder), "--workers", "1"])
+    classes = {"seed": 0, "species": 48, "train_per_class": 30, "test_per_class": 16}
+    pairs = {"pair_images": 4, "captions_per_pair_image": 5, "bird_share": 0.1}
+    render_aviary.main(["--settings", json.dumps(classes | pairs), "--out", str(folder), "--workers", "1"])
     for archive, top in (("CUB_200_2011", "CUB_200_2011"), ("reed_text_c10", "text_c10")):
         archived = ("--archive", str(folder / f"{archive}.tgz"))
         unpack_archive.main([*archived, "--folder", top, "--out", str(folder / top)])

@@ -18,19 +18,19 @@ from fieldguide.aviary.traits import MORPHS
 
 ARCHIVES = ("CUB_200_2011.tgz", "reed_text_c10.tgz", "train2017.zip", "annotations_trainval2017.zip")
 TINY = {
-    "--species": 3,
-    "--train-per-class": 2,
-    "--test-per-class": 2,
-    "--world-images": 4,
-    "--bird-share": 0.5,
-    "--image-size": 32,
-    "--workers": 1,
+    "seed": 0,
+    "species": 3,
+    "train_per_class": 2,
+    "test_per_class": 2,
+    "pair_images": 4,
+    "captions_per_pair_image": 5,
+    "bird_share": 0.5,
 }
 
 
-def render(out: Path, **changed: object) -> Path:
-    options = TINY | {f"--{name.replace('_', '-')}": value for name, value in changed.items()}
-    main([str(word) for option in options.items() for word in option] + ["--out", str(out)])
+def render(out: Path, workers: int = 1, image_size: int = 32, **changed: object) -> Path:
+    settings = json.dumps(TINY | changed)
+    main(["--settings", settings, "--image-size", str(image_size), "--workers", str(workers), "--out", str(out)])
     return out
 
 
@@ -142,14 +142,15 @@ def test_another_seed_is_another_aviary(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_smaller_aviary_is_a_prefix(tiny: Path, tmp_path: Path) -> None:
-    render(tmp_path, species=2, world_images=2)
+    few_pairs, many_pairs = tiny, render(tmp_path / "large", pair_images=6)
+    render(tmp_path, species=2)
     small, large = tar_files(tmp_path / "CUB_200_2011.tgz"), tar_files(tiny / "CUB_200_2011.tgz")
     for name, content in small.items():
         assert large[name].startswith(content) if name.endswith(".txt") else large[name] == content, name
     small, large = tar_files(tmp_path / "reed_text_c10.tgz"), tar_files(tiny / "reed_text_c10.tgz")
     assert small.items() <= large.items()
-    with zipfile.ZipFile(tmp_path / "train2017.zip") as few, zipfile.ZipFile(tiny / "train2017.zip") as many:
-        assert few.namelist() == many.namelist()[:2]
+    with zipfile.ZipFile(few_pairs / "train2017.zip") as few, zipfile.ZipFile(many_pairs / "train2017.zip") as many:
+        assert few.namelist() == many.namelist()[:4]
         assert all(few.read(name) == many.read(name) for name in few.namelist())
 
 
@@ -176,17 +177,17 @@ def test_ids_ascend_with_gaps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "way_out"),
+    ("changed", "sentence"),
     [
-        ("species", 57, "fewer species"),
-        ("species", 0, "at least 1"),
-        ("train_per_class", 0, "at least 1"),
-        ("bird_share", 1.5, "from 0 to 1"),
-        ("image_size", 4, "at least 16"),
+        ({"species": 57}, "--settings: species: should be less than or equal to 56, not 57"),
+        ({"species": 0}, "--settings: species: should be greater than or equal to 2, not 0"),
+        ({"train_per_class": 0}, "--settings: train_per_class: should be greater than or equal to 2, not 0"),
+        ({"bird_share": 1.5}, "--settings: bird_share: should be less than or equal to 1, not 1.5"),
+        ({"image_size": 4}, "--image-size is 4; give at least 16"),
     ],
 )
-def test_impossible_aviaries_are_refused(tmp_path: Path, option: str, value: float, way_out: str) -> None:
+def test_impossible_aviaries_are_refused(tmp_path: Path, changed: dict[str, float], sentence: str) -> None:
     with pytest.raises(SystemExit) as caught:
-        render(tmp_path, **{option: value})
-    assert f"--{option.replace('_', '-')}" in str(caught.value) and way_out in str(caught.value)
+        render(tmp_path, **changed)  # type: ignore[arg-type]
+    assert sentence in str(caught.value)
     assert not any(tmp_path.iterdir())

@@ -69,7 +69,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [(c, n, "", "cap", f"A {n.split()[0].lower()} {w}.") for c, n, _ in classes for w in ("bird", "crown")]
     write_csv(folder / "texts/llm.csv", TEXT_COLUMNS, (dict(zip(TEXT_COLUMNS, r, strict=True)) for r in texts))
     features = folder / "features" / key
-    shard = features / "images/target/shard-1-of-1.safetensors"
+    shard = features / "images/dataset/shard-1-of-1.safetensors"
     records = ("--records", folder / "records/images.csv")
     run(encode_images.main, "--model", MODEL, "--images", folder / "images", *records, "--out", shard)
     text_shard = features / "texts/llm/shard-1-of-1.safetensors"

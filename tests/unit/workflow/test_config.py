@@ -127,14 +127,14 @@ def strings_of(value: object) -> Iterator[str]:
         ("backbone/precision", "fp8", "backbone.precision: should be 'fp32', 'bf16', 'fp16' or 'auto', not 'fp8'"),
         ("backbone/image_batch", 0, "backbone.image_batch: should be auto or a whole number from 1, not 0"),
         ("backbone/text_batch", "many", "backbone.text_batch: should be auto or a whole number from 1, not 'many'"),
-        ("backbone/shards", {"target": 1, "world": 0, "texts": 1}, "backbone.shards.world: should be greater than"),
+        ("backbone/shards", {"dataset": 1, "pairs": 0, "texts": 1}, "backbone.shards.pairs: should be greater than"),
         ("data/cub/path", 3, "data.cub.path: should be a valid string, not 3"),
         ("data/cub/max_gb", 0, "data.cub.max_gb: should be greater than 0, not 0"),
         ("data/reed/max_files", 0.5, "data.reed.max_files: should be a valid integer, not 0.5"),
         ("dataset/skip_damaged", "yes", "dataset.skip_damaged: should be a valid boolean, not 'yes'"),
         ("dataset/leave_out", ["x.jpg", "x.jpg"], "dataset.leave_out: lists x.jpg twice"),
         ("dataset/leave_out", "x.jpg", "dataset.leave_out: should be a list, not 'x.jpg'"),
-        ("world/check", "look", "world.check: should be 'decode' or 'names', not 'look'"),
+        ("pairs/check", "look", "pairs.check: should be 'decode' or 'names', not 'look'"),
         ("adapter/amount", 1.5, "adapter.amount: should be a valid integer, not 1.5"),
         ("adapter/amount", True, "adapter.amount: should be a valid integer, not True"),
         ("adapter/amount", "400", "adapter.amount: should be a valid integer, not '400'"),
@@ -171,7 +171,7 @@ def strings_of(value: object) -> Iterator[str]:
         ("translators/qformer/warmup", 20001, "translators.qformer: warmup is 20001 of 20000 steps, so that lr would"),
         ("translators/none", {"kind": "ridge"}, "translators.none: 'none' means image only and cannot name a"),
         ("translators/x", {"kind": "mlp", "held_out": 0}, "translators.x.held_out: should be greater than 0, not 0"),
-        ("world/test_share", 1, "world.test_share: should be less than 1, not 1"),
+        ("pairs/test_share", 1, "pairs.test_share: should be less than 1, not 1"),
         ("conversion/translators", ["babel"], "conversion: unknown translator 'babel'; known are qformer, "),
         ("conversion/translators", ["ridge", "ridge"], "conversion.translators: lists ridge twice"),
         ("aviary/species", 57, "aviary.species: should be less than or equal to 56, not 57"),
@@ -366,3 +366,30 @@ def test_the_command_writes_the_schema(tmp_path: Path) -> None:
     wrong = merge(copy.deepcopy(BASE), {"sweep": {"ratios": [101]}})
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(wrong, load(tmp_path / "schema.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("old", "sentence"),
+    [
+        ({"world": {"images": 10}}, "world is now called pairs"),
+        ({"backbone": {"shards": {"target": 2}}}, "backbone.shards.target is now called dataset"),
+        ({"backbone": {"shards": {"world": 2}}}, "backbone.shards.world is now called pairs"),
+        ({"aviary": {"world_images": 4}}, "aviary.world_images is now called pair_images"),
+    ],
+)
+def test_an_earlier_name_of_a_key_is_told(old: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(FieldguideError, match=f"^config: {re.escape(sentence)}; see config/README.md$"):
+        check_config(merge(copy.deepcopy(BASE), old))
+
+
+def test_home_is_written_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    over = {
+        "results": "~/results",
+        "backbone": {"model": "local-dir:~/clip", "cache": "~", "pretrained": "openai"},
+        "data": {"cub": {"path": "~/CUB ~x.tgz"}},
+    }
+    config = check_config(merge(copy.deepcopy(BASE), over))
+    assert config.results == "/home/me/results" and config.backbone.cache == "/home/me"
+    assert config.backbone.model == "local-dir:/home/me/clip" and config.backbone.pretrained == "openai"
+    assert config.data.cub.path == "/home/me/CUB ~x.tgz" and config.published == BASE["published"]

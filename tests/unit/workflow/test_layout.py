@@ -61,7 +61,7 @@ def test_features_have_as_many_files_as_shards() -> None:
 
 def test_features_computed_elsewhere_are_one_file_under_a_key_of_their_own() -> None:
     given = layout_of(OWN_FEATURES)
-    (path,) = given.image_features("target")
+    (path,) = given.image_features("dataset")
     assert path.endswith("/shard-1-of-1.safetensors") and given.backbone in path
     assert given.photographs == []
     renamed = layout_of(OWN_FEATURES, {"dataset": {**OWN_FEATURES["dataset"], "note": "Another."}})
@@ -113,3 +113,13 @@ def test_what_exists(tmp_path: Path) -> None:
 def test_a_constraint_takes_names_as_they_are_written() -> None:
     assert re.fullmatch(either(["gpt-3.5"]), "gpt-3.5") and not re.fullmatch(either(["gpt-3.5"]), "gpt-385")
     assert not re.match(either([]), "") and not re.match(either([]), "x")
+
+
+@pytest.mark.parametrize("name", ["images/target", "images/world", "texts/world"])
+def test_a_folder_of_an_earlier_version_is_refused(tmp_path: Path, name: str) -> None:
+    layout = layout_of({"results": str(tmp_path)})
+    (tmp_path / "cub/features/key/images/dataset").mkdir(parents=True)
+    layout.refuse_earlier()
+    (tmp_path / "cub/features/key" / name).mkdir(parents=True)
+    with pytest.raises(FieldguideError, match=f"features/key/{name}: an earlier version .* name another folder"):
+        layout.refuse_earlier()
