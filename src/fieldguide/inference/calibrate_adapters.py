@@ -129,7 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"its features, by the translator that made them; {RAW}: as they are",
     )
     parser.add_argument(
-        "--cells-list", type=Path, required=True, help="file with the path of a cell's JSON in each line"
+        "--cells", type=Path, nargs="+", required=True, metavar="JSON", help="cells, their weights beside them"
     )
     parser.add_argument("--threads", type=int, default=1, help="numeric threads")
     return parser
