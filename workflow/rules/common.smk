@@ -18,7 +18,7 @@ from fieldguide.adapters.recipes.registry import NAMES, RAW, RECIPES
 from fieldguide.core.errors import FieldguideError
 from fieldguide.run.cluster import check_cluster
 from fieldguide.run.guard import guard
-from fieldguide.run.hooks import end_run, start_run, tell_of_kills
+from fieldguide.run.hooks import end_run, shell_prefix, start_run
 from fieldguide.workflow.adapters import AdapterJobs
 from fieldguide.workflow.config import check_config
 from fieldguide.workflow.conversion import ConversionJobs
@@ -50,7 +50,7 @@ tables, conversion = TableJobs(layout), ConversionJobs(layout)
 EXPORTS = f"export PYTHONPATH={shlex.quote(str(layout.source))}${{PYTHONPATH:+:$PYTHONPATH}}; "
 if not workflow.deployment_settings.deployment_method:
     EXPORTS += f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
-EXPORTS += tell_of_kills()
+EXPORTS += shell_prefix()
 shell.prefix(EXPORTS.replace("{", "{{").replace("}", "}}"))  # since Snakemake formats it too
 guard(workflow, layout.folder)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import write_text
+from fieldguide.run.snakemake_internals import executor_name, jobs_to_run, run_uuid
 
 RUNS = Path(".snakemake") / "fieldguide_runs"
 """One file per results folder: the names of the runs whose jobs may still be on the cluster."""
@@ -83,10 +84,10 @@ def refuse_earlier(queue: Callable[[], list[QueuedJob]], runs: set[str], cancel:
     while left := [job for job in queue() if job.run in runs]:
         if any(job.state != "COMPLETING" for job in left) or time.monotonic() > until:
             ids = list(dict.fromkeys(job.id for job in left))
-            told = ", ".join(f"{job.id} ({job.state.lower()})" for job in left[:SHOWN])
+            named = ", ".join(f"{job.id} ({job.state.lower()})" for job in left[:SHOWN])
             more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
             raise FieldguideError(
-                f"{len(ids)} jobs of an earlier run on these results are still on the cluster: {told}{more}. "
+                f"{len(ids)} jobs of an earlier run on these results are still on the cluster: {named}{more}. "
                 f"Run `{cancel} {' '.join(ids)}`, then the same command again; nothing was submitted."
             )
         time.sleep(1)
@@ -118,15 +119,14 @@ def check_cluster(workflow: Any, results: str) -> None:
 
     Snakemake's lock makes sure that no other run on these results is alive.
     """
-    system = SYSTEMS.get(workflow.executor_plugin.name)
+    system = SYSTEMS.get(executor_name(workflow))
     if system is None:
         return
-    # The name that the executor gives to all jobs of a run.
-    run = workflow.scheduler._executor.run_uuid
+    run = run_uuid(workflow)
     file = RUNS / (results.strip("/").replace("/", "--") + ".txt")
     earlier = file.read_text(encoding="utf-8").split() if file.exists() else []
     refuse_earlier(system.queue, set(earlier), system.cancel, PATIENCE)
-    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    jobs = [job for job in jobs_to_run(workflow) if not job.is_local]
     refuse_without_gpus(
         ((job.rule.name, job.resources.get("gpu", 0), str(job.resources.get(system.partition, ""))) for job in jobs),
         system.has_gpus,

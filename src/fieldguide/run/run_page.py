@@ -5,19 +5,16 @@ says how far a run is, or how far one came that was killed."""
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
-import csv
 import hashlib
 import importlib.metadata
 import json
 import math
 import os
 import platform
-import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,37 +23,15 @@ from fieldguide import __version__
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import write_text
 from fieldguide.core.stage import new_parser, run_stage
-from fieldguide.run.guard import Holder, last_holder
+from fieldguide.run.job_records import Job, read_jobs
+from fieldguide.run.lock import Holder, last_holder
+from fieldguide.run.progress import format_time
 from fieldguide.tables.comparison import Grid
 from fieldguide.tables.markdown import grid_table
 
-# What `stage.format_usage` logs.
-USED = re.compile(
-    r": used: memory (?P<memory>\d+) MB, CPU (?P<cpu>[\d.]+) s"
-    r"(?:, GPU memory (?P<gpu_memory>\d+) MB of (?P<gpu>.+))?$",
-    re.MULTILINE,
-)
 PACKAGES = ("snakemake", "torch", "open_clip_torch", "numpy", "scikit-learn", "safetensors")
 SLOWEST = 10
 NONE = "–"
-csv.field_size_limit(1 << 30)  # the extended format lists all inputs of a job in one field
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job's measurements. Memory in MB, as Snakemake counts (2^20 bytes); None where nothing was measured."""
-
-    rule: str
-    name: str  # which of the rule's jobs
-    seconds: float
-    cpu: float | None
-    memory: float | None
-    is_new: bool  # of the run that the page is about
-    began: float = 0.0  # seconds since the epoch
-    threads: int = 1
-    asked: Mapping[str, float] = field(default_factory=dict)  # mem_mb, runtime in minutes, gpu
-    gpu: str = ""
-    gpu_memory: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,61 +50,6 @@ class RunFacts:
 
 
 # ---------------------------------------------------------------- reading
-
-
-def number_or_none(text: str | None) -> float | None:
-    """A number of a benchmark file; None for NA, and where there is none."""
-    try:
-        return float(text or "")
-    except ValueError:
-        return None
-
-
-def read_asked(text: str | None) -> dict[str, float]:
-    """The resources that a rule asked for, from the extended format."""
-    try:
-        given = ast.literal_eval(text or "{}")
-    except (ValueError, SyntaxError):
-        return {}
-    wanted = ("mem_mb", "runtime", "gpu")
-    return {name: float(given[name]) for name in wanted if isinstance(given.get(name), int | float)}
-
-
-def read_job(path: Path, benchmarks: Path, logs: Path, started: float) -> Job | None:
-    """One benchmark file and the log beside it; None for a file that is empty or torn."""
-    with path.open(encoding="utf-8", errors="replace", newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
-    seconds = number_or_none(rows[-1].get("s")) if rows else None
-    if seconds is None:
-        return None
-    row, inside = rows[-1], path.relative_to(benchmarks).with_suffix("")
-    used = None
-    with contextlib.suppress(OSError):
-        text = (logs / inside).with_suffix(".log").read_text(encoding="utf-8", errors="replace")
-        used = next(iter(USED.finditer(text)), None)
-    # Snakemake samples, at first every half second and then every 30: a short job's, or a short peak, escapes it.
-    memory = [number_or_none(row.get("max_rss")), number_or_none(used["memory"]) if used else None]
-    cpu = [number_or_none(row.get("cpu_time")), number_or_none(used["cpu"]) if used else None]
-    return Job(
-        rule=inside.parts[0],
-        name="/".join(inside.parts[1:]),
-        seconds=seconds,
-        cpu=max((each for each in cpu if each is not None), default=None),
-        memory=max((each for each in memory if each is not None), default=None),
-        is_new=(ended := path.stat().st_mtime) >= started,
-        began=ended - seconds,
-        threads=int(number_or_none(row.get("threads")) or 1),
-        asked=read_asked(row.get("resources")),
-        gpu=(used["gpu"] or "") if used else "",
-        gpu_memory=number_or_none(used["gpu_memory"]) if used else None,
-    )
-
-
-def read_jobs(results: Path, started: float = math.inf) -> list[Job]:
-    """All jobs that left a benchmark file under a results folder, by rule and name."""
-    benchmarks = results / "benchmarks"
-    jobs = [read_job(path, benchmarks, results / "logs", started) for path in sorted(benchmarks.rglob("*.tsv"))]
-    return [job for job in jobs if job is not None]
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -170,15 +90,6 @@ def versions() -> dict[str, str]:
 def show(value: float | None, digits: int = 0) -> str:
     """A number, or a dash where there is none."""
     return NONE if value is None else f"{value:,.{digits}f}"
-
-
-def show_time(seconds: float) -> str:
-    """A time span in the units that suit it."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def most(jobs: Iterable[Job], what: Callable[[Job], float | None]) -> float | None:
@@ -258,8 +169,8 @@ def page(facts: RunFacts, jobs: Sequence[Job], about: Mapping[str, str]) -> str:
     work = sum(job.seconds for job in new)
     took = "has taken" if facts.how.startswith("is ") else "took"
     said = [
-        f"The run {facts.how}. It started {began} and {took} {show_time(facts.wall)};"
-        f" {len(new)} jobs ended well in it, together {show_time(work)}.",
+        f"The run {facts.how}. It started {began} and {took} {format_time(facts.wall)};"
+        f" {len(new)} jobs ended well in it, together {format_time(work)}.",
     ]
     if facts.failed:
         said += ["", "Jobs that failed, or were stopped:", "", *(f"- {job}" for job in facts.failed)]

@@ -1,4 +1,4 @@
-"""Tell where a run's time went: each stage's own work, and the share of the wall time that was anything else."""
+"""Say where a run's time went: each stage's own work, and the share of the wall time that was anything else."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def share_elsewhere(times: Iterable[StageTime], wall: float, cores: int) -> floa
     return 1 - sum(time.core_seconds for time in times) / (cores * wall)
 
 
-def tell(times: Sequence[StageTime], unfinished: int, wall: float, cores: int) -> str:
+def format_times(times: Sequence[StageTime], unfinished: int, wall: float, cores: int) -> str:
     """The times in words and an aligned table."""
     lines = []
     if times:
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
     if args.cores < 1:
         raise FieldguideError(f"--cores is {args.cores}; give the number of cores that the run had, at least 1")
     times, unfinished = read_logs(args.logs, args.started)
-    print(tell(times, unfinished, args.wall, args.cores))
+    print(format_times(times, unfinished, args.wall, args.cores))
     # A run with nothing to do leaves the times of the run before it.
     if args.out and times:
         rows = [

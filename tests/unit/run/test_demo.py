@@ -1,124 +1,18 @@
-"""How `make demo` tells of a run."""
+"""How `make demo` runs Snakemake, and what it says at the end."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from fieldguide.run.demo import SILENCE, Narrator, follow, main
-
-RUN = """\
-Using workflow specific profile profiles/demo for setting default command line arguments.
-Assuming unrestricted shared filesystem usage.
-Building DAG of jobs...
-Using shell: /usr/bin/bash
-Provided cores: 2
-Rules claiming more threads will be scaled down.
-Job stats:
-job              count
--------------  -------
-train_adapter        1
-all                  1
-total                2
-
-Select jobs to execute...
-Execute 1 jobs...
-
-[Mon Nov 23 14:38:45 2026]
-localrule train_adapter:
-    input: features.safetensors
-    output: ratio-7.json
-    log: logs/7.log
-    jobid: 4
-    benchmark: bench/7.tsv
-    wildcards: source=reed, ratio=7
-    resources: tmpdir=/tmp
-"""
-END = """\
-[Mon Nov 23 14:38:50 2026]
-Finished jobid: 4 (Rule: train_adapter)
-1 of 2 steps (50%) done
-Complete log(s): some.snakemake.log
-Elapsed time: 0:00:02.285724
-"""
-FAILURE = """\
-RuleException:
-CalledProcessError in file "Snakefile", line 15:
-[Mon Nov 23 14:38:45 2026]
-Error in rule train_adapter:
-    message: None
-    jobid: 4
-    log: logs/7.log (check log file(s) for error details)
-Logfile logs/7.log:
-===================
-train_adapter: error: images.csv: lacks the column(s) class_id
-
-===================
-Exiting because a job execution failed. Look above for error messages
-"""
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def told() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def narrator(told, clock) -> Narrator:
-    return Narrator(told.append, clock)
-
-
-def hear(narrator: Narrator, text: str) -> None:
-    for line in text.splitlines():
-        narrator.hear(line)
-
-
-def test_a_job_is_one_line(narrator, told, clock):
-    hear(narrator, RUN)
-    assert told == []
-    clock.now = 12.0
-    hear(narrator, END)
-    assert told == ["   12 s  1 of 2  train_adapter reed, 7, 12 s"]
-
-
-def test_a_long_job_is_named_while_it_runs(narrator, told, clock):
-    hear(narrator, RUN)
-    clock.now = SILENCE
-    narrator.wait()
-    assert told == []
-    clock.now += 5
-    narrator.wait()
-    narrator.wait()
-    assert told == ["   35 s  at work: train_adapter reed, 7, 35 s"]
-
-
-def test_trouble_is_passed_on_whole(narrator, told):
-    hear(narrator, RUN + FAILURE)
-    assert told == [line for line in FAILURE.splitlines() if not line.startswith("[")]
-
-
-def test_what_is_not_known_is_passed_on(narrator, told):
-    hear(narrator, "The configuration's key `ratio` is unknown; did you mean `ratios`?")
-    assert told == ["The configuration's key `ratio` is unknown; did you mean `ratios`?"]
-
-
-def test_nothing_to_do_is_noticed(narrator, told):
-    hear(narrator, "Building DAG of jobs...\nNothing to be done (all requested files are present and up to date).")
-    assert narrator.nothing_to_do
-    assert told == []
+from fieldguide.run import demo as run_demo
+from fieldguide.run.demo import follow, main
 
 
 def test_a_missing_configuration_is_one_sentence(tmp_path, monkeypatch):
@@ -127,7 +21,69 @@ def test_a_missing_configuration_is_one_sentence(tmp_path, monkeypatch):
         main([])
 
 
-def test_what_snakemake_says_is_followed_to_its_exit_status(narrator, told):
-    code = "print('Building DAG of jobs...'); print('no such rule', flush=True); raise SystemExit(3)"
-    assert follow([sys.executable, "-c", code], narrator) == 3
-    assert told == ["no such rule"]
+def test_snakemake_is_followed_to_its_exit_status(capfd):
+    code = "import sys; print('a line', flush=True); print('an error', file=sys.stderr); raise SystemExit(3)"
+    assert follow([sys.executable, "-c", code]) == 3
+    assert capfd.readouterr() == ("a line\nan error\n", "")
+
+
+def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int) -> None:
+    """A demo whose Snakemake leaves so many logs."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("config.yaml", ""), ("results/tables/accuracy.html", ""), ("results/logs/old.log", "")):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    os.utime(tmp_path / "results/logs/old.log", (1.0, 1.0))
+
+    def follow(command: list[str]) -> int:
+        for number in range(jobs):
+            (tmp_path / f"results/logs/{number}.log").write_text("train_adapter: done: work 1.50 s, threads 1\n")
+        return 0
+
+    monkeypatch.setattr(run_demo, "follow", follow)
+    with pytest.raises(SystemExit, match="0"):
+        main(["--configfile", "config.yaml", "--results", "results", "--cores", "2"])
+
+
+def test_where_the_time_went_and_where_the_files_are(tmp_path, monkeypatch, capsys):
+    run_with(tmp_path, monkeypatch, jobs=3)
+    text = capsys.readouterr().out
+    assert text.startswith("Running the workflow with config.yaml, target all, on 2 core(s).\n")
+    assert "The run took 0 s." in text and "train_adapter      3       4.50" in text
+    assert "Under results/:\n" in text and "  tables/accuracy.html   the comparison table as a page\n" in text
+    assert "tables/accuracy.csv" not in text
+
+
+def test_nothing_to_do_is_noticed(tmp_path, monkeypatch, capsys):
+    run_with(tmp_path, monkeypatch, jobs=0)
+    assert "Nothing to do: every result was there and up to date (checked in 0 s).\n" in capsys.readouterr().out
+
+
+DEMO = """
+import sys
+from pathlib import Path
+from fieldguide.run import demo
+job = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); Path('at_work').touch()"
+code = "from pathlib import Path; " + job + "; time.sleep(60)"
+demo.say("at work")
+sys.exit(demo.follow([sys.executable, "-c", code]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_passed_on_and_a_lost_reader_does_no_harm(tmp_path: Path, number: signal.Signals) -> None:
+    code = DEMO.replace("signal.SIGTERM", f"signal.{number.name}")
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=writing, stderr=writing)
+    os.close(writing)
+    try:
+        until = time.monotonic() + 20
+        while not (tmp_path / "at_work").exists():
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 7
+    finally:
+        process.kill()

@@ -14,9 +14,10 @@ import pytest
 
 from fieldguide import __version__
 from fieldguide.core.stage import new_parser, run_stage
-from fieldguide.run.guard import LOCK, Holder
+from fieldguide.run.job_records import Job, read_jobs
+from fieldguide.run.lock import LOCK, Holder
+from fieldguide.run.progress import format_time
 from fieldguide.run.run_page import (
-    Job,
     RunFacts,
     advice,
     config_hash,
@@ -24,9 +25,7 @@ from fieldguide.run.run_page import (
     git_commit,
     main,
     page,
-    read_jobs,
     rule_row,
-    show_time,
     versions,
 )
 
@@ -204,4 +203,4 @@ def test_by_hand_it_prints_and_writes(results: Path, tmp_path: Path, capsys: pyt
     ("seconds", "shown"), [(0.04, "0.0 s"), (119.9, "119.9 s"), (120, "2.0 min"), (7199, "120.0 min"), (7200, "2.0 h")]
 )
 def test_times_in_units_that_suit(seconds: float, shown: str) -> None:
-    assert show_time(seconds) == shown
+    assert format_time(seconds) == shown

@@ -17,7 +17,7 @@ from snakemake.utils import update_config
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.texts.settings import LLMSource
-from fieldguide.workflow.config import Config, check_config, main, merge, schema_text
+from fieldguide.workflow.config import Config, check_config, main, merge
 from tests.tiny_data import refusal
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,12 +56,6 @@ def refused(where: str, value: object = None) -> str:
 
 
 # ---------------------------------------------------------------- what ships
-
-
-def test_the_schema_is_the_models() -> None:
-    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), (
-        f"write it anew: python -m fieldguide.workflow.config --schema {SCHEMA.relative_to(ROOT)}"
-    )
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -358,14 +352,6 @@ def test_the_command_names_a_file_that_is_no_mapping(tmp_path: Path, content: st
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(content)
     assert str(wrong) in refusal(main, ROOT / "config.yaml", wrong)
-
-
-def test_the_command_writes_the_schema(tmp_path: Path) -> None:
-    main(["--schema", str(tmp_path / "schema.yaml")])
-    assert load(tmp_path / "schema.yaml")["additionalProperties"] is False
-    wrong = merge(copy.deepcopy(BASE), {"sweep": {"ratios": [101]}})
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(wrong, load(tmp_path / "schema.yaml"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,20 @@
+"""`snakemake --logger fieldguide`: Snakemake finds logger plugins by their package's name. See `fieldguide.run.logger`."""
+
+# Snakemake makes options of the fields' types, so annotations must not be left as text here.
+from dataclasses import dataclass, field
+
+from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
+
+from fieldguide.run.logger import LogHandler
+
+__all__ = ["LogHandler", "LogHandlerSettings"]
+
+
+@dataclass
+class LogHandlerSettings(LogHandlerSettingsBase):
+    """`--logger-fieldguide-…`."""
+
+    compact: bool = field(
+        default=False,
+        metadata={"help": "print a line for each job and what goes wrong, in place of all that Snakemake says"},
+    )
