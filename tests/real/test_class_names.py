@@ -1,6 +1,6 @@
 """Class names that really differ: GPT-4's part-wise sentences, and the class folders of Reed's captions.
 
-`cub_classes.txt` lists CUB's 200 class folders, of which the cut-down archive has ten. The cut-down archive of captions
+`workflow/resources/cub_classes.txt` lists CUB's 200 class folders, of which the cut-down archive has ten. The cut-down archive of captions
 spells these as CUB does; the whole one spells 17 otherwise, one of the ten among them (reedscot/icml2016, issue 28).
 """
 
@@ -22,7 +22,7 @@ from tests.tiny_data import refusal, said
 REAL = Path(os.environ.get("FIELDGUIDE_REAL_DATA") or Path(__file__).parents[2].parent / "shared" / "real")
 GPT4 = REAL / "cub_gpt4_partwise.json"
 CUB, REED = REAL / "CUB_200_2011.tgz", REAL / "reed_text_c10.tgz"
-FOLDERS = (Path(__file__).parents[1] / "cub_classes.txt").read_text(encoding="utf-8").split()
+FOLDERS = (Path(__file__).parents[2] / "workflow/resources/cub_classes.txt").read_text(encoding="utf-8").split()
 CLASSES = [
     {"class_id": str(number), "class_name": class_name(folder), "folder": folder}
     for number, folder in enumerate(FOLDERS, 1)

@@ -99,6 +99,7 @@ def expected_plan(config: dict[str, Any]) -> dict[str, int]:
         "plan_images": len({variant["sampling"] for variant in sweep["variants"]}),
         "tune_adapter": 1 + bool(anchored),
         "train_adapter": cells + of_first * len(further),
+        "select_published": int(config["dataset"]["kind"] == "cub"),
         "tabulate_accuracy": 1,
         "tabulate_image_worth": 1,
         "plot_accuracy": 1,

@@ -2,6 +2,7 @@
 
 
 localrules:
+    select_published,
     tabulate_accuracy,
     tabulate_image_worth,
     plot_accuracy,
@@ -9,6 +10,36 @@ localrules:
     compare_recipes,
     typeset_tables,
     write_report,
+
+
+rule select_published:
+    """The published figures, where this data set is the one that they are of."""
+    input:
+        figures=tables.published_figures,
+        of=tables.published_classes,
+        classes=layout.class_records,
+    output:
+        layout.published,
+    log:
+        layout.log("select_published"),
+    benchmark:
+        layout.benchmark("select_published")
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("tables.select_published"),
+    shell:
+        """
+        python -m fieldguide.tables.select_published \
+            --classes {input.classes:q} \
+            --of {input.of:q} \
+            --figures {input.figures:q} \
+            --out {output:q} &>{log:q}
+        """
 
 
 rule tabulate_accuracy:

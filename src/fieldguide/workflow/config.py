@@ -24,6 +24,17 @@ from fieldguide.texts.settings import Source
 from fieldguide.translators.settings import Translator
 
 
+class Published(Section):
+    """Figures that others published, and the data set that they are of."""
+
+    figures: UserPath = Field(
+        description="A CSV with the columns `image_percent,text_percent,text_source,sampling,study,accuracy`."
+    )
+    classes: UserPath = Field(
+        description="The classes of the data set that they are of, a name a line, as its `classes.txt` has them."
+    )
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -56,9 +67,8 @@ class Config(Section):
         description="Numeric threads of one job. They are part of the experiment, since sums taken in another order"
         " differ in their last bits."
     )
-    published: UserPath = Field(
-        description="The figures to set beside ours, with the columns"
-        " `image_percent,text_percent,text_source,sampling,study,accuracy`."
+    published: Published = Field(
+        description="Figures to set beside ours where `dataset.kind` is `cub` and the classes are exactly theirs."
     )
 
     @model_validator(mode="after")

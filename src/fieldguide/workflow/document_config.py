@@ -27,7 +27,7 @@ from fieldguide.features.settings import BackboneSettings
 from fieldguide.tables.settings import Conversion, SamplingStudy
 from fieldguide.texts.settings import CaptionSource, FeatureSource, FileSource, LLMSource
 from fieldguide.translators.settings import PooledSettings, QFormerSettings
-from fieldguide.workflow.config import Config
+from fieldguide.workflow.config import Config, Published
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 README = Path("config/README.md")
@@ -60,6 +60,7 @@ TABLES: Mapping[str, tuple[tuple[type[Section], ...], Sequence[str]]] = {
     "sampling_study": ((SamplingStudy,), ()),
     "conversion": ((Conversion,), ()),
     "threads": ((Threads,), ()),
+    "published": ((Published,), ()),
 }
 """The tables by name: the models whose keys they list, and which keys, all where none is named."""
 

@@ -119,6 +119,11 @@ class Layout:
         """The image/caption pairs that translators learn from."""
         return f"{self.results}/records/pairs.csv"
 
+    @property
+    def published(self) -> str:
+        """The published figures that are of this data set."""
+        return f"{self.results}/records/published.csv"
+
     def raw_texts(self, source: str) -> str:
         """A source's texts as they came."""
         return f"{self.results}/texts/raw/{source}.csv"

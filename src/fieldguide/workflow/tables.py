@@ -14,10 +14,15 @@ class TableJobs(Jobs):
     """For rules/tables.smk, and the notes of conversion.smk."""
 
     def published(self) -> list[str]:
-        """The published figures, where they belong beside ours."""
-        name = self.config.dataset.name
-        is_cub = name == "cub" or name.startswith("cub-")
-        return [link_path(self.layout.resource(self.config.published))] if is_cub else []
+        """The published figures that belong beside ours; only of data sets in CUB's layout, whose split is given."""
+        return [self.layout.published] if self.config.dataset.kind == "cub" else []
+
+    def published_figures(self, wildcards: Any) -> str:
+        """All published figures, and below the classes that they are of."""
+        return link_path(self.layout.resource(self.config.published.figures))
+
+    def published_classes(self, wildcards: Any) -> str:
+        return link_path(self.layout.resource(self.config.published.classes))
 
     def published_option(self, option: str) -> str:
         """The option that hands them over; none elsewhere."""

@@ -155,7 +155,7 @@ def test_all_that_is_left_stands_in_one_report_with_the_closest_candidates() -> 
 
 # ---------------------------------------------------------------- CUB's classes
 
-FOLDERS = (Path(__file__).parents[2] / "cub_classes.txt").read_text(encoding="utf-8").split()
+FOLDERS = (Path(__file__).parents[3] / "workflow/resources/cub_classes.txt").read_text(encoding="utf-8").split()
 CUB = classes(*FOLDERS)
 # How the archive of Reed's captions spells 17 of its class folders (reedscot/icml2016, issue 28).
 REED = {

@@ -378,4 +378,4 @@ def test_home_is_written_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     config = check_config(merge(copy.deepcopy(BASE), over))
     assert config.results == "/home/me/results" and config.backbone.cache == "/home/me"
     assert config.backbone.model == "local-dir:/home/me/clip" and config.backbone.pretrained == "openai"
-    assert config.data.cub.path == "/home/me/CUB ~x.tgz" and config.published == BASE["published"]
+    assert config.data.cub.path == "/home/me/CUB ~x.tgz" and config.published.figures == BASE["published"]["figures"]
