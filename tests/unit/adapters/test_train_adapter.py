@@ -176,7 +176,8 @@ def test_the_same_bytes_whatever_the_environment_says(world: World) -> None:
     main(cell_options(world, "first", *mixed(world)))
     main(cell_options(world, "second", *mixed(world)))
     # A job of its own, as the workflow starts it; without torch, which takes longer to import than a cell trains.
-    code = "import sys; from fieldguide.adapters.train_adapter import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    code = "import sys; from fieldguide.adapters.train_adapter import main; main(sys.argv[1:])"
+    code += "; assert not {'torch', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)"
     threads = {name: "4" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     command = [sys.executable, "-c", code, *cell_options(world, "third", *mixed(world))]
     subprocess.run(command, env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(sys.path)}, check=True)
