@@ -172,7 +172,7 @@ rule probe_features:
         runtime=more_each_try(240),
     params:
         code=code("tables.probe_features"),
-        seeds=lookup(dpath="sweep/seeds", within=config),
+        settings=tables.probe,
         threads=lookup(dpath="threads/encode", within=config),
     shell:
         """
@@ -180,7 +180,7 @@ rule probe_features:
             --records {input.records:q} \
             --images {input.images:q} \
             --cells {input.cells:q} \
-            --seeds {params.seeds} \
+            --settings {params.settings:q} \
             --threads {params.threads} \
             --out {output:q} &>{log:q}
         """

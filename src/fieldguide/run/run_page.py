@@ -26,7 +26,7 @@ from fieldguide.core.stage import new_parser, run_stage
 from fieldguide.run.job_records import Job, read_jobs
 from fieldguide.run.lock import Holder, last_holder
 from fieldguide.run.progress import format_time
-from fieldguide.tables.comparison import Grid
+from fieldguide.tables.grid import Grid
 from fieldguide.tables.markdown import grid_table
 
 PACKAGES = ("snakemake", "torch", "open_clip_torch", "numpy", "scikit-learn", "safetensors")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fieldguide.tables.comparison import MISSING, Grid
 from fieldguide.tables.differences import LIKE_HUMAN, LIKE_IMAGES
+from fieldguide.tables.grid import MISSING, Grid
 
 TEX_SPECIALS = {
     "\\": r"\textbackslash{}",

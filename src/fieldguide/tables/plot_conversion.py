@@ -17,7 +17,7 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
 from fieldguide.core.plotting import COLOURS, MARKERS, plain_axes, save_svg
 from fieldguide.core.stage import new_parser, run_stage
-from fieldguide.tables.tabulate_conversion import TARGET_MEASURES
+from fieldguide.tables.measures import TARGET_MEASURES
 from fieldguide.texts.options import parse_source
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fieldguide.core.stage import new_parser, run_stage
-from fieldguide.tables.comparison import Grid, build_tables, read_rows
+from fieldguide.tables.comparison import build_tables
+from fieldguide.tables.grid import Grid
+from fieldguide.tables.rows import read_rows
 
 WIDTH = 100
 GAP = "  "

@@ -13,31 +13,13 @@ from typing import Any
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_json, write_csv, write_text
-from fieldguide.core.significance import half_width
 from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.tables.cell_results import Cell, read_cell
-from fieldguide.tables.comparison import Grid
+from fieldguide.tables.grid import Grid
 from fieldguide.tables.markdown import grid_table
+from fieldguide.tables.measures import PAIR_MEASURES, TARGET_MEASURES
+from fieldguide.tables.results import read_cells, summarise, to_rows
+from fieldguide.tables.rows import CellRow
 
-PAIR_MEASURES = {
-    "cosine": ("cosine", 3),
-    "control": ("control", 3),
-    "recall_1": ("R@1", 1),
-    "recall_5": ("R@5", 1),
-    "recall_10": ("R@10", 1),
-    "centred_recall_1": ("R@1 centred", 1),
-    "centroid_distance": ("centroid distance", 3),
-    "covariance_distance": ("covariance distance", 3),
-    "variance_ratio": ("variance ratio", 2),
-}
-"""Measures on pairs: their heads and decimals."""
-TARGET_MEASURES = {
-    "nearest_class_mean": "nearest class mean",
-    "zs_translated": "zs-translated",
-    "accuracy_50": "adapter at 50:50",
-    "accuracy_0": "adapter at 0:100",
-}
-"""Measures on the target, of every text source, all in percent."""
 CELLS = {("zs-translated", 0): "zs_translated", ("thesis", 50): "accuracy_50", ("thesis", 0): "accuracy_0"}
 """The measure that a cell holds, by its recipe and its share of images."""
 PART_MEASURES = ("nearest_class_mean", "cosine", "control")
@@ -74,17 +56,15 @@ def read_measures(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return found
 
 
-def sort_cells(cells: Sequence[Cell]) -> dict[tuple[str, str, str], tuple[float, float | None]]:
+def sort_cells(cells: Sequence[CellRow]) -> dict[tuple[str, str, str], tuple[float, float | None]]:
     """Mean accuracy and half-width over seeds of each cell, by translator, source and measure."""
     sorted_cells = {}
     for cell in cells:
-        measure = CELLS.get((cell.row.recipe, int(cell.row.image_percent)))
+        measure = CELLS.get((cell.recipe, int(cell.image_percent)))
         if measure is None:
-            raise FieldguideError(
-                f"{cell.path}: recipe {cell.row.recipe} at {cell.row.image_percent}% has no column here"
-            )
-        key = (cell.row.translator, cell.row.text_source, measure)
-        sorted_cells[key] = (cell.row.accuracy_mean, half_width(cell.accuracies))
+            raise FieldguideError(f"{cell.path}: recipe {cell.recipe} at {cell.image_percent}% has no column here")
+        key = (cell.translator, cell.text_source, measure)
+        sorted_cells[key] = (cell.accuracy_mean, cell.accuracy_ci95)
     return sorted_cells
 
 
@@ -231,7 +211,7 @@ def tabulate(args: argparse.Namespace) -> None:
     names = [told["translator"] for told in measures]
     if args.translator not in names:
         raise FieldguideError(f"--translator {args.translator}: is not among those measured ({', '.join(names)})")
-    cells = sort_cells([read_cell(str(path)) for path in args.cells])
+    cells = sort_cells(to_rows(summarise(read_cells(args.cells))) if args.cells else [])
     rows = [row_of(told, cells) for told in measures]
     sources = list(measures[0]["sources"])
     text, parts = tell(measures, rows, args.dataset, args.note), tell_parts(measures, args.translator, args.dataset)

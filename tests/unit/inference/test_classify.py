@@ -24,10 +24,11 @@ from fieldguide.inference import calibrate_adapters
 from fieldguide.inference.calibration import Calibration
 from fieldguide.inference.checkpoint import read_checkpoint
 from fieldguide.inference.classify import UNREAD, Guide, Photographs, find_photographs, find_shards, main
-from tests.tiny_data import refusal
+from tests.tiny_data import as_settings, refusal
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = f"{LOCAL}{ROOT / 'workflow/resources/aviary-clip'}"
+ENCODER = as_settings(model=MODEL, pretrained="", precision="fp32")
 COLOURS = {
     "Red cap": (200, 30, 30),
     "Green cap": (30, 160, 40),
@@ -74,9 +75,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = folder / "features" / key
     shard = features / "images/dataset/shard-1-of-1.safetensors"
     records = ("--records", folder / "records/images.csv")
-    run(encode_images.main, "--model", MODEL, "--images", folder / "images", *records, "--out", shard)
+    run(encode_images.main, *ENCODER, "--images", folder / "images", *records, "--out", shard)
     text_shard = features / "texts/llm/shard-1-of-1.safetensors"
-    run(encode_texts.main, "--model", MODEL, "--texts", folder / "texts/llm.csv", "--out", text_shard)
+    run(encode_texts.main, *ENCODER, "--texts", folder / "texts/llm.csv", "--out", text_shard)
     plan = folder / "plans/class-wise.json"
     settings: dict[str, Any] = {"sampling": "class-wise", "seeds": [0, 1]}
     run(plan_images.main, *records, "--settings", json.dumps(settings), "--out", plan)

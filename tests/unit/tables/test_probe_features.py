@@ -13,7 +13,7 @@ from fieldguide.adapters.plans import split_validation
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.data.records import IMAGE_COLUMNS
 from fieldguide.features.labelled import read_images, read_split
-from fieldguide.tables.probe_features import COLUMNS, main
+from fieldguide.tables.probe_features import PROBE_FORMATS, main
 from tests.tiny_data import refusal
 from tests.unit.planted_features import World, cell_options, plan, write_world
 
@@ -29,8 +29,17 @@ def world(tmp_path: Path) -> World:
 
 
 def argv(world: World, *cells: Path) -> list[str]:
-    given = ["--records", world.records, "--images", world.images, "--cells", *cells, "--seeds", 0, 1, 2]
-    return [str(word) for word in (*given, "--c", 0.001, 10, "--out", world.folder / "probe.csv")]
+    given = ["--records", world.records, "--images", world.images, "--cells", *cells]
+    return [
+        str(word)
+        for word in (
+            *given,
+            "--settings",
+            '{"seeds": [0, 1, 2], "c": [0.001, 10]}',
+            "--out",
+            world.folder / "probe.csv",
+        )
+    ]
 
 
 def test_easy_data(world: World) -> None:
@@ -40,7 +49,7 @@ def test_easy_data(world: World) -> None:
         write_cell(world, "few", "--plan", world.folder / "global.json"),
     ]
     main(argv(world, *cells))
-    rows = read_csv(world.folder / "probe.csv", COLUMNS)
+    rows = read_csv(world.folder / "probe.csv", list(PROBE_FORMATS))
     assert [(row["image_percent"], row["sampling"], row["n_seeds"]) for row in rows] == [
         ("100", "class-wise", "1"),
         ("50", "global", "3"),
@@ -60,7 +69,7 @@ def test_validation_images_choose_c(tmp_path: Path) -> None:
     assert probes[10].score(train[held], labels[held]) > probes[0.001].score(train[held], labels[held])
     assert probes[10].score(test, truth) < probes[0.001].score(test, truth)
     main(argv(world, write_cell(world, "all", ratio=100)))
-    (row,) = read_csv(world.folder / "probe.csv", COLUMNS)
+    (row,) = read_csv(world.folder / "probe.csv", list(PROBE_FORMATS))
     assert float(row["c"]) == 10
     final = LogisticRegression(C=10, max_iter=2000).fit(train, labels).score(test, truth)
     assert row["probe_accuracy"] == f"{100 * final:.2f}"

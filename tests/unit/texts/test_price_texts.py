@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from fieldguide.texts.ledger import LedgerRecord, Usage, append_record
-from fieldguide.texts.price_texts import TOKENS_PER_FIELD, main, price_source, token_counter
+from fieldguide.texts.price_texts import main
+from fieldguide.texts.prices import TOKENS_PER_FIELD, price_source, token_counter
 from fieldguide.texts.questions import Question
 from fieldguide.texts.settings import LLMSource
 from tests.tiny_data import refusal
