@@ -50,11 +50,3 @@ def add_source_option(parser: argparse.ArgumentParser, required: bool = False) -
         metavar=("NAME", "TABLE TRANSLATED [RAW]"),
         help="a text source: its name, its table and its feature files, translated and as they are; '' for none",
     )
-
-
-def parse_source(text: str) -> SourceFiles:
-    """NAME=TABLE=FEATURES, or NAME=TABLE=FEATURES=RAW, where FEATURES may be empty."""
-    name, table, translated, raw = [*text.split("=", 3), "", "", ""][:4]
-    if not table or not (translated or raw):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TABLE=FEATURES, nor NAME=TABLE=FEATURES=RAW")
-    return SourceFiles(name, Path(table), Path(translated) if translated else None, Path(raw) if raw else None)
