@@ -14,8 +14,7 @@ import pytest
 
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.data import index_images, unpack_archive
-from fieldguide.data.index_images import class_name
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS, class_name
 from fieldguide.texts import import_texts, index_captions
 from tests.tiny_data import refusal, said
 

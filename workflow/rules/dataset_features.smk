@@ -33,13 +33,13 @@ rule import_features:
         runtime=30,
     params:
         code=code("features.import_features"),
-        files=data.feature_options,
+        files=data.feature_words,
         backbone=layout.backbone,
     shell:
         """
         python -m fieldguide.features.import_features \
-            {params.files} \
-            --backbone {params.backbone} \
+            {params.files:q} \
+            --backbone {params.backbone:q} \
             --images-out {output.images:q} \
             --classes-out {output.classes:q} \
             --out {output.features:q} &>{log:q}

@@ -6,7 +6,6 @@ member's header or one piece of its content.
 
 from __future__ import annotations
 
-import argparse
 import bz2
 import gzip
 import lzma
@@ -26,6 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, cast
 
 from fieldguide.core.errors import FieldguideError
+from fieldguide.data.settings import ArchiveLimits
 
 AGAIN = "get it again from its source"
 # What the readers raise on damage; LookupError and RuntimeError (RecursionError, NotImplementedError) come from headers
@@ -75,6 +75,11 @@ class Limits(NamedTuple):
     size: int
     files: int
 
+    @classmethod
+    def of(cls, settings: ArchiveLimits) -> Limits:
+        """Those of the configuration, where a GB is 10^9 bytes."""
+        return cls(round(settings.max_gb * 1e9), settings.max_files)
+
 
 NO_LIMITS = Limits(1 << 62, 1 << 62)
 
@@ -98,23 +103,6 @@ class ZipMember(NamedTuple):
     packed: int
     size: int
     crc: int
-
-
-def limits_of(max_gb: float, max_files: int) -> Limits:
-    """Limits from the options --max-gb (10^9 bytes) and --max-files."""
-    if max_gb <= 0 or max_files <= 0:
-        raise FieldguideError(f"--max-gb {max_gb:g}, --max-files {max_files}: limits must be above 0")
-    return Limits(round(max_gb * 1e9), max_files)
-
-
-def add_limit_options(parser: argparse.ArgumentParser, prefix: str, what: str, max_gb: float, max_files: int) -> None:
-    """The options --<prefix>max-gb and --<prefix>max-files."""
-    parser.add_argument(
-        f"--{prefix}max-gb", type=float, default=max_gb, help=f"refuse {what} that unpacks to more (10^9 bytes)"
-    )
-    parser.add_argument(
-        f"--{prefix}max-files", type=int, default=max_files, help=f"refuse {what} with more files and folders"
-    )
 
 
 def too_large(path: Path, limits: Limits) -> FieldguideError:
@@ -153,12 +141,12 @@ def damaged(path: Path, error: Exception) -> FieldguideError:
     return FieldguideError(f"{path}: cut short, damaged, or no tar or zip archive ({reason}); {AGAIN}")
 
 
-def shown(name: str) -> str:
+def quote_name(name: str) -> str:
     """A name as an error may show it: on one line, and not too long."""
     return repr(name) if len(name) <= 200 else f"{name[:100]!r}… ({len(name)} characters)"
 
 
-def fault_of(name: str) -> str:
+def find_name_error(name: str) -> str:
     """Why a member's name is refused; empty where it is not."""
     parts = PurePosixPath(name).parts
     kinds = {unicodedata.category(character) for character in name}
@@ -179,11 +167,11 @@ def fault_of(name: str) -> str:
     return ""
 
 
-def parts_of(name: str, archive: Path) -> tuple[str, ...]:
+def split_name(name: str, archive: Path) -> tuple[str, ...]:
     """A member's name as parts; raises FieldguideError for one that would land outside, or is no file's name."""
-    if fault := fault_of(name):
+    if error := find_name_error(name):
         raise FieldguideError(
-            f"{archive}: refuses to unpack {shown(name)}, {fault}; get the archive from its official source, "
+            f"{archive}: refuses to unpack {quote_name(name)}, {error}; get the archive from its official source, "
             "or unpack it by hand and give the folder"
         )
     return PurePosixPath(name).parts
@@ -211,11 +199,12 @@ class Names:
             if before == name and was_folder and is_inner:
                 continue
             if before != name:
-                what = f"both {shown(before)} and {shown(name)}, which are one file where case or accents do not count"
+                both = f"both {quote_name(before)} and {quote_name(name)}"
+                what = f"{both}, which are one file where case or accents do not count"
             elif was_folder or is_inner:
-                what = f"{shown(name)} both as a file and as a folder"
+                what = f"{quote_name(name)} both as a file and as a folder"
             else:
-                what = f"the file {shown(name)} twice"
+                what = f"the file {quote_name(name)} twice"
             raise FieldguideError(f"{self._archive}: has {what}; pack it again with one of them")
 
 
@@ -336,15 +325,17 @@ def zip_entries(path: Path, limits: Limits = NO_LIMITS) -> list[zipfile.ZipInfo]
     seen: set[str] = set()
     for entry in entries:
         if entry.orig_filename in seen:
-            raise FieldguideError(f"{path}: has the file {shown(entry.orig_filename)} twice; pack it again with one")
+            raise FieldguideError(
+                f"{path}: has the file {quote_name(entry.orig_filename)} twice; pack it again with one"
+            )
         seen.add(entry.orig_filename)
     # Local headers may hold further fields, so a file takes at least this much.
     spans = sorted((e.header_offset, e.header_offset + _local_length(e), e.orig_filename) for e in entries)
     for (_, end, name), (begin, _, other) in pairwise([*spans, (start, start, "its directory")]):
         if end > begin:
             raise FieldguideError(
-                f"{path}: {shown(name)} and {shown(other)} lie in the same bytes, as in archives made to fill a disk; "
-                "get the archive from its official source"
+                f"{path}: {quote_name(name)} and {quote_name(other)} lie in the same bytes, as in archives made to fill a "
+                "disk; get the archive from its official source"
             )
     return entries
 
@@ -498,7 +489,7 @@ def named(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError) as error:
-        raise FieldguideError(f"{path}: the file {shown(name)} is damaged or lies ({error}); {AGAIN}") from error
+        raise FieldguideError(f"{path}: the file {quote_name(name)} is damaged or lies ({error}); {AGAIN}") from error
 
 
 # ---------------------------------------------------------------- both

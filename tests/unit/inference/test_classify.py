@@ -21,10 +21,11 @@ from fieldguide.features import encode_images, encode_texts
 from fieldguide.features.backbone import LOCAL, backbone_key
 from fieldguide.inference.checkpoint import read_checkpoint
 from fieldguide.inference.classify import UNREAD, Guide, Photographs, find_photographs, find_shards, main
-from tests.tiny_data import refusal
+from tests.tiny_data import as_settings, refusal
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = f"{LOCAL}{ROOT / 'workflow/resources/aviary-clip'}"
+ENCODER = as_settings(model=MODEL, pretrained="", precision="fp32")
 COLOURS = {
     "Red cap": (200, 30, 30),
     "Green cap": (30, 160, 40),
@@ -71,9 +72,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = folder / "features" / key
     shard = features / "images/dataset/shard-1-of-1.safetensors"
     records = ("--records", folder / "records/images.csv")
-    run(encode_images.main, "--model", MODEL, "--images", folder / "images", *records, "--out", shard)
+    run(encode_images.main, *ENCODER, "--images", folder / "images", *records, "--out", shard)
     text_shard = features / "texts/llm/shard-1-of-1.safetensors"
-    run(encode_texts.main, "--model", MODEL, "--texts", folder / "texts/llm.csv", "--out", text_shard)
+    run(encode_texts.main, *ENCODER, "--texts", folder / "texts/llm.csv", "--out", text_shard)
     plan = folder / "plans/class-wise.json"
     run(plan_images.main, *records, "--sampling", "class-wise", "--seeds", 0, 1, "--out", plan)
     for recipe, ratio in (("nearest-class-mean", 100), ("nearest-class-mean", 10), ("thesis", 100)):
