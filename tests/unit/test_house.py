@@ -49,6 +49,7 @@ HEAVY = (
     "openai",
     "tiktoken",
     "altair",
+    "pandas",
 )
 
 STAGES = {
