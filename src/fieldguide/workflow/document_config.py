@@ -45,7 +45,7 @@ TABLES: Mapping[str, tuple[tuple[type[Section], ...], Sequence[str]]] = {
     "sections": ((Config,), tuple(Config.model_fields)),
     "dataset": ((ArchiveDataset, FolderDataset, FeaturesDataset), ()),
     "feature-file": ((FeatureFile,), ()),
-    "data": ((Archive,), ()),
+    "data": ((Archive,), ("path", "urls", "md5", "sha256", "by_hand", "max_gb", "max_files")),
     "pairs": ((Pairs,), ()),
     "aviary": ((Aviary,), ()),
     "backbone": ((BackboneSettings,), ()),

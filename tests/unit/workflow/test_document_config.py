@@ -19,6 +19,7 @@ from fieldguide.workflow.document_config import (
     TABLES,
     as_sentence,
     fill_tables,
+    find_undescribed,
     main,
     rows_of,
     schema_text,
@@ -85,6 +86,10 @@ def test_prose_around_a_table_stays() -> None:
     written = fill_tables(f"{before}<!-- keys: threads -->\nold\n<!-- end -->{after}")
     assert written == f"{before}<!-- keys: threads -->\n{table_text('threads')}<!-- end -->{after}"
     assert fill_tables(written) == written and MARKED.search(written)
+
+
+def test_every_key_is_described() -> None:
+    assert find_undescribed() == [], "give each a Field(description=…) in its settings.py"
 
 
 def test_the_command_writes_both(tmp_path: Path) -> None:
