@@ -208,7 +208,7 @@ def purge(packages: Sequence[str], log: Path) -> None:
         return
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with no_services(), log.open("ab") as stream:
-        argv = ["apt-get", "-qq", "--yes", "purge", *packages]
+        argv = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "--yes", "purge", *packages]  # another apt
         subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, timeout=600)
 
 
