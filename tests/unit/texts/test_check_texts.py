@@ -157,7 +157,12 @@ def test_the_encoder_finds_nothing_left_to_cut(
 ) -> None:
     model = f"{LOCAL}{folders[kind]}"
     rows: list[Row] = [(c, "", "Size", " ".join(["A red bird, small and brown, or so."] * 5)) for c in NAMES]
-    encode = [*as_settings(model=model, pretrained="", precision="fp32"), "--out", str(tmp_path / "features.safetensors"), "--texts"]
+    encode = [
+        *as_settings(model=model, pretrained="", precision="fp32"),
+        "--out",
+        str(tmp_path / "features.safetensors"),
+        "--texts",
+    ]
     main(argv(tmp_path, rows, "--model", model))
     assert "exceed" in said(encode_texts.main, capsys, *encode, tmp_path / "raw.csv")
     assert "exceed" not in said(encode_texts.main, capsys, *encode, tmp_path / "out.csv")
