@@ -20,8 +20,9 @@ from fieldguide.core.files import read_csv, write_text
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.image_store import open_image_store
+from fieldguide.report.accuracy_chart import accuracy_chart
 from fieldguide.report.accuracy_tables import choose_terms, comparison_tables, describe_worths, recipe_table
-from fieldguide.report.charts import accuracy_chart, bar_chart, class_chart
+from fieldguide.report.charts import bar_chart, class_chart
 from fieldguide.report.confusions import Photographs, find_confusions
 from fieldguide.report.headings import headings
 from fieldguide.report.measures import bar_values, measures_of

@@ -155,7 +155,8 @@ class LogHandler(LogHandlerBase):
 
     @property
     def is_compact(self) -> bool:
-        return bool(getattr(self.settings, "compact", False))
+        # A dry run is looked at for what Snakemake says of it.
+        return bool(getattr(self.settings, "compact", False)) and not self.common_settings.dryrun
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(Exception):  # what is shown of a run harms it never

@@ -99,8 +99,8 @@ def _build_table(
     studies = distinct((figure.study.capitalize(), figure.sampling) for figure in beside.values())
     remarks = []
     if studies:
-        told = ", ".join(f"{study} for {sampling} sampling" for study, sampling in studies)
-        remarks.append(f"In brackets the published figures: {told}.")
+        named = ", ".join(f"{study} for {sampling} sampling" for study, sampling in studies)
+        remarks.append(f"In brackets the published figures: {named}.")
     return ComparisonTable(block.title, accuracies, _count_grid(block.rows, samplings), tuple(remarks))
 
 
@@ -125,7 +125,7 @@ def _build_baselines(rows: Iterable[CellRow], labels: Mapping[Column, str]) -> l
         grid = Grid(
             stub="baseline",
             columns=tuple(format_ratio(ratio) for ratio in ratios),
-            rows=tuple((name, tuple(told.get(ratio, MISSING) for ratio in ratios)) for name, told in lines.items()),
+            rows=tuple((name, tuple(texts.get(ratio, MISSING) for ratio in ratios)) for name, texts in lines.items()),
         )
         tables.append(ComparisonTable(f"Baselines: sampling {sampling}, redraw {redraw}", grid))
     return tables
@@ -136,10 +136,10 @@ def _count_grid(rows: Sequence[CellRow], samplings: Sequence[str]) -> Grid:
     ratios = sorted({r.image_percent for r in rows}, reverse=True)
 
     def line(
-        name: str, tell: Callable[[CellRow], str], members: Sequence[CellRow]
+        name: str, write: Callable[[CellRow], str], members: Sequence[CellRow]
     ) -> list[tuple[str, tuple[str, ...]]]:
-        told = [distinct(tell(r) for r in members if r.image_percent == ratio) for ratio in ratios]
-        return [(name, tuple(" / ".join(t) or MISSING for t in told))] if any(told) else []
+        texts = [distinct(write(r) for r in members if r.image_percent == ratio) for ratio in ratios]
+        return [(name, tuple(" / ".join(t) or MISSING for t in texts))] if any(texts) else []
 
     lines = []
     for sampling in samplings:
@@ -168,7 +168,7 @@ def build_comparison(
     marks, legend: what stands behind accuracies, and what that means. further: tables that follow.
     """
 
-    def told(values: Iterable[str]) -> str:
+    def join(values: Iterable[str]) -> str:
         return ", ".join(sorted(set(values))) or IMAGE_ONLY
 
     texts = [
@@ -176,12 +176,12 @@ def build_comparison(
         for column, label in column_labels(row.column for row in rows).items()
         if column.text_source != IMAGE_ONLY
     ]
-    budget = told(r.budget for r in rows)
+    budget = join(r.budget for r in rows)
     interval = "± half-width of the 95% t interval over seeds" if len(seeds) > 1 else "one seed, so no interval"
     facts = (
-        ("Backbone", told(r.backbone for r in rows)),
-        ("Translator", told(r.translator for r in rows if not r.image_only)),
-        ("Recipe", told(r.recipe for r in rows)),
+        ("Backbone", join(r.backbone for r in rows)),
+        ("Translator", join(r.translator for r in rows if not r.image_only)),
+        ("Recipe", join(r.recipe for r in rows)),
         (
             "Budget",
             f"equal {budget} in all cells" if len({r.budget for r in rows}) == 1 else f"{budget}, by column or table",

@@ -55,8 +55,8 @@ def tex_float(caption: str, label: str, grids: Sequence[Grid], remarks: Sequence
     for number, grid in enumerate(grids):
         lines += [*([r"\par\medskip"] if number else []), *grid_lines(grid)]
     if remarks:
-        told = r"\par ".join(map(escape_tex, remarks))
-        lines += [r"\par\medskip", f"\\parbox{{\\linewidth}}{{\\footnotesize {told}}}"]
+        small = r"\par ".join(map(escape_tex, remarks))
+        lines += [r"\par\medskip", f"\\parbox{{\\linewidth}}{{\\footnotesize {small}}}"]
     return [*lines, r"\end{table}", ""]
 
 

@@ -21,7 +21,7 @@ WIDE = 9
 
 
 class Entry(NamedTuple):
-    """One cell: what it shows, what orders it (none where it is empty or a word), what it tells more, its mark."""
+    """One cell: its text, what orders it (none of an empty one or a word), what it says when pointed at, its mark."""
 
     text: str
     order: float | None = None

@@ -49,7 +49,7 @@ def read_cells(cells: Path | str | Iterable[Path | str]) -> pd.DataFrame:
     Rows are in the table's order. Columns: `image_percent`, `text_percent` (%), the words `text_source`, `text_names`,
     `text_unit`, `sampling`, `redraw`, `budget`, `recipe`, `translator`, `backbone`; `seed`; `accuracy` on the test
     images (%); `distinct_images`, `distinct_texts` (counts seen in training), `optimiser_steps` (count); `amount`, how
-    many steps or epochs the budget was, where that is known; `path`, the cell's file, which tells cells apart. A budget
+    many steps or epochs the budget was, where that is known; `path`, the cell's file, which identifies it. A budget
     that occurs with several amounts is named with its number: `epochs-50`, `epochs-100`.
 
     Raises FieldguideError that names the file of a cell that is not one or cannot stand beside the others.

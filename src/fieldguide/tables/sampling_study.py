@@ -138,14 +138,14 @@ def score_studies(scores: pd.DataFrame, figures: Sequence[PublishedFigure], tole
     rows = []
     for key, columns in scores.groupby(["study", *COMBINATION], sort=False):
         worst = columns.loc[columns["rmse"].idxmax()]
-        told = distinct(figure.text_source for figure in figures if figure.study == key[0])
+        sources = distinct(figure.text_source for figure in figures if figure.study == key[0])
         rows.append(
             {
                 **dict(zip(["study", *COMBINATION], key, strict=True)),
                 "rmse": math.sqrt((columns["n_cells"] * columns["rmse"] ** 2).sum() / columns["n_cells"].sum()),
                 "worst_source": worst["text_source"],
                 "worst_rmse": worst["rmse"],
-                "missing": [source for source in told if source not in set(columns["text_source"])],
+                "missing": [source for source in sources if source not in set(columns["text_source"])],
                 "n_cells": columns["n_cells"].sum(),
                 "n_inside": columns["n_inside"].sum(skipna=False),
                 "explains": worst["rmse"] <= tolerance,

@@ -43,8 +43,13 @@ class SamplingStudy(Section):
 
 
 class Conversion(Section):
-    translators: tuple[Name, ...]
-    classes: Count
+    """How accurately translators turn texts into images; `everything` makes `tables/conversion.md` and its kin."""
+
+    translators: tuple[Name, ...] = Field(
+        description="The translators compared, by name; that of `sweep.translator` is always among them. An empty "
+        "list: no such tables."
+    )
+    classes: Count = Field(description="Classes shown in `figures/conversion_pca.svg`.")
 
     no_repeats = field_validator("translators")(refuse_repeats)
 
@@ -80,3 +85,16 @@ class ProbeSettings(Section):
     c: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(1, 3, 10, 30, 100, 300, 1000), min_length=1, description="values of C to try"
     )
+
+
+class ConversionTable(Heading):
+    """What tabulate_conversion takes."""
+
+    translator: Name = Field(description="the translator whose classes and words the Markdown shows")
+
+
+class ConversionFigure(Section):
+    """What plot_conversion takes."""
+
+    translator: Name = Field(description="what translated the texts, for the heading")
+    classes: Count = Field(default=4, description="classes drawn in the plot of principal components")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from typing import Any
 
 from fieldguide.report.settings import ReportSettings
@@ -19,7 +18,7 @@ CHOICE = (
 
 
 class TableJobs(Jobs):
-    """For rules/tables.smk, and the notes of conversion.smk."""
+    """For rules/tables.smk."""
 
     def published(self) -> list[str]:
         """The published figures that belong beside ours; only of data sets in CUB's layout, whose split is given."""
@@ -31,10 +30,6 @@ class TableJobs(Jobs):
 
     def published_classes(self, wildcards: Any) -> str:
         return link_path(self.layout.resource(self.config.published.classes))
-
-    def notes(self, wildcards: Any) -> str:
-        """The options with the sentences that stand above the table."""
-        return " ".join(f"--note {shlex.quote(note)}" for note in self.sentences)
 
     @property
     def sentences(self) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ import pytest
 
 from fieldguide.data.image_store import open_image_store
 from fieldguide.report import write_report
-from fieldguide.report.charts import accuracy_chart, class_chart
+from fieldguide.report.accuracy_chart import accuracy_chart
+from fieldguide.report.charts import class_chart
 from fieldguide.report.confusions import Photographs
 from fieldguide.tables.results import read_cells, summarise, to_rows
 from tests.planted_report import HOSTILE, LLM, NOTE, plant_report

@@ -117,8 +117,8 @@ def test_outside_the_curve_is_a_bound(tmp_path: Path) -> None:
     told = {percent: worth.text for (_, _, percent), worth in worths.items()}
     # 90%: above all images, so at least the 10% that are missing, 3 of 30; 0%: below three images, so at most 3.
     assert told == {90: "≥ +3.0", 50: "≥ +14.1", 20: "outside", 10: "≤ +0.0", 0: "≤ +3.0"}
-    # At 90% and 20% no image-only training has the share, and at 10% the accuracies differ significantly though none is on
-    # the curve; at 50% the gain is 4.5 to 6 points.
+    # At 90% and 20% no image-only training has the share, and at 10% the accuracies differ significantly though none
+    # is on the curve; at 50% the gain is 4.5 to 6 points.
     assert [worths["thesis", "thesis", p].verdict for p in (90, 50, 20, 10, 0)] == [
         "undecided",
         "saves",
