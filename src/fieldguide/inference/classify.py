@@ -9,7 +9,8 @@ PHOTO is a file, a folder (with all below it) or a pattern in quotes, where ** s
 --checkpoint the newest results under `results` are taken, and of them the cell that names best those training images
 that it did not see, among the cells with the most images; what was taken is said.
 
-Probabilities are calibrated on training images that the cell did not see (its card, ratio-….md, says how). A photograph
+Probabilities are calibrated on training images that the cell did not see (its card, ratio-….md, says how), once the
+rule `calibrate_adapters` has run, a part of `make everything`; until then they are the logits' softmax. A photograph
 that lies farther from every training photograph than 95% of these lie from one another is said to be out of its domain:
 its name is then a guess. By --json every photograph is one line.
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 CACHE = Path("data/backbones")
 """Where the workflow keeps downloaded weights, as config.yaml has it."""
+CALIBRATE = "to calibrate it run `make everything`, or `snakemake calibrate_adapters` as the run was started"
 UNREAD = 3
 """Exit status when some photographs do not open."""
 WIDTH = 100
@@ -271,6 +273,8 @@ def classify(args: argparse.Namespace) -> None:
     if not names:
         raise FieldguideError(f"{', '.join(args.photographs)}: no photograph in there")
     checkpoint, results = choose_checkpoint(args)
+    if checkpoint.temperature is None:
+        log.info("%s is not calibrated, so its probabilities are not to be relied on; %s", checkpoint.path, CALIBRATE)
     about = checkpoint.about
     model, pretrained = find_model(about, args.model, args.pretrained)
     domain = read_domain(results, checkpoint.backbone) if results else None

@@ -44,7 +44,7 @@ def start_run(workflow: Any, results: Path) -> None:
 
 
 def end_run(workflow: Any, results: Path, checkout: Path, config: Mapping[str, Any], is_success: bool) -> None:
-    """For `onsuccess` and `onerror`: write `run.md`. What goes wrong with it is told, and harms nothing."""
+    """For `onsuccess` and `onerror`: write `run.md`. What goes wrong with it is logged, and harms nothing."""
     from snakemake.logging import logger
 
     state.jobs_ended = True

@@ -236,7 +236,7 @@ def write_page(facts: RunFacts, checkout: Path, out: Path | None = None) -> None
 
 
 def begin_of(holder: Holder | None, results: Path, now: float) -> float:
-    """When the run began, in seconds since the epoch: by its note, or the begin of the first job that is told of."""
+    """When the run began, in seconds since the epoch: by its note, or by the first job that left a benchmark file."""
     if holder:
         with contextlib.suppress(ValueError):
             return datetime.fromisoformat(holder.started).timestamp()

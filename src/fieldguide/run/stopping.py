@@ -1,4 +1,4 @@
-"""How a run ends on a signal: no further job is started, jobs at work are told to end, all within seconds.
+"""How a run ends on a signal: no further job is started, jobs at work get SIGTERM, all within seconds.
 
 A handler runs in the midst of whatever the main thread does, which may hold any lock: the scheduler's, an event's, the
 log's. So a handler takes none. It sets plain values, and leaves the rest to a thread.
@@ -26,7 +26,7 @@ from fieldguide.run.snakemake_internals import (
 
 SHELLS = ("bash", "sh", "dash")
 NAME_AFTER, KILL_AFTER = 10.0, 5.0
-"""Seconds until jobs that still run are named; until, told twice, they are killed."""
+"""Seconds until jobs that still run are named, and until they are killed where the signal came twice."""
 
 
 @dataclass

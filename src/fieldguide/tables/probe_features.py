@@ -42,6 +42,7 @@ def probe(args: argparse.Namespace) -> None:
     settings = parse_settings(ProbeSettings, args.settings)
     images = read_images(args.records)
     train, labels, _ = read_split(args.images, images, images.train_rows)
+    test, truth, _ = read_split(args.images, images, images.test_rows)
     try:
         fit_rows, held_rows = split_validation(images.train_labels, 0.2, seed=0)
     except ValueError as error:
@@ -64,7 +65,6 @@ def probe(args: argparse.Namespace) -> None:
         kept = images_kept(percent, len(labels))
         seeds = settings.seeds if percent < 100 else settings.seeds[:1]
         probes = [fitted(drawer.order(seed)[:kept], best) for seed in seeds]
-        test, truth, _ = read_split(args.images, images, images.test_rows)
         ours = cell["accuracy_mean"]
         theirs = fmean(float(p.score(test, truth)) * 100 for p in probes)
         row = (percent, sampling, best, theirs, ours, ours - theirs, len(probes))

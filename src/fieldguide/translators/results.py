@@ -43,11 +43,6 @@ class TextMeasures(Result):
     cosine: Measure = Field(description="to the own class's mean")
     control: Measure = Field(description="to the means of the other classes")
 
-    @property
-    def margin(self) -> float:
-        """How much nearer the texts are to their own class's mean than to others', in hundredths of a cosine."""
-        return 100 * (self.cosine[0] - self.control[0])
-
 
 class ClassMeasures(TextMeasures):
     class_id: str

@@ -41,6 +41,10 @@ class DataJobs(Jobs):
         """Where a raw archive goes."""
         return link_output(f"data.{key}.path", getattr(self.config.data, key).path)
 
+    def download_paths(self) -> list[str]:
+        """The same of all that are missing; raises FieldguideError for a name that cannot be made."""
+        return [] if self.layout.is_aviary else [self.download_path(key) for key in self.missing_archives().values()]
+
     def download_settings(self, key: str) -> Callable[[Any], str]:
         """Where it comes from, as a params function."""
         text = dump_part(getattr(self.config.data, key), ArchiveSource)

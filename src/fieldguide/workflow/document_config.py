@@ -42,7 +42,7 @@ ASKING = (
 )
 
 TABLES: Mapping[str, tuple[tuple[type[Section], ...], Sequence[str]]] = {
-    "sections": ((Config,), ()),
+    "sections": ((Config,), tuple(Config.model_fields)),
     "dataset": ((ArchiveDataset, FolderDataset, FeaturesDataset), ()),
     "feature-file": ((FeatureFile,), ()),
     "data": ((Archive,), ()),

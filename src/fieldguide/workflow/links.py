@@ -55,3 +55,11 @@ def link_output(key: str, path: str) -> str:
             f"config: {key}: Snakemake cannot make a file called '{whole.name}'; give it a name without {{ }} < and >"
         )
     return (link_folder(str(whole.parent)) + f"/{whole.name}") if not is_plain(path) else path
+
+
+def refuse_checkout(checkout: Path) -> None:
+    """Raises FieldguideError where Snakemake could not name the environment files of the repository itself."""
+    if not is_plain(str(checkout)):
+        raise FieldguideError(
+            f"{checkout}: Snakemake runs nothing from a folder whose path holds {{ }} < or >; move this repository"
+        )

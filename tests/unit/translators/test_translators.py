@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,17 @@ def test_more_images_move_none_to_the_other_side() -> None:
     few, many = measured_images(ids[:500], 0.05), measured_images(ids, 0.05)
     assert few.tolist() == [i for i in many.tolist() if i < 500]
     assert 150 < len(many) < 250 and set(many) < set(measured_images(ids, 0.1))
+
+
+STAGES = ("translators.fit_translator", "translators.train_qformer", "translators.translate_texts")
+STAGES += ("translators.measure_conversion", "tables.tabulate_conversion", "tables.plot_conversion")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_sets_its_threads_before_anything_imports_numpy(stage: str) -> None:
+    code = f"import sys, fieldguide.{stage}; print({{'numpy', 'torch', 'pandas'}} & sys.modules.keys())"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "set()\n"
 
 
 # ---------------------------------------------------------------- the rule that chooses

@@ -1,4 +1,4 @@
-"""The arguments of the jobs that make records: what each stage is given, and that it reads it with its own model."""
+"""Arguments of the jobs that make records."""
 
 from __future__ import annotations
 
@@ -7,80 +7,71 @@ from pathlib import Path
 
 import pytest
 
-from fieldguide.core.settings import parse_settings
-from fieldguide.data.settings import ArchiveLimits, DownloadSettings, FolderSettings, ImageSelection, PairStageSettings
+from fieldguide.core.errors import FieldguideError
 from fieldguide.workflow.data import DataJobs
 from tests.unit.workflow.configurations import OWN_FEATURES, TINY, layout_of, wildcards
 
-ODD = "a b='{x}' <x> ~ ü"
-FOLDER = {
-    "dataset": {
-        "kind": "folder",
-        "root": f"{ODD}/images",
-        "splits": {"test": f"val {ODD}"},
-        "leave_out": [f"{ODD}.jpg"],
-    }
-}
+FOLDER = {"dataset": {"kind": "folder", "root": "photos", "splits": {"train": "my train"}}}
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the workflow runs: no archive is there."""
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
-def test_archives_that_are_missing_are_downloaded_as_configured(folder: Path) -> None:
-    jobs = DataJobs(layout_of({"data": {"reed": {"by_hand": ODD, "md5": "0" * 32}}}))
-    named = {"cub": "cub", "reed_captions": "reed"} | {key: key for key in ("coco_images", "coco_annotations")}
-    assert jobs.missing_archives() == named
-    given = parse_settings(DownloadSettings, jobs.download_settings("reed")(wildcards()))
-    assert (given.by_hand, given.md5) == (ODD, "0" * 32) and given.urls == tuple(jobs.config.data.reed.urls)
-    there = folder / jobs.config.data.cub.path
-    there.parent.mkdir(parents=True)
-    there.touch()
-    assert "cub" not in jobs.missing_archives().values()
+def test_archives_are_rendered_or_the_users() -> None:
+    rendered, own = DataJobs(layout_of(TINY)), DataJobs(layout_of())
+    assert rendered.archive(wildcards(archive="reed")) == "results/tiny/raw/reed_text_c10.tgz"
+    assert rendered.pair_images() == "results/tiny/raw/train2017.zip"
+    assert rendered.pair_annotations() == "results/tiny/raw/annotations_trainval2017.zip"
+    assert own.archive(wildcards(archive="cub")) == "data/CUB_200_2011.tgz"
+    assert own.pair_images() == "data/train2017.zip"
 
 
-def test_what_a_stage_does_not_read_is_not_given_to_it() -> None:
-    jobs = DataJobs(layout_of({"dataset": {"note": ODD}}))
-    assert set(json.loads(jobs.image_settings(wildcards()))) == set(ImageSelection.model_fields)
-    assert "note" not in jobs.image_settings(wildcards()) and "test_share" not in jobs.pair_settings(wildcards())
+def test_only_what_is_missing_is_downloaded() -> None:
+    jobs = DataJobs(layout_of())
+    assert jobs.missing_archives() == {
+        "cub": "cub",
+        "reed_captions": "reed",
+        "coco_images": "coco_images",
+        "coco_annotations": "coco_annotations",
+    }
+    Path("data").mkdir()
+    Path("data/CUB_200_2011.tgz").touch()
+    assert "cub" not in jobs.missing_archives()
+    assert len(jobs.download_paths()) == 3 and DataJobs(layout_of(TINY)).download_paths() == []
+    assert json.loads(jobs.download_settings("cub")(None))["md5"] == jobs.config.data.cub.md5
+    with pytest.raises(FieldguideError, match=r"data\.cub\.path"):
+        DataJobs(layout_of({"data": {"cub": {"path": "a{x}.tgz"}}})).download_paths()
 
 
-def test_limits_of_an_archive_go_with_it() -> None:
-    jobs = DataJobs(
-        layout_of(
-            {"data": {"reed": {"max_gb": 0.5}, "coco_images": {"max_files": 7}, "coco_annotations": {"max_gb": 2}}}
-        )
-    )
-    assert parse_settings(ArchiveLimits, jobs.unpack_settings(wildcards(archive="reed"))).max_gb == 0.5
-    pairs = parse_settings(PairStageSettings, jobs.pair_settings(wildcards()))
-    assert (pairs.image_limits.max_files, pairs.annotation_limits.max_gb) == (7, 2)
-    assert (pairs.split, pairs.images, pairs.seed) == (jobs.config.pairs.split, jobs.config.pairs.images, 0)
+def test_a_stage_gets_its_own_part_of_the_configuration() -> None:
+    jobs = DataJobs(layout_of({"dataset": {"leave_out": ["a.jpg"]}, "pairs": {"images": 7}}))
+    assert json.loads(jobs.image_settings(None))["leave_out"] == ["a.jpg"]
+    pairs = json.loads(jobs.pair_settings(None))
+    assert pairs["images"] == 7 and pairs["image_limits"]["max_gb"] == 40 and "test_share" not in pairs
+    assert json.loads(jobs.unpack_settings(wildcards(archive="cub"))) == {"max_gb": 3.0, "max_files": 100000}
 
 
-def test_a_folder_gets_its_splits_and_its_table() -> None:
-    jobs = DataJobs(layout_of(FOLDER))
-    settings = parse_settings(FolderSettings, jobs.image_settings(wildcards()))
-    assert settings.splits.test == f"val {ODD}" and settings.leave_out == (f"{ODD}.jpg",)
-    assert jobs.image_root(wildcards()) == f"{ODD}/images" and jobs.table_words(wildcards()) == []
-    jobs = DataJobs(layout_of({"dataset": {**FOLDER["dataset"], "table": f"{ODD}.csv"}}))
-    assert jobs.table_words(wildcards()) == ["--table", f"{ODD}.csv"]
-
-
-def test_the_users_files_of_features_are_words_of_their_own() -> None:
-    files = {"images": {"path": f"{ODD}.npy", "labels": "labels = x.txt"}, "class_names": f"{ODD}.txt"}
-    jobs = DataJobs(layout_of(OWN_FEATURES, {"dataset": {**files, "name": "mine", "kind": "features"}}))
-    assert jobs.feature_words(wildcards()) == [
-        *("--features", "all", f"{ODD}.npy"),
-        *("--labels", "all", "labels = x.txt"),
-        *("--class-names", f"{ODD}.txt"),
-    ]
-    assert jobs.feature_files(wildcards()) == []
-
-
-def test_the_aviary_renders_its_archives() -> None:
+def test_the_aviarys_stages() -> None:
     jobs = DataJobs(layout_of(TINY))
-    assert jobs.archive(wildcards(archive="reed")).endswith("/raw/reed_text_c10.tgz")
-    assert jobs.pair_images().endswith("/raw/train2017.zip")
+    assert json.loads(jobs.aviary_settings(None))["pair_images"] == 60
+    assert json.loads(jobs.species_settings(None)) == {"seed": 0, "species": 6}
+
+
+def test_folders_that_hold_images_are_inputs_where_they_are_there() -> None:
+    jobs = DataJobs(layout_of(FOLDER))
+    assert jobs.image_folders(None) == []
+    for folder in ("my train/{x}", "my train/cep", "test/cep"):
+        Path("photos", folder).mkdir(parents=True)
+    found = jobs.image_folders(None)
+    assert found[:4] == ["photos", "photos/my train", "photos/test", "photos/my train/cep"]
+    assert all("{" not in folder for folder in found) and len(found) == 6
+    assert jobs.image_table(None) == []
+
+
+def test_files_of_features_are_inputs_where_they_are_there() -> None:
+    jobs = DataJobs(layout_of(OWN_FEATURES))
+    assert jobs.feature_files(None) == []
+    Path("clip.npz").touch()
+    assert jobs.feature_files(None) == ["clip.npz"]

@@ -1,44 +1,47 @@
-"""The arguments of the jobs that encode."""
+"""Arguments of the jobs that encode."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
-import pytest
-
-from fieldguide.core.settings import parse_settings
-from fieldguide.features.settings import BackboneDownload, EncoderSettings
 from fieldguide.workflow.features import FeatureJobs
-from tests.unit.workflow.configurations import ROOT, TINY, layout_of, wildcards
+from tests.unit.workflow.configurations import TINY, layout_of, wildcards
 
 
-def test_encoders_are_given_the_backbone_and_their_own_batch() -> None:
-    jobs = FeatureJobs(layout_of({"backbone": {"image_batch": 7, "text_batch": "auto", "precision": "bf16"}}))
-    images = parse_settings(EncoderSettings, jobs.image_settings(wildcards()))
-    texts = parse_settings(EncoderSettings, jobs.text_settings(wildcards()))
-    assert (images.batch, texts.batch) == (7, "auto")
-    assert images.model == texts.model == jobs.config.backbone.model and images.precision == "bf16"
+def test_a_backbone_is_downloaded_unless_it_is_on_this_disk() -> None:
+    own, local = FeatureJobs(layout_of()), FeatureJobs(layout_of(TINY))
+    (manifest,) = own.manifest()
+    assert manifest.startswith("data/backbones/ViT-L-14-openai_") and own.offline() == "HF_HUB_OFFLINE=1"
+    assert local.manifest() == [] and local.offline() == ""
+    # CLIP's own tokenizer comes along with open_clip; a local folder has its own.
+    assert own.tokenizer_manifest() == own.tokenizer_files(None) == []
+    assert any(path.endswith(".json") for path in local.tokenizer_files(None))
 
 
-def test_a_local_backbone_is_found_from_any_folder_and_never_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    jobs = FeatureJobs(layout_of(TINY))
-    given = parse_settings(EncoderSettings, jobs.image_settings(wildcards()))
-    assert given.model == f"local-dir:{ROOT / 'workflow/resources/aviary-clip'}"
-    assert jobs.manifest() == [] and jobs.offline() == ""
-
-
-def test_a_named_backbone_is_downloaded_with_its_checksum() -> None:
-    jobs = FeatureJobs(layout_of({"backbone": {"sha256": "a" * 64}}))
-    assert parse_settings(BackboneDownload, jobs.download_settings(wildcards())).sha256 == "a" * 64
-    assert len(jobs.manifest()) == 1 and jobs.offline() == "HF_HUB_OFFLINE=1"
-
-
-def test_tables_and_columns_of_texts() -> None:
+def test_the_cache_is_the_folder_of_the_manifest() -> None:
     jobs = FeatureJobs(layout_of())
-    assert (
-        jobs.text_column(wildcards(texts="pairs")) == "caption" and jobs.text_column(wildcards(texts="reed")) == "text"
-    )
-    assert jobs.text_table(wildcards(texts="pairs")) == jobs.layout.pair_records
+    assert jobs.cache(None, SimpleNamespace(backbone=["my cache/x.json"])) == "my cache"
+    assert jobs.cache(None, SimpleNamespace(backbone=[])) == ""
+
+
+def test_images_and_texts_are_those_of_the_data_set_or_the_pairs() -> None:
+    jobs = FeatureJobs(layout_of())
+    dataset, pairs = wildcards(images="dataset"), wildcards(images="pairs")
+    assert jobs.image_store(dataset) == "results/cub/unpacked/cub" and jobs.image_store(pairs) == "data/train2017.zip"
+    assert Path(jobs.image_records(dataset)).name == "images.csv"
+    assert Path(jobs.image_records(pairs)).name == "pairs.csv"
+    assert jobs.text_table(wildcards(texts="reed")) == "results/cub/texts/reed.csv"
+    assert jobs.text_table(wildcards(texts="pairs")) == "results/cub/records/pairs.csv"
+    assert [jobs.text_column(wildcards(texts=name)) for name in ("pairs", "reed")] == ["caption", "text"]
+    folder = FeatureJobs(layout_of({"dataset": {"kind": "folder", "root": "photos"}}))
+    assert folder.image_store(dataset) == "photos"
+
+
+def test_encoders_get_the_backbone_and_their_batch() -> None:
+    jobs = FeatureJobs(layout_of({"backbone": {"image_batch": 8, "text_batch": 16}}))
+    images, texts = json.loads(jobs.image_settings(None)), json.loads(jobs.text_settings(None))
+    assert images == {"model": "ViT-L-14", "pretrained": "openai", "precision": "fp32", "batch": 8}
+    assert texts == {**images, "batch": 16}
+    assert json.loads(jobs.download_settings(None))["sha256"] == ""

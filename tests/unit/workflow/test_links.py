@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.workflow.links import FOLDER, is_plain, link_folder, link_output, link_path
+from fieldguide.workflow.links import FOLDER, is_plain, link_folder, link_output, link_path, refuse_checkout
 
 PLAIN = ("data/cub.tgz", "my results/it's ü/a=b", "~x/$HOME/100%", "", "-o")
 SPECIAL = ("a {x} b/c.csv", "a/<x>/c.csv", "{x}", "/tmp/}/c d/e", "a/b > c")
@@ -68,3 +68,9 @@ def test_a_file_to_make_has_a_plain_name() -> None:
     assert Path("my {data}/cub.tgz").read_text() == "archive"
     with pytest.raises(FieldguideError, match=r"data\.cub\.path.*'cub\{1\}\.tgz'.*without \{ \} < and >"):
         link_output("data.cub.path", "data/cub{1}.tgz")
+
+
+def test_the_repository_itself_lies_in_a_plain_place() -> None:
+    refuse_checkout(Path("/home/me/a b=c'd ~ü"))
+    with pytest.raises(FieldguideError, match=r"/home/<me>: .* move this repository"):
+        refuse_checkout(Path("/home/<me>"))
