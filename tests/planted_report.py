@@ -10,12 +10,12 @@ from typing import Any
 from PIL import Image
 
 from fieldguide.core.files import write_csv
-from fieldguide.data.records import TEXT_COLUMNS
 from fieldguide.report import write_report
 from fieldguide.tables import compare_recipes, tabulate_image_worth
 from fieldguide.tables.predict_classes import CLASS_FORMATS, CONFUSION_FORMATS
 from fieldguide.tables.results import CELL
 from fieldguide.texts.ledger import LedgerRecord, Message, Request, Usage, record_line, request_key
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.unit.planted_cells import plant, planted_cell, thesis_cells
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,8 +15,9 @@ import pytest
 from fieldguide.core.files import read_csv
 from fieldguide.data import index_images, index_pairs, unpack_archive
 from fieldguide.data.image_store import open_image_store
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, PAIR_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, PAIR_COLUMNS
 from fieldguide.texts import index_captions
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import as_settings, edit_lines, pack, refusal, said
 
 REAL = Path(os.environ.get("FIELDGUIDE_REAL_DATA") or Path(__file__).parents[2].parent / "shared" / "real")

@@ -15,8 +15,9 @@ from fieldguide.adapters import plan_images
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.core.arrays import Floats
 from fieldguide.core.files import read_csv, write_csv, write_json
-from fieldguide.data.records import IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import IMAGE_COLUMNS
 from fieldguide.features.store import Paths, read_features, save_features
+from fieldguide.texts.table import TEXT_COLUMNS
 
 BACKBONE = "tiny_0123abcd"
 CAPTIONS = 4

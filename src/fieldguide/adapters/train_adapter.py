@@ -20,7 +20,6 @@ from pathlib import Path
 
 from fieldguide.adapters.settings import CellSettings
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import read_csv
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.texts.options import add_source_option
 
@@ -41,7 +40,8 @@ def train(args: argparse.Namespace) -> None:
     from fieldguide.adapters.training import CellInputs, check_cell, train_cell
     from fieldguide.core.settings import parse_settings
     from fieldguide.features.store import save_tensors
-    from fieldguide.texts.naming import tell_names
+    from fieldguide.texts.naming import classify_naming
+    from fieldguide.texts.table import read_texts
 
     cell = parse_settings(CellSettings, args.settings)
     if len(args.source) > 1:
@@ -51,7 +51,7 @@ def train(args: argparse.Namespace) -> None:
     data = read_data_set(args.records, args.images)
     plan = read_plan(args.plan, data.images, cell.seeds)
     sources = read_sources(args.source, cell.recipe, data)
-    names = tell_names(read_csv(args.source[0].table, ("class_name", "text"))) if sources else NONE
+    names = classify_naming(read_texts(args.source[0].table)) if sources else NONE
     class_names = read_class_names(args.classes, data.images.class_ids)
     inputs = CellInputs(
         data.train,

@@ -13,7 +13,6 @@ from fieldguide.core.stage import log
 
 IMAGE_COLUMNS = ("image_id", "path", "class_id", "split")
 CLASS_COLUMNS = ("class_id", "class_name", "folder")
-TEXT_COLUMNS = ("class_id", "class_name", "image_id", "field", "text")
 PAIR_COLUMNS = ("pair_id", "image_id", "path", "caption")
 
 LEAST_TRAIN = 2

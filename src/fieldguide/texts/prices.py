@@ -79,9 +79,7 @@ def price_source(
     The ledger's own classes stand for the data set's then.
     """
     count = settings.replies_per_class
-    question = Question(
-        prompt, settings.model, settings.fields, settings.request_parameters(), thing, settings.structured
-    )
+    question = Question.of(settings, prompt, thing)
     known = list(names) or list(dict.fromkeys(record.class_name for record in records))[:class_count]
     replies = class_count * count
     held = len(known) * count - len(missing_slots(question, known, records, count))
@@ -103,7 +101,7 @@ def price_source(
     else:
         tokens_out = TOKENS_PER_FIELD * len(settings.fields)
         notes.append(f"tokens of a reply are a guess: {TOKENS_PER_FIELD} per field")
-    each = (tokens_in * settings.prices.input + tokens_out * settings.prices.output) / 1e6
+    each = settings.prices.cost(tokens_in, tokens_out)
     if not (settings.prices.input or settings.prices.output):
         notes.append("its prices are 0: right for a local model only")
     if not settings.base_url:

@@ -11,9 +11,9 @@ import numpy as np
 
 from fieldguide.core.arrays import Ints
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import read_csv
 from fieldguide.features.labelled import ImageTable
 from fieldguide.features.store import check_same_backbone, read_features
+from fieldguide.texts.table import read_texts
 
 if TYPE_CHECKING:
     from fieldguide.core.arrays import Floats
@@ -77,28 +77,28 @@ def read_source(
     `name` is the source's, and `<name>:reply` makes each whole reply one text: its feature is the normalised mean of
     its fields' features, since a reply is longer than a text encoder reads.
     """
-    rows = read_csv(table, ("class_id", "image_id", "field", "text"))
-    texts = [row["text"] for row in rows]
+    rows = read_texts(table)
+    texts = [row.text for row in rows]
     read = {path: read_features(path, texts) for path in (translated, raw) if path is not None}
     backbone = check_same_backbone(*((path, about) for path, (_, about) in read.items()))
     number = {class_id: i for i, class_id in enumerate(images.class_ids)}
-    unknown = {row["class_id"] for row in rows} - number.keys()
+    unknown = {row.class_id for row in rows} - number.keys()
     if unknown:
         raise FieldguideError(f"{table}: class_id {min(unknown)} is not among the images' classes")
     test = {images.ids[i] for i in images.test_rows}
-    leaked = next((row["image_id"] for row in rows if row["image_id"] in test), None)
+    leaked = next((row.image_id for row in rows if row.image_id in test), None)
     if leaked:
         raise FieldguideError(f"{table}: holds a caption of test image {leaked}; only training captions may be used")
-    unit = "caption" if any(row["image_id"] for row in rows) else "field"
-    labels = np.array([number[row["class_id"]] for row in rows])
+    unit = "caption" if any(row.image_id for row in rows) else "field"
+    labels = np.array([number[row.class_id] for row in rows])
     features, as_they_are = (None if path is None else read[path][0]["features"] for path in (translated, raw))
-    image_ids = [row["image_id"] for row in rows]
+    image_ids = [row.image_id for row in rows]
     name, _, asked = name.partition(":")
     if asked not in ("", unit):
         if asked != "reply" or unit == "caption":
             raise FieldguideError(f"{table}: its texts are of the unit {unit}; they cannot be taken as {asked}")
-        fields = [row["field"] for row in rows]
-        groups = group_replies([row["class_id"] for row in rows], fields)
+        fields = [row.field for row in rows]
+        groups = group_replies([row.class_id for row in rows], fields)
         features, as_they_are = (
             kind if kind is None else mean_by_group(kind, groups, fields) for kind in (features, as_they_are)
         )

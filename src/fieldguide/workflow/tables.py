@@ -9,6 +9,7 @@ from fieldguide.report.settings import ReportSettings
 from fieldguide.tables.settings import Heading, ProbeSettings, ScoreSettings
 from fieldguide.workflow.jobs import Jobs
 from fieldguide.workflow.links import link_path
+from fieldguide.workflow.texts import TextJobs
 
 CHOICE = (
     "Hyper-parameters were chosen on a held-out part of all training images, so labels beyond a cell's own share had a "
@@ -54,17 +55,12 @@ class TableJobs(Jobs):
 
     def report(self, wildcards: Any) -> str:
         """Those of write_report; the configuration is shown as it is."""
-        sources = {}
-        for name in self.layout.sources:
-            if (source := self.config.texts[name]).kind == "llm":
-                found = {key: self.layout.resource(getattr(source, key)) for key in ("ledger", "prompt")}
-                sources[name] = source.model_copy(update=found)
         return ReportSettings(
             dataset=self.config.dataset.name,
             notes=self.sentences,
             language=self.config.language,
             thing=self.config.dataset.thing,
-            sources=sources,
+            sources=TextJobs(self.layout).llms(),
             configuration=json.loads(self.config.model_dump_json()),
         ).model_dump_json()
 

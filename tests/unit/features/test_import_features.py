@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 
 from fieldguide.core.files import read_csv
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.features import import_features
 from fieldguide.features.given_features import read_arrays, unit_rows
 from fieldguide.features.labelled import read_images, read_split
 from fieldguide.features.store import read_features
 from fieldguide.texts import import_text_features
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import refusal, said, write_lines
 
 NAMES = ("Fly agaric", "Death cap", "Chanterelle")
@@ -203,7 +205,18 @@ def images(tmp_path: Path, arrays: Arrays) -> Path:
 def text_argv(folder: Path, file: Path, *more: object) -> list[object]:
     tables = ["--images", folder / "images.csv", "--classes", folder / "classes.csv"]
     out = ["--table-out", folder / "llm.csv", "--out", folder / "llm.safetensors"]
-    return ["--file", file, "--source", "llm", *tables, "--image-features", folder / "target.safetensors", *out, *more]
+    settings = {"kind": "features", "path": str(file)}
+    return [
+        "--settings",
+        json.dumps(settings),
+        "--source",
+        "llm",
+        *tables,
+        "--image-features",
+        folder / "target.safetensors",
+        *out,
+        *more,
+    ]
 
 
 def imported_texts(folder: Path, arrays: Arrays, *more: object) -> tuple[list[dict[str, str]], Any]:

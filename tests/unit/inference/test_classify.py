@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from fieldguide.adapters import plan_images, train_adapter
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_json, write_csv, write_json
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.features import encode_images, encode_texts
 from fieldguide.features.backbone import LOCAL, backbone_key
 from fieldguide.features.store import read_about
@@ -24,6 +24,7 @@ from fieldguide.inference import calibrate_adapters
 from fieldguide.inference.calibration import Calibration
 from fieldguide.inference.checkpoint import read_checkpoint
 from fieldguide.inference.classify import UNREAD, Guide, Photographs, find_photographs, find_shards, main
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import as_settings, refusal
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from fieldguide.core.files import read_csv, write_csv
-from fieldguide.data.records import PAIR_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import PAIR_COLUMNS
 from fieldguide.features.store import Shard, save_features
+from fieldguide.texts.table import TEXT_COLUMNS
 from fieldguide.translators import qformer, retrieval, translate_texts
 from fieldguide.translators.pairs import excluded_images, split_images
 from fieldguide.translators.qformer import QFormer, translate
