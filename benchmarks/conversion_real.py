@@ -23,7 +23,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from fieldguide.core.random import generator
+from fieldguide.core.random import generator  # noqa: E402
 from fieldguide.core.significance import half_width  # noqa: E402
 from fieldguide.translators.conversion import measure_pairs  # noqa: E402
 from fieldguide.translators.pairs import split_images  # noqa: E402
@@ -83,7 +83,7 @@ def five_folds(pairs: Pairs, kinds: Sequence[str], count: int) -> dict[str, dict
     return found
 
 
-def tell(found: dict[str, dict[str, list[float]]]) -> str:
+def format_table(found: dict[str, dict[str, list[float]]]) -> str:
     """A Markdown table."""
     lines = ["| translator | " + " | ".join(MEASURES) + " | seconds |", "| --- |" + " ---: |" * (len(MEASURES) + 1)]
     for kind, values in found.items():
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     pairs = read_real(path)
     for count in args.pairs:
         print(f"\nfitted to {count} pairs, measured on {len(pairs) // FOLDS}, {FOLDS} folds")
-        print(tell(five_folds(pairs, args.kinds, count)))
+        print(format_table(five_folds(pairs, args.kinds, count)))
         sys.stdout.flush()
 
 

@@ -7,6 +7,7 @@ that. It was not run on the real archives: downloading, unpacking and reading th
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import re
 import subprocess
@@ -88,11 +89,10 @@ def step_rate(folder: Path, config: Config) -> float:
     write_csv(folder / "pairs.csv", PAIR_COLUMNS, (dict(zip(PAIR_COLUMNS, row, strict=True)) for row in rows))
     write_wide_images(folder / "images.safetensors", images, WIDTH)
     texts = write_wide(folder, "texts", list(captions), WIDTH)
-    settings = config.translators["qformer"].model_dump()
-    named = ("queries", "layers", "hidden", "heads", "cross_attention_frequency", "dropout", "batch")
-    options = [word for name in named for word in (f"--{name.replace('_', '-')}", settings[name])]
-    options += ["--steps", STEPS, "--evaluate-every", STEPS, "--threads", CORES, "--out", folder / "qformer"]
-    options += ["--pairs", folder / "pairs.csv", "--images", folder / "images.safetensors", "--texts", texts]
+    short = {"steps": STEPS, "warmup": 1, "evaluate_every": STEPS}
+    settings = {**config.translators["qformer"].model_dump(mode="json"), **short}
+    options: list[object] = ["--settings", json.dumps(settings), "--threads", CORES, "--out", folder / "qformer"]
+    options += ["--pairs", folder / "pairs.csv", "--pair-images", folder / "images.safetensors", "--pair-texts", texts]
     words = [sys.executable, "-m", "fieldguide.translators.train_qformer", *map(str, options)]
     answer = subprocess.run(words, check=True, capture_output=True, text=True)
     (pairs,) = re.findall(r"(\d+) pairs a second", answer.stderr)

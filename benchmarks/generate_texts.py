@@ -24,13 +24,13 @@ from tests.llm_server import PRICES, Plan, options, running, write_inputs  # noq
 LATENCY, PER_SECOND, BURST = 0.3, 20.0, 20
 
 
-def measure(classes: int, replies: int, *more: str) -> float:
+def measure(classes: int, replies: int, **settings: object) -> float:
     """Seconds until the table of texts is written; asserts that nothing was asked twice and everything came."""
     plan = Plan(latency=LATENCY, per_second=PER_SECOND, burst=BURST)
     with tempfile.TemporaryDirectory() as folder, running(plan) as server:
         inputs = write_inputs(Path(folder), classes)
         started = time.perf_counter()
-        generate_texts([*options(inputs, server.url, replies), "--max-concurrency", "16", *more])
+        generate_texts(options(inputs, server.url, replies, max_concurrency=16, **settings))
         seconds = time.perf_counter() - started
         assert len(server.whole) == classes * replies and not server.asked_twice()
     kinds = Counter(one.fault or "answered" for one in server.asked)
@@ -45,11 +45,11 @@ def main() -> None:
     args = parser.parse_args()
     allowed = args.classes * args.replies / PER_SECOND
     print(f"{args.classes} classes x {args.replies} replies; at {PER_SECOND:g} requests a second {allowed:.1f} s")
-    prices = ("--input-price", str(PRICES[0]), "--output-price", str(PRICES[1]))
+    prices = {"input": PRICES[0], "output": PRICES[1]}
     print("the client does not know the limit, and finds it by the endpoint's 429:")
-    adaptive = measure(args.classes, args.replies, *prices)
+    adaptive = measure(args.classes, args.replies, prices=prices)
     print(f"the client knows it (requests_per_minute: {60 * PER_SECOND:g}):")
-    known = measure(args.classes, args.replies, *prices, "--requests-per-minute", str(60 * PER_SECOND))
+    known = measure(args.classes, args.replies, prices=prices, requests_per_minute=60 * PER_SECOND)
     print(f"ratio generate_texts_without_limit_vs_bucket {adaptive / allowed:.3f}")
     print(f"ratio generate_texts_vs_bucket {known / allowed:.3f}")
 

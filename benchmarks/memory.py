@@ -202,13 +202,12 @@ def train_wide(folder: Path, images: int, captions: Sequence[str], steps: int) -
 
     root = Path(__file__).resolve().parents[1]
     settings = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))["translators"]["qformer"]
-    named = ("queries", "layers", "hidden", "heads", "cross_attention_frequency", "dropout", "batch", "held_out")
-    options = [word for name in named for word in (f"--{name.replace('_', '-')}", settings[name])]
+    settings = {**settings, "steps": steps, "warmup": 1, "evaluate_every": steps}
     write_wide_images(folder / "wide-images.safetensors", images)
     texts = write_wide(folder, "wide-texts", captions)
-    given = ("--pairs", folder / "pairs.csv", "--images", folder / "wide-images.safetensors", "--texts", texts)
-    last = ("--steps", steps, "--evaluate-every", steps, "--device", "cpu", "--out", folder / "qformer")
-    return run("train_qformer", *given, *options, *last)
+    given = ("--pairs", folder / "pairs.csv", "--pair-images", folder / "wide-images.safetensors")
+    last = ("--pair-texts", texts, "--device", "cpu", "--out", folder / "qformer")
+    return run("train_qformer", *given, *last, "--settings", json.dumps(settings))
 
 
 def translate_wide(folder: Path, texts: int) -> Peak:

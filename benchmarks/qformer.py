@@ -3,7 +3,7 @@
 Training pairs a second of the forward pass, the loss, its gradients, clipping and AdamW, on the same batches, device
 and threads, taking turns; dropout is 0, since the two draw it differently.
   theirs   Blip2QFormerModel (its attention through torch's fused kernel) with our pooling, projection and loss on top
-  ours     fieldguide.translators.qformer.QFormer, of equal weights at the start: the losses of the first steps must be equal
+  ours     translators.qformer.QFormer, of equal weights at the start: the losses of the first steps must be equal
   bucketed ours, captions of like length together (fieldguide.translators.batches), each batch padded to its longest
 The first two pad every caption to CLIP's 77 tokens, as its own loops do. Lengths are drawn like COCO's captions: a
 median of 13 tokens with those of begin and end, 8 to 50. Sizes are those of config/cub-quick.yaml: 512 wide tokens,

@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import psutil
 
+from tests.processes import members, start_group
 from tests.workflow_runs import (
     ROOT,
     Answer,
@@ -63,31 +64,15 @@ class Kill(NamedTuple):
 
 
 def start(folder: Path, output: Path, *argv: str | Path, **how: object) -> subprocess.Popen[bytes]:
-    """Start the tiny run in a process group of its own, as a terminal does."""
+    """Start the tiny run in a process group of its own, as a terminal does; the test that starts it ends it."""
     with output.open("wb") as stream:
-        return subprocess.Popen(
+        return start_group(
             command(*argv, **how),  # type: ignore[arg-type]
             cwd=folder,
             env=environment(folder),
-            stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # A shell that starts the tests in the background has them ignore Ctrl-C, and the run would inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-
-
-def of_group(group: int) -> list[psutil.Process]:
-    """The living processes of a process group."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
 
 
 def at_work_in(folder: Path) -> list[int]:
@@ -107,7 +92,7 @@ def kill_group(process: subprocess.Popen[bytes], folder: Path) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     until = time.monotonic() + 60
-    while of_group(process.pid) or at_work_in(folder):
+    while members(process.pid) or at_work_in(folder):
         assert time.monotonic() < until, f"killed processes do not go away: {at_work_in(folder)}"
         time.sleep(0.02)
 

@@ -29,7 +29,7 @@ from fieldguide.texts.generate_texts import main as generate_texts
 from fieldguide.texts.ledger import LedgerRecord, read_ledger
 from tests.llm_server import FAULTS, PRICES, ROOT, Plan, Server, options, running, write_inputs
 
-QUICK = {"backoff": 0.005, "timeout": 20, "input_price": PRICES[0], "output_price": PRICES[1]}
+QUICK = {"backoff": 0.005, "timeout": 20, "prices": {"input": PRICES[0], "output": PRICES[1]}}
 
 
 class Reader(threading.Thread):

@@ -332,17 +332,18 @@ def write_inputs(folder: Path, classes: int, other: bool = False) -> Path:
 def options(folder: Path, url: str, replies: int, **settings: object) -> list[str]:
     """The stage's command line, with short pauses."""
     given: dict[str, object] = {
-        "source": "gpt",
+        "kind": "llm",
         "model": "gpt-test",
-        "ledger": folder / "ledger.jsonl",
-        "prompt": folder / "prompt.txt",
-        "classes": folder / "classes.csv",
-        "out": folder / "texts.csv",
+        "ledger": str(folder / "ledger.jsonl"),
+        "prompt": str(folder / "prompt.txt"),
+        "fields": FIELDS,
         "replies_per_class": replies,
-        "parameters": '{"max_tokens": 200, "seed": 0, "temperature": 1.0}',
+        "max_tokens": 200,
+        "seed": 0,
+        "temperature": 1.0,
         "base_url": url,
         "backoff": 0.5,
         **settings,
     }
-    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    return [*words, "--fields", *FIELDS]
+    files = ["--classes", str(folder / "classes.csv"), "--out", str(folder / "texts.csv")]
+    return ["--source", "gpt", "--settings", json.dumps(given), *files]

@@ -10,11 +10,12 @@ from typing import Any
 from PIL import Image
 
 from fieldguide.core.files import write_csv
-from fieldguide.data.records import TEXT_COLUMNS
 from fieldguide.report import write_report
 from fieldguide.tables import compare_recipes, tabulate_image_worth
-from fieldguide.tables.predict_classes import CELL_COLUMNS, CLASS_COLUMNS, CONFUSION_COLUMNS
+from fieldguide.tables.predict_classes import CLASS_FORMATS, CONFUSION_FORMATS
+from fieldguide.tables.results import CELL
 from fieldguide.texts.ledger import LedgerRecord, Message, Request, Usage, record_line, request_key
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.unit.planted_cells import plant, planted_cell, thesis_cells
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,8 +38,8 @@ def report_cells() -> list[dict[str, Any]]:
     return cells
 
 
-def told(cell: dict[str, Any]) -> dict[str, str]:
-    return {column: f"{cell[column]:g}" if column == "image_percent" else cell[column] for column in CELL_COLUMNS}
+def identify(cell: dict[str, Any]) -> dict[str, str]:
+    return {column: f"{cell[column]:g}" if column == "image_percent" else cell[column] for column in CELL}
 
 
 def plant_records(folder: Path) -> None:
@@ -74,21 +75,21 @@ def plant_by_class(folder: Path, cells: Sequence[dict[str, Any]]) -> None:
         for i, name in enumerate(NAMES, start=1):
             mean = cell["accuracy"][1] - (20 if i == 2 else 0)
             by_class.append(
-                told(cell)
+                identify(cell)
                 | {"class_id": i, "class_name": name, "images": cell["image_percent"] * 0.3, "test_images": 2}
                 | {"accuracy_mean": f"{mean:.2f}", "accuracy_ci95": "1.00", "n_seeds": 3}
             )
         confused.append(
-            told(cell)
+            identify(cell)
             | {"class_id": 2, "class_name": NAMES[1], "taken_for_id": 3, "taken_for_name": NAMES[2]}
             | {"percent": "37.50", "percent_back": "12.50", "image_id": "22", "n_seeds": 3}
         )
-    write_csv(folder / "tables/classes.csv", CLASS_COLUMNS, by_class)
-    write_csv(folder / "tables/confusions.csv", CONFUSION_COLUMNS, confused)
+    write_csv(folder / "tables/classes.csv", list(CLASS_FORMATS), by_class)
+    write_csv(folder / "tables/confusions.csv", list(CONFUSION_FORMATS), confused)
 
 
-def llm_source(folder: Path) -> str:
-    """The configuration of the LLM as JSON, with a ledger of two replies, one of them not used."""
+def llm_source(folder: Path) -> dict[str, Any]:
+    """The configuration of the LLM, with a ledger of two replies, one of them not used."""
     request = Request(model=LLM, messages=(Message(role="user", content="Ash Wren?"),))
     records = [
         LedgerRecord(
@@ -107,7 +108,7 @@ def llm_source(folder: Path) -> str:
     ledger = folder / "ledger.jsonl"
     ledger.write_bytes(b"".join(map(record_line, records)))
     prompt = ROOT / "workflow/resources/prompts/field_guide.txt"
-    settings = {
+    return {
         "kind": "llm",
         "model": LLM,
         "ledger": str(ledger),
@@ -116,21 +117,23 @@ def llm_source(folder: Path) -> str:
         "replies_per_class": 1,
         "prices": {"input": 0.5, "output": 1.5},
     }
-    return json.dumps({LLM: settings})
 
 
-def plant_report(folder: Path, *options: str, bare: bool = False) -> Path:
-    """Write the page from planted results; a bare one has cells and records, and nothing else."""
+def plant_report(folder: Path, bare: bool = False, photographs: bool = True, **settings: Any) -> Path:
+    """Write the page from planted results; a bare one has cells and records, and nothing else.
+
+    settings: those of write_report, beside those planted.
+    """
     cells = report_cells()
     paths = plant(folder / "adapters", cells)
     plant_records(folder)
     records = ["--records", str(folder / "records/images.csv")]
     page = folder / "report.html"
-    asked = ["--cells", *paths, "--dataset", "cub", *records, "--classes", str(folder / "records/classes.csv")]
+    asked = ["--cells", *paths, *records, "--classes", str(folder / "records/classes.csv")]
     if not bare:
         plant_texts(folder)
         plant_by_class(folder, cells)
-        tables, named = folder / "tables", ["--dataset", "cub"]
+        tables, named = folder / "tables", ["--settings", '{"dataset": "cub"}']
         worth = ["--csv", str(tables / "image_worth.csv"), "--md", str(folder / "image_worth.md")]
         tabulate_image_worth.main(["--cells", *paths, *records, *named, *worth])
         first = [
@@ -144,10 +147,10 @@ def plant_report(folder: Path, *options: str, bare: bool = False) -> Path:
         ]
         write_csv(tables / "conversion.csv", ("translator", "cosine", "recall_1", "reed_zs_translated"), conversion)
         asked += ["--tables", *map(str, sorted(tables.glob("*.csv")))]
-        asked += ["--photographs", str(folder / "photographs"), "--published", str(PUBLISHED)]
-        asked += ["--texts", f"reed={folder}/texts/reed.csv", f"{LLM}={folder}/texts/{LLM}.csv"]
-        asked += ["--sources", llm_source(folder), "--thing", "bird", "--note", NOTE]
+        asked += ["--photographs", str(folder / "photographs")] if photographs else []
+        asked += ["--published", str(PUBLISHED)]
+        asked += [word for name in ("reed", LLM) for word in ("--texts", name, f"{folder}/texts/{name}.csv")]
         secret = {"texts": {LLM: {"base_url": "https://user:secret@llm.example/v1"}}}
-        asked += ["--configuration", json.dumps(secret)]
-    write_report.main([*asked, *options, "--out", str(page)])
+        settings |= {"sources": {LLM: llm_source(folder)}, "thing": "bird", "notes": [NOTE], "configuration": secret}
+    write_report.main([*asked, "--settings", json.dumps({"dataset": "cub", **settings}), "--out", str(page)])
     return page

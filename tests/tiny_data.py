@@ -128,6 +128,11 @@ def edit_lines(path: Path, edit: Callable[[list[str]], list[str]]) -> None:
     write_lines(path, edit(path.read_text(encoding="utf-8").splitlines()))
 
 
+def as_settings(**values: Any) -> tuple[str, str]:
+    """A stage's settings as its command line takes them; none where there are no values."""
+    return ("--settings", json.dumps(values, default=str)) if values else ()
+
+
 def refusal(main: Callable[[list[str]], None], *argv: object) -> str:
     """The one sentence with which a stage refuses its input; fails when it does not refuse."""
     with pytest.raises(SystemExit) as caught:

@@ -7,7 +7,6 @@ import fcntl
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.processes import run_to_end
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ("Snakefile", "config.yaml", "config", "envs", "profiles", "src", "workflow")
@@ -98,18 +99,8 @@ def snakemake(
     """Run Snakemake in a folder, which is the checkout itself unless another one is given."""
     if checkout:
         argv = (*argv, "--snakefile", checkout / "Snakefile")
-    done = subprocess.run(
-        command(*argv, configs=configs, cores=cores),
-        cwd=folder,
-        env=environment(checkout or folder, *first),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=800,
-    )
-    return Answer(done.returncode, done.stdout)
+    line = command(*argv, configs=configs, cores=cores)
+    return Answer(*run_to_end(line, 800, cwd=folder, env=environment(checkout or folder, *first)))
 
 
 def run(folder: Path, *argv: str | Path, **how: Any) -> Answer:

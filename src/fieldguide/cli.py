@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
-import os
 import re
 import sys
 import textwrap
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from fieldguide import __doc__ as ABOUT
 from fieldguide import __version__
+from fieldguide.core.streams import discard_output
 
 WIDTH = 100
 COMMANDS = (
@@ -47,6 +47,24 @@ class Stage(NamedTuple):
     module: str
     meaning: str
 
+    @property
+    def package(self) -> str:
+        """The package below fieldguide that holds it."""
+        return self.module.split(".")[1]
+
+
+PACKAGES = ("data", "aviary", "features", "texts", "translators", "adapters", "tables", "report", "inference", "run")
+"""In the order in which data flows; whatever else has stages comes after them."""
+
+
+def list_packages() -> list[tuple[str, str]]:
+    """Each package with stages, and what it is for in a sentence."""
+    folder = Path(__file__).parent
+    others = {stage.package for stage in find_stages().values()} - set(PACKAGES)
+    packages = [name for name in (*PACKAGES, *sorted(others)) if (folder / name / "__init__.py").exists()]
+    sources = [(name, (folder / name / "__init__.py").read_text(encoding="utf-8")) for name in packages]
+    return [(name, first_sentence(ast.get_docstring(ast.parse(source)))) for name, source in sources]
+
 
 def find_stages() -> dict[str, Stage]:
     """Every stage by its name; read, not imported."""
@@ -66,7 +84,11 @@ def format_help() -> str:
     """What `fieldguide --help` prints."""
     stages = find_stages()
     width = max(map(len, stages))
-    tools = {name: stages.pop(name) for name in TOOLS}
+    groups = {"Once there are results:": {name: stages.pop(name) for name in TOOLS}}
+    for package, about in list_packages():
+        if found := {name: stage for name, stage in stages.items() if stage.package == package}:
+            about = re.sub(rf"^(The )?{package}: ", "", about, flags=re.IGNORECASE)
+            groups[f"{package}: {about}".rstrip(": ") + ("" if about else ":")] = found
     lines = [f"fieldguide {__version__}: {(ABOUT or '').removeprefix('fieldguide: ')}", ""]
     lines += ["usage: fieldguide classify PHOTO …   name what photographs show"]
     lines += ["       fieldguide show CLASS         what the guide says of a class"]
@@ -79,8 +101,8 @@ def format_help() -> str:
     ]
     for command, meaning in COMMANDS:
         lines += [f"  {command}", f"      {meaning}"]
-    for head, listed in (("Once there are results:", tools), ("Stages:", stages)):
-        lines += ["", head]
+    for head, listed in groups.items():
+        lines += ["", *textwrap.wrap(head, WIDTH)]
         for name, stage in listed.items():
             text = f"  {name:<{width}}  {stage.meaning}"
             lines += textwrap.wrap(text, WIDTH, subsequent_indent=" " * (width + 4), break_on_hyphens=False)
@@ -94,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         try:
             print(f"fieldguide {__version__}" if args[:1] == ["--version"] else format_help(), flush=True)
         except BrokenPipeError:  # `| head` has read all it wants
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output(sys.stdout.fileno())
     else:
         stages = find_stages()
         name = args[0].replace("-", "_")

@@ -113,7 +113,7 @@ def bare_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def japanese_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return plant_report(tmp_path_factory.mktemp("japanese"), "--language", "ja")
+    return plant_report(tmp_path_factory.mktemp("japanese"), language="ja")
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tests.cluster.slurm import Job
+from tests.processes import process_group, run_to_end
 from tests.workflow_runs import TINY, Answer, environment
 
 PROFILE = ("--workflow-profile", "profiles/slurm")
@@ -88,39 +87,14 @@ def submit_command(*argv: str | Path) -> list[str]:
 def started(folder: Path, output: Path, *argv: str | Path, first: tuple[Path, ...] = ()) -> Iterator[subprocess.Popen]:
     """A run in the background, killed at the end if it still lives."""
     with output.open("wb") as stream:
-        process = subprocess.Popen(
-            submit_command(*argv),
-            cwd=folder,
-            env=environment(folder, *first),
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # A shell that starts the tests in the background has them ignore Ctrl-C, and the run would inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=60)
+        command, how = submit_command(*argv), {"stdout": stream, "stderr": subprocess.STDOUT}
+        with process_group(command, cwd=folder, env=environment(folder, *first), **how) as process:
+            yield process
 
 
 def submit(folder: Path, *argv: str | Path, first: tuple[Path, ...] = ()) -> Answer:
     """Run the workflow on the cluster to its end."""
-    done = subprocess.run(
-        submit_command(*argv),
-        cwd=folder,
-        env=environment(folder, *first),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=1500,
-    )
-    return Answer(done.returncode, done.stdout)
+    return Answer(*run_to_end(submit_command(*argv), 1500, cwd=folder, env=environment(folder, *first)))
 
 
 def forget_cells(folder: Path, part: str = "") -> int:

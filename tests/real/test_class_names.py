@@ -14,9 +14,9 @@ import pytest
 
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.data import index_images, unpack_archive
-from fieldguide.data.index_images import class_name
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, class_name
 from fieldguide.texts import import_texts, index_captions
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import refusal, said
 
 REAL = Path(os.environ.get("FIELDGUIDE_REAL_DATA") or Path(__file__).parents[2].parent / "shared" / "real")
@@ -45,9 +45,10 @@ def tables(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def argv(folder: Path, *more: str) -> list[str]:
+def argv(folder: Path, **more: str) -> list[str]:
     tables = ["--images", str(folder / "images.csv"), "--classes", str(folder / "classes.csv")]
-    return ["--file", str(GPT4), *tables, "--out", str(folder / "gpt-4.csv"), *more]
+    settings = {"kind": "file", "path": str(GPT4), **more}
+    return ["--settings", json.dumps(settings), *tables, "--out", str(folder / "gpt-4.csv")]
 
 
 def test_gpt4s_sentences_of_all_two_hundred_classes(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +74,7 @@ def test_the_table_does_not_depend_on_the_order_of_keys(tables: Path) -> None:
     turned.write_text(
         json.dumps(dict(reversed(json.loads(GPT4.read_text(encoding="utf-8")).items()))), encoding="utf-8"
     )
-    import_texts.main(argv(tables, "--file", str(turned)))
+    import_texts.main(argv(tables, path=str(turned)))
     assert (tables / "gpt-4.csv").read_bytes() == written
 
 
@@ -84,7 +85,7 @@ def test_a_data_set_of_ten_classes_leaves_the_others_out_when_told(
     told = refusal(import_texts.main, *argv(tables))
     assert "names that are no class of the data set (190)" in told and "yellow_throated_vireo" in told
     assert told.endswith("or leave other classes out by `others: leave-out`")
-    log = said(import_texts.main, capsys, *argv(tables, "--others", "leave-out"))
+    log = said(import_texts.main, capsys, *argv(tables, others="leave-out"))
     assert "10 classes matched" in log and "left out the texts of 190 other classes" in log
     assert len(read_csv(tables / "gpt-4.csv", TEXT_COLUMNS)) == 70
 

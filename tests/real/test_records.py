@@ -15,9 +15,10 @@ import pytest
 from fieldguide.core.files import read_csv
 from fieldguide.data import index_images, index_pairs, unpack_archive
 from fieldguide.data.image_store import open_image_store
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, PAIR_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, PAIR_COLUMNS
 from fieldguide.texts import index_captions
-from tests.tiny_data import edit_lines, pack, refusal, said
+from fieldguide.texts.table import TEXT_COLUMNS
+from tests.tiny_data import as_settings, edit_lines, pack, refusal, said
 
 REAL = Path(os.environ.get("FIELDGUIDE_REAL_DATA") or Path(__file__).parents[2].parent / "shared" / "real")
 CUB, REED = REAL / "CUB_200_2011.tgz", REAL / "reed_text_c10.tgz"
@@ -47,9 +48,10 @@ def caption_argv(root: Path, out: Path) -> list[str]:
     return ["--root", str(root), *tables, "--out", str(out / "reed.csv")]
 
 
-def pair_argv(out: Path, *more: str) -> list[str]:
+def pair_argv(out: Path, *more: str, **values: object) -> list[str]:
     paths = ["--images", str(IMAGES), "--annotations", str(ANNOTATIONS), "--out", str(out / "pairs.csv")]
-    return [*paths, "--workers", "2", *more]
+    chosen = as_settings(**{"split": "train2017", "images": 0, "seed": 0, **values})
+    return [*paths, "--workers", "2", *chosen, *more]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +124,7 @@ def test_pairs(whole: Path, tmp_path: Path) -> None:
     assert len(pairs) == 200 and len({row["image_id"] for row in pairs}) == 40
     assert {row["path"] for row in pairs} == set(open_image_store(IMAGES).names())
     assert all(row["caption"] == " ".join(row["caption"].split()) for row in pairs)
-    index_pairs.main(pair_argv(tmp_path, "--limit", "10", "--exclude", r"\bkitchen\b"))
+    index_pairs.main(pair_argv(tmp_path, images=10, exclude=r"\bkitchen\b"))
     fewer = read_csv(tmp_path / "pairs.csv", PAIR_COLUMNS)
     assert len({row["image_id"] for row in fewer}) == 10
     assert not any("kitchen" in row["caption"].lower() for row in fewer)
@@ -213,14 +215,14 @@ def test_a_flipped_byte_in_an_archive(tmp_path: Path, archive: Path, folder: str
     assert str(tmp_path / archive.name) in sentence and not any((tmp_path / "out").glob("*"))
 
 
-@pytest.mark.parametrize(("limit", "told"), [(("--max-gb", 0.01), "max_gb"), (("--max-files", 100), "max_files")])
-def test_archives_are_held_to_their_limits(tmp_path: Path, limit: tuple[str, float], told: str) -> None:
+@pytest.mark.parametrize(("limit", "told"), [({"max_gb": 0.01}, "max_gb"), ({"max_files": 100}, "max_files")])
+def test_archives_are_held_to_their_limits(tmp_path: Path, limit: dict[str, float], told: str) -> None:
     where = ("--archive", CUB, "--folder", "CUB_200_2011", "--out", tmp_path / "out" / "CUB_200_2011")
-    assert told in refusal(unpack_archive.main, *where, *limit)
+    assert told in refusal(unpack_archive.main, *where, *as_settings(**limit))
     assert not any((tmp_path / "out").glob("*"))
-    if limit[0] == "--max-gb":
-        assert told in refusal(index_pairs.main, *pair_argv(tmp_path, "--max-gb", "0.005"))
-        assert told in refusal(index_pairs.main, *pair_argv(tmp_path, "--annotations-max-gb", "0.00001"))
+    if told == "max_gb":
+        assert told in refusal(index_pairs.main, *pair_argv(tmp_path, image_limits={"max_gb": 0.005}))
+        assert told in refusal(index_pairs.main, *pair_argv(tmp_path, annotation_limits={"max_gb": 0.00001}))
 
 
 def test_a_repacked_archive_with_a_link_or_a_way_out(tmp_path: Path) -> None:
@@ -248,5 +250,5 @@ def test_several_damaged_images_are_told_and_can_be_left_out(cub: Path, tmp_path
     assert f"do not open ({len(paths)})" in sentence and "images.damaged.csv" in sentence
     listed = read_csv(tmp_path / "images.damaged.csv", ("path", "reason"))
     assert [row["path"] for row in listed] == [path.relative_to(cub).as_posix() for path in paths]
-    index_images.main([*image_argv(cub, tmp_path), "--skip-damaged"])
+    index_images.main([*image_argv(cub, tmp_path), *as_settings(skip_damaged=True)])
     assert len(read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)) == 239 - len(paths)

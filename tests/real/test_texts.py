@@ -13,11 +13,11 @@ import pytest
 
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.data import index_images, unpack_archive
-from fieldguide.data.records import TEXT_COLUMNS
 from fieldguide.features.tokenizer import load_tokenizer
 from fieldguide.texts import check_texts, index_captions
 from fieldguide.texts.naming import NameIndex, has_name
-from fieldguide.texts.sentences import read_lexicon, see
+from fieldguide.texts.sentences import classify_visibility, read_lexicon
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import said
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,10 +35,10 @@ pytestmark = [
 ]
 
 
-def argv(source: str, folder: Path, *more: str, model: str = AVIARY) -> list[str]:
+def argv(source: str, folder: Path, model: str = AVIARY, **settings: object) -> list[str]:
     paths = ["--raw", folder / f"raw/{source}.csv", "--classes", folder / "classes.csv", "--lexicon", LEXICON]
     paths += ["--out", folder / f"{source}.csv", "--page", folder / f"{source}.md"]
-    return ["--source", source, "--model", model, *map(str, paths), *more]
+    return ["--source", source, "--model", model, *map(str, paths), "--settings", json.dumps(settings)]
 
 
 def texts_of(path: Path) -> list[str]:
@@ -77,7 +77,7 @@ def gpt4(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_human_captions_are_whole_and_none_is_called_invisible(reed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = said(check_texts.main, capsys, *argv("reed", reed, "--at-least", "10"))
+    log = said(check_texts.main, capsys, *argv("reed", reed, at_least=10))
     raw, out = texts_of(reed / "raw/reed.csv"), texts_of(reed / "reed.csv")
     tokenizer = load_tokenizer(AVIARY)
     over = [text for text in raw if tokenizer.count(text) > tokenizer.context]
@@ -85,17 +85,17 @@ def test_human_captions_are_whole_and_none_is_called_invisible(reed: Path, capsy
     assert max(map(tokenizer.count, out)) <= tokenizer.context
     assert (f"{len(over)} texts exceed 77 tokens" in log) == bool(over)
     assert "no photograph shows anything of 0 of their sentences" in log
-    assert "had by several classes" in log
+    assert "occur in several classes" in log
     page = (reed / "reed.md").read_text(encoding="utf-8")
     assert page.count("\n**Image ") == 30 and "more images are left out here" in page
 
 
 def test_gpt4_names_every_class_and_can_be_made_not_to(gpt4: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = said(check_texts.main, capsys, *argv("gpt4", gpt4, "--at-least", "7"))
+    log = said(check_texts.main, capsys, *argv("gpt4", gpt4, at_least=7))
     assert (gpt4 / "gpt4.csv").read_bytes() == (gpt4 / "raw/gpt4.csv").read_bytes()
     assert "1400 texts name their class as written; with naming as-is; the tables call the source named" in log
 
-    log = said(check_texts.main, capsys, *argv("gpt4", gpt4, "--naming", "removed"))
+    log = said(check_texts.main, capsys, *argv("gpt4", gpt4, naming="removed"))
     rows = read_csv(gpt4 / "gpt4.csv", TEXT_COLUMNS)
     assert "the tables call the source unnamed" in log
     assert not any(has_name(row["text"], row["class_name"]) for row in rows)
@@ -119,7 +119,7 @@ def phrases(folder: Path) -> list[str]:
 
 def flagged(texts: Sequence[str], names: NameIndex) -> list[str]:
     lexicon = read_lexicon(LEXICON.read_text(encoding="utf-8"), str(LEXICON))
-    return [text for text in texts if see(names.mask(text), lexicon).unseen]
+    return [text for text in texts if classify_visibility(names.mask(text), lexicon).is_invisible]
 
 
 def test_the_lexicon_flags_what_was_flagged_by_hand(gpt4: Path) -> None:

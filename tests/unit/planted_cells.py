@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fieldguide.tables.results import ACCURACY_FORMATS, read_cells, summarise, write_frame
+
 BACKBONE = "ViT-L-14_openai_ab12cd34"
 N_TRAIN = 5994
 
@@ -46,6 +48,13 @@ def plant(folder: Path, cells: list[dict[str, Any]]) -> list[str]:
         path.write_text(json.dumps(cell), encoding="utf-8")
         paths.append(str(path))
     return paths
+
+
+def write_accuracy(folder: Path, cells: list[dict[str, Any]]) -> Path:
+    """accuracy.csv of cells, as tabulate_accuracy writes it."""
+    path = folder / "accuracy.csv"
+    write_frame(path, summarise(read_cells(plant(folder / "cells", cells))), ACCURACY_FORMATS)
+    return path
 
 
 def thesis_cells(llm: str = "gpt-3.5-turbo", redraws: tuple[str, ...] = ("fixed",)) -> list[dict[str, Any]]:

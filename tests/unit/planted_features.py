@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +15,9 @@ from fieldguide.adapters import plan_images
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.core.arrays import Floats
 from fieldguide.core.files import read_csv, write_csv, write_json
-from fieldguide.data.records import IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import IMAGE_COLUMNS
 from fieldguide.features.store import Paths, read_features, save_features
+from fieldguide.texts.table import TEXT_COLUMNS
 
 BACKBONE = "tiny_0123abcd"
 CAPTIONS = 4
@@ -60,6 +63,12 @@ class World:
         texts = RECIPES[recipe].texts
         translated = self.translated(name) if "translated" in texts else ""
         return f"{name}={self.table(name)}={translated}" + (f"={self.raw(name)}" if "raw" in texts else "")
+
+    def source_options(self, name: str, recipe: str = "thesis") -> list[str]:
+        """The options that name a text source."""
+        texts = RECIPES[recipe].texts
+        features = [self.translated(name) if "translated" in texts else "", self.raw(name) if "raw" in texts else ""]
+        return [str(word) for word in ("--source", name, self.table(name), *features)]
 
     def rows(self) -> list[dict[str, str]]:
         return read_csv(self.records, IMAGE_COLUMNS)
@@ -136,5 +145,14 @@ def save_raw(world: World, name: str, features: torch.Tensor, backbone: str = BA
 
 def plan(world: World, out: Path, sampling: str, seeds: Sequence[int] = (0, 1, 2)) -> None:
     """Write a plan of the world's training images."""
-    argv = ["--records", world.records, "--sampling", sampling, "--seeds", *seeds, "--out", out]
-    plan_images.main([str(word) for word in argv])
+    settings = json.dumps({"sampling": sampling, "seeds": list(seeds)})
+    plan_images.main(["--records", str(world.records), "--settings", settings, "--out", str(out)])
+
+
+def cell_options(world: World, out: str, *options: object, **settings: Any) -> list[str]:
+    """The command line of one cell: 50% of the images, three seeds, thirty steps, where nothing else is said."""
+    files = {"records": world.records, "images": world.images, "plan": world.plan, "tuning": world.tuning}
+    files |= {"out": world.folder / f"{out}.json", "weights": world.folder / f"{out}.safetensors"}
+    words = [word for option, path in files.items() for word in (f"--{option}", path)]
+    own = {"ratio": 50, "seeds": [0, 1, 2], "budget": "steps", "amount": 30, "batch": 20}
+    return [str(word) for word in (*words, "--settings", json.dumps(own | settings), *options)]

@@ -19,6 +19,26 @@ def test_help_lists_every_stage_and_the_targets(capsys):
     assert max(map(len, told.splitlines())) <= 120
 
 
+def test_help_groups_stages_by_package_in_the_order_of_the_data(capsys):
+    cli.main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line.partition(":")[0] for line in lines if line.partition(":")[0] in {*cli.PACKAGES, "workflow"}]
+    assert heads[:6] == ["data", "aviary", "features", "texts", "translators", "adapters"]
+    inside = {line.split()[0]: head for head, block in blocks(lines) for line in block if line.startswith("  ")}
+    assert {name: inside[name] for name in ("encode_images", "train_adapter", "train_qformer", "demo")} == {
+        "encode_images": "features",
+        "train_adapter": "adapters",
+        "train_qformer": "translators",
+        "demo": "run",
+    }
+
+
+def blocks(lines):
+    """Paragraphs, each by the first word of its first line."""
+    found = "\n".join(lines).split("\n\n")
+    return [(block.partition(":")[0], block.splitlines()[1:]) for block in found if block]
+
+
 def test_help_imports_no_stage():
     code = "import sys; from fieldguide import cli; cli.main(['--help']); print(*sys.modules, file=sys.stderr)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -49,6 +49,7 @@ HEAVY = (
     "openai",
     "tiktoken",
     "altair",
+    "pandas",
 )
 
 STAGES = {
@@ -141,9 +142,9 @@ def faults_of(name: str, body: str) -> list[str]:
     needed = ("log", "benchmark", "threads", "resources") if "output" in sections else ("log", "threads", "resources")
     faults += [f"no {section}:" for section in needed if section not in sections]
     faults += [f"no {key} among its resources" for key in ("mem_mb", "runtime") if not re.search(rf"\b{key}\b", body)]
-    for section, folder in (("log", "logs"), ("benchmark", "benchmarks")):
-        if section in sections and f"{folder}/{name}" not in sections[section]:
-            faults.append(f"its {section} is not under {folder}/{name}")
+    for section in ("log", "benchmark"):
+        if section in sections and not re.search(rf'layout\.{section}\(f?"{re.escape(name)}"', sections[section]):
+            faults.append(f"its {section} is not the layout's of {name}")
     return faults
 
 
@@ -160,9 +161,9 @@ def test_a_rule_that_lacks_something_is_found():
     output:
         "x",
     log:
-        f"{RESULTS}/logs/print_table.log",
+        layout.log("print_table"),
     benchmark:
-        f"{RESULTS}/benchmarks/print_table.tsv"
+        layout.benchmark("print_table")
     threads: 1
     resources:
         mem_mb=500,
@@ -174,8 +175,8 @@ def test_a_rule_that_lacks_something_is_found():
     assert faults_of("print_tables", whole) == ["no module of the package has its name"]
     assert faults_of("print_table", whole.replace("    threads: 1\n", "")) == ["no threads:"]
     assert faults_of("print_table", whole.replace("runtime=5,", "")) == ["no runtime among its resources"]
-    assert faults_of("print_table", whole.replace("logs/print_table", "logs/x")) == [
-        "its log is not under logs/print_table"
+    assert faults_of("print_table", whole.replace('log("print_table', 'log("x')) == [
+        "its log is not the layout's of print_table"
     ]
     assert faults_of("print_table", whole.replace(" 2> {log:q}", "")) == ["does not write `2> {log:q}`"]
     assert faults_of("print_table", whole.replace("    benchmark:\n", ""))[0] == "no benchmark:"
@@ -191,7 +192,7 @@ def test_everything_in_snakemakes_report_has_a_caption_a_category_and_labels():
     flagged = [
         (path.name, told)
         for path in RULE_FILES
-        for told in re.findall(r"\breport\(\s*f?\"(.*?)\n? *\),?\n", path.read_text(encoding="utf-8"), re.DOTALL)
+        for told in re.findall(r"\breport\(\s*(layout\..*?)\n *\),?\n", path.read_text(encoding="utf-8"), re.DOTALL)
     ]
     assert len(flagged) > 10
     for name, told in flagged:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crashes import check_measures, elapsed_seconds, is_locked, kill_group, kill_often, of_group, start
+from tests.crashes import check_measures, elapsed_seconds, is_locked, kill_group, kill_often, start
+from tests.processes import members
 from tests.workflow_runs import (
     TABLES,
     TINY,
@@ -108,7 +109,7 @@ def test_a_signal_ends_a_run_in_seconds_and_it_says_how_to_go_on(tiny: Path, tmp
             text = output.read_text()
             assert "The run was stopped; run the same command again to go on; what is finished is kept." in text
             assert "train_adapter: stopped; run the same command again to go on" in text
-            assert not of_group(process.pid) and not unfinished_files(tiny) and not is_locked(tiny)
+            assert not members(process.pid) and not unfinished_files(tiny) and not is_locked(tiny)
             page = (tiny / "results/tiny/run.md").read_text()
             assert "The run was stopped." in page and "train_adapter, results/tiny/logs/train_adapter/" in page
     assert run(tiny).ran == {"train_adapter": 5, **TABLES}
@@ -163,7 +164,7 @@ def test_jobs_that_outlive_their_snakemake_are_waited_for(tiny: Path, tmp_path: 
         process = start_slow(tiny, tmp_path / "output.txt")
         process.kill()
         process.wait()
-        orphans = of_group(process.pid)
+        orphans = members(process.pid)
         try:
             refused = snakemake(tiny)
             sentence = sentence_of(refused.text, "jobs of it are still at work")
@@ -172,11 +173,11 @@ def test_jobs_that_outlive_their_snakemake_are_waited_for(tiny: Path, tmp_path: 
             for pid in pids:
                 os.kill(pid, signal.SIGTERM)
             until = time.monotonic() + 30
-            while of_group(process.pid):
+            while members(process.pid):
                 assert time.monotonic() < until
                 time.sleep(0.1)
         finally:
-            for orphan in of_group(process.pid):
+            for orphan in members(process.pid):
                 orphan.kill()
     again = run(tiny)
     assert "was killed; its lock is taken away" in again.text
@@ -191,7 +192,7 @@ def test_a_job_killed_for_memory_is_told_and_the_rest_goes_on(tiny: Path, tmp_pa
         process = start_slow(tiny, output)
         until = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < until:
-            for job in of_group(process.pid):
+            for job in members(process.pid):
                 with contextlib.suppress(Exception):
                     if (
                         "fieldguide.adapters.train_adapter" in job.cmdline()

@@ -16,6 +16,7 @@ import pytest
 
 from fieldguide.data.transfer import HEAD
 from tests.file_server import FileServer, Turn, file_server
+from tests.processes import start_group
 from tests.tiny_data import pack, write_coco, write_cub, write_reed
 from tests.unit.tiny_backbone import write_backbone
 from tests.workflow_runs import ROOT, command, environment, run, snakemake, unfinished_files, write_config
@@ -131,14 +132,12 @@ def test_a_killed_run_is_gone_on_with(server: FileServer, archives: dict[str, by
     md5 = hashlib.md5(content).hexdigest()
     configs = (ROOT / "config.yaml", configure(folder, {"coco_images": {"urls": [url], "md5": md5}}))
     argv = command("download_coco_images", "--snakefile", ROOT / "Snakefile", configs=configs, cores=1)
-    process = subprocess.Popen(
-        argv, cwd=folder, env=environment(ROOT), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
-    )
+    process = start_group(argv, cwd=folder, env=environment(ROOT), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     part, until = folder / "data/train2017.zip.part", time.monotonic() + 60
     while not (part.exists() and part.stat().st_size == 2000):
         assert time.monotonic() < until
         time.sleep(0.05)
-    subprocess.run(["kill", "-KILL", "--", f"-{process.pid}"], check=True)
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=30)
     assert process.returncode == -signal.SIGKILL and part.stat().st_size == 2000
     run(folder, "--unlock", checkout=ROOT, configs=configs)

@@ -9,18 +9,16 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.crashes import start
 from tests.workflow_runs import (
     TABLES,
     Answer,
-    command,
     copy_checkout,
-    environment,
     plan,
     results_of,
     run,
@@ -30,22 +28,6 @@ from tests.workflow_runs import (
 pytestmark = pytest.mark.workflow
 
 SOAK = int(os.environ.get("FIELDGUIDE_SOAK") or 0)
-
-
-def start(folder: Path, output: Path) -> subprocess.Popen[bytes]:
-    """Start the tiny run in a process group of its own, as a terminal does."""
-    with output.open("wb") as stream:
-        return subprocess.Popen(
-            command(),
-            cwd=folder,
-            env=environment(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # A shell that starts the tests in the background has them ignore Ctrl-C, and the run would inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
 
 
 def test_after_control_c_it_goes_on(tiny: Path, tmp_path: Path):

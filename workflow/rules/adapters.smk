@@ -23,13 +23,12 @@ rule plan_images:
         runtime=10,
     params:
         code=code("adapters.plan_images"),
-        seeds=lookup(dpath="sweep/seeds", within=config),
+        settings=adapters.plan_settings,
     shell:
         """
         python -m fieldguide.adapters.plan_images \
             --records {input.records:q} \
-            --sampling {wildcards.sampling} \
-            --seeds {params.seeds} \
+            --settings {params.settings:q} \
             --out {output:q} &>{log:q}
         """
 
@@ -39,7 +38,7 @@ rule tune_adapter:
     input:
         records=layout.image_records,
         images=layout.image_features("dataset"),
-        texts=adapters.tuning_texts,
+        texts=adapters.texts,
     output:
         layout.tuning("{translator}", "{recipe}", "{budget}"),
     log:
@@ -54,23 +53,16 @@ rule tune_adapter:
         runtime=more_each_try(240),
     params:
         code=adapters.code_of("adapters.tune_adapter"),
-        adapter=lookup(dpath="adapter", within=config),
-        budget=adapters.budget,
-        sources=adapters.tuning_source_options,
+        settings=adapters.tuning_settings,
+        sources=adapters.source_options,
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
         """
         python -m fieldguide.adapters.tune_adapter \
             --records {input.records:q} \
             --images {input.images:q} \
-            {params.sources} \
-            --recipe {wildcards.recipe} \
-            --learning-rates {params.adapter[learning_rates]} \
-            --weight-decays {params.adapter[weight_decays]} \
-            {params.budget} \
-            --batch {params.adapter[batch]} \
-            --validation {params.adapter[validation]} \
-            --seeds {params.adapter[tuning_seeds]} \
+            {params.sources:q} \
+            --settings {params.settings:q} \
             --threads {params.threads} \
             --out {output:q} &>{log:q}
         """
@@ -84,11 +76,10 @@ rule train_adapter:
         images=layout.image_features("dataset"),
         plan=layout.plan("{sampling}"),
         tuning=adapters.tuning,
-        texts=adapters.cell_texts,
+        texts=adapters.texts,
     output:
         result=layout.cell_file(),
         weights=layout.cell_file(ending="safetensors"),
-        card=layout.cell_file(ending="md"),
     log:
         layout.log("train_adapter", CELL),
     benchmark:
@@ -104,34 +95,60 @@ rule train_adapter:
         runtime=more_each_try(15),
     params:
         code=adapters.code_of("adapters.train_adapter"),
-        adapter=lookup(dpath="adapter", within=config),
-        budget=adapters.budget,
-        dataset=lookup(dpath="dataset/name", within=config),
-        seeds=lookup(dpath="sweep/seeds", within=config),
-        source=adapters.cell_source_option,
-        tuning=adapters.tuning_option,
+        settings=adapters.cell_settings,
+        sources=adapters.source_options,
+        tuning=adapters.tuning_options,
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
         """
         python -m fieldguide.adapters.train_adapter \
             --records {input.records:q} \
             --classes {input.classes:q} \
-            --dataset {params.dataset:q} \
             --images {input.images:q} \
             --plan {input.plan:q} \
-            --recipe {wildcards.recipe} \
-            {params.tuning} \
-            {params.source} \
-            --translator {wildcards.translator} \
-            --ratio {wildcards.ratio} \
-            --redraw {wildcards.redraw} \
-            --seeds {params.seeds} \
-            {params.budget} \
-            --batch {params.adapter[batch]} \
+            {params.tuning:q} \
+            {params.sources:q} \
+            --settings {params.settings:q} \
             --threads {params.threads} \
             --weights {output.weights:q} \
-            --card {output.card:q} \
             --out {output.result:q} &>{log:q}
+        """
+
+
+rule calibrate_adapters:
+    """Make probabilities of the cells' logits, and write their cards, for `fieldguide classify`; one job for all."""
+    input:
+        records=layout.image_records,
+        images=layout.image_features("dataset"),
+        plans=targets.calibrated_plans,
+        texts=adapters.calibration_texts,
+        cells=targets.calibrated_cells,
+    output:
+        calibrations=targets.calibrations,
+        cards=targets.cards,
+    log:
+        layout.log("calibrate_adapters"),
+    benchmark:
+        layout.benchmark("calibrate_adapters")
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: lookup(dpath="threads/adapter", within=config)
+    resources:
+        mem_mb=more_each_try(4000),
+        runtime=more_each_try(120),
+    params:
+        code=code("inference.calibrate_adapters"),
+        texts=adapters.calibration_options,
+        threads=lookup(dpath="threads/adapter", within=config),
+    shell:
+        """
+        python -m fieldguide.inference.calibrate_adapters \
+            --records {input.records:q} \
+            --images {input.images:q} \
+            --plans {input.plans:q} \
+            {params.texts:q} \
+            --cells {input.cells:q} \
+            --threads {params.threads} &>{log:q}
         """
 
 
@@ -155,7 +172,7 @@ rule probe_features:
         runtime=more_each_try(240),
     params:
         code=code("tables.probe_features"),
-        seeds=lookup(dpath="sweep/seeds", within=config),
+        settings=tables.probe,
         threads=lookup(dpath="threads/encode", within=config),
     shell:
         """
@@ -163,7 +180,7 @@ rule probe_features:
             --records {input.records:q} \
             --images {input.images:q} \
             --cells {input.cells:q} \
-            --seeds {params.seeds} \
+            --settings {params.settings:q} \
             --threads {params.threads} \
             --out {output:q} &>{log:q}
         """

@@ -26,18 +26,20 @@ from fieldguide.workflow.data import DataJobs
 from fieldguide.workflow.features import FeatureJobs
 from fieldguide.workflow.jobs import GPU, Jobs, more_each_try
 from fieldguide.workflow.layout import CELL, SHARD, Layout, either
+from fieldguide.workflow.links import refuse_checkout
 from fieldguide.workflow.tables import TableJobs
 from fieldguide.workflow.targets import Targets
 from fieldguide.workflow.texts import TextJobs
 from fieldguide.workflow.translators import TranslatorJobs
 
 try:
+    refuse_checkout(CHECKOUT)
     checked = check_config(config)
     layout = Layout(checked, CHECKOUT)
     layout.refuse_earlier()
     data, texts, features = DataJobs(layout), TextJobs(layout), FeatureJobs(layout)
     # These say so when a file is not there, or can have no such name.
-    layout.backbone, features.manifest(), data.missing_archives()
+    layout.backbone, features.manifest(), data.download_paths()
 except FieldguideError as error:
     raise WorkflowError(str(error)) from None
 

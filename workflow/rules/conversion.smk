@@ -7,12 +7,12 @@ localrules:
 
 
 rule measure_conversion:
-    """One translator on pairs that none learnt from, and on the target: by source, class, field and word."""
+    """One translator on pairs that none learnt from, and on the data set: by source, class, field and word."""
     input:
         translator=translators.fitted,
         pairs=layout.pair_records,
-        world_images=layout.image_features("pairs"),
-        world_texts=layout.text_features("pairs"),
+        pair_images=layout.image_features("pairs"),
+        pair_texts=layout.text_features("pairs"),
         records=layout.image_records,
         classes=layout.class_records,
         images=layout.image_features("dataset"),
@@ -32,23 +32,22 @@ rule measure_conversion:
         gpu=translators.gpu,
     params:
         code=translators.code_of("translators.measure_conversion"),
-        translator=translators.option,
+        settings=conversion.measure_settings,
         sources=conversion.source_options,
-        test_share=checked.pairs.test_share,
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """
         python -m fieldguide.translators.measure_conversion \
-            --name {wildcards.translator} \
-            {params.translator} \
+            --name {wildcards.translator:q} \
+            --settings {params.settings:q} \
+            --translator {input.translator:q} \
             --pairs {input.pairs:q} \
-            --world-images {input.world_images:q} \
-            --world-texts {input.world_texts:q} \
-            --test-share {params.test_share} \
+            --pair-images {input.pair_images:q} \
+            --pair-texts {input.pair_texts:q} \
             --records {input.records:q} \
             --classes {input.classes:q} \
             --images {input.images:q} \
-            {params.sources} \
+            {params.sources:q} \
             --threads {params.threads} \
             --out {output:q} &>{log:q}
         """
@@ -88,18 +87,14 @@ rule tabulate_conversion:
         runtime=10,
     params:
         code=code("tables.tabulate_conversion"),
-        translator=lookup(dpath="sweep/translator", within=config),
-        dataset=lookup(dpath="dataset/name", within=config),
-        notes=tables.notes,
+        settings=conversion.table_settings,
         out=subpath(output.csv, parent=True),
     shell:
         """
         python -m fieldguide.tables.tabulate_conversion \
             --measures {input.measures:q} \
             --cells {input.cells:q} \
-            --translator {params.translator:q} \
-            --dataset {params.dataset:q} \
-            {params.notes} \
+            --settings {params.settings:q} \
             --out {params.out:q} &>{log:q}
         """
 
@@ -111,7 +106,7 @@ rule plot_conversion:
         records=layout.image_records,
         classes=layout.class_records,
         images=layout.image_features("dataset"),
-        source=conversion.drawn_source,
+        source=conversion.drawn_files,
     output:
         svg=report(
             layout.figure("conversion.svg"),
@@ -137,9 +132,8 @@ rule plot_conversion:
         runtime=10,
     params:
         code=code("tables.plot_conversion"),
-        source=conversion.drawn_option,
-        translator=lookup(dpath="sweep/translator", within=config),
-        shown=lookup(dpath="conversion/classes", within=config),
+        settings=conversion.figure_settings,
+        source=conversion.drawn_options,
     shell:
         """
         python -m fieldguide.tables.plot_conversion \
@@ -147,9 +141,8 @@ rule plot_conversion:
             --records {input.records:q} \
             --classes {input.classes:q} \
             --images {input.images:q} \
-            --source {params.source} \
-            --translator {params.translator:q} \
-            --count {params.shown} \
+            --settings {params.settings:q} \
+            {params.source:q} \
             --svg {output.svg:q} \
             --pca {output.pca:q} &>{log:q}
         """

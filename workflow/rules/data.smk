@@ -34,14 +34,14 @@ if layout.is_aviary:
 
 else:
 
-    for archive, settings in data.missing_archives().items():
+    for archive, key in data.missing_archives().items():
 
         rule:
             """Bring a raw archive to its configured place."""
             name:
                 f"download_{archive}"
             output:
-                settings["path"],
+                data.download_path(key),
             log:
                 layout.log(f"download_{archive}"),
             benchmark:
@@ -55,15 +55,12 @@ else:
                 runtime=1440,
             params:
                 code=code("data.download_archive"),
-                archive=settings,
+                settings=data.download_settings(key),
             shell:
                 """
                 python -m fieldguide.data.download_archive \
-                    --out {output:q} \
-                    --urls {params.archive[urls]:q} \
-                    --md5={params.archive[md5]:q} \
-                    --sha256={params.archive[sha256]:q} \
-                    --by-hand={params.archive[by_hand]:q} &>{log:q}
+                    --settings {params.settings:q} \
+                    --out {output:q} &>{log:q}
                 """
 
 
@@ -86,21 +83,19 @@ rule unpack_archive:
     params:
         code=code("data.unpack_archive"),
         folder=lambda wildcards: {"cub": "CUB_200_2011", "reed": "text_c10"}[wildcards.archive],
-        max_gb=lookup(dpath="data/{archive}/max_gb", within=config),
-        max_files=lookup(dpath="data/{archive}/max_files", within=config),
+        settings=data.unpack_settings,
     shell:
         """
         python -m fieldguide.data.unpack_archive \
             --archive {input.archive:q} \
             --folder {params.folder:q} \
-            --max-gb {params.max_gb} \
-            --max-files {params.max_files} \
+            --settings {params.settings:q} \
             --out {output:q} &>{log:q}
         """
 
 
 rule index_images:
-    """List the target's images with class and split; every image must open."""
+    """List the labelled images with class and split; every image must open."""
     input:
         root=layout.unpacked("cub"),
     output:
@@ -120,22 +115,20 @@ rule index_images:
         runtime=more_each_try(60),
     params:
         code=code("data.index_images"),
-        leave_out=lookup(dpath="dataset/leave_out", within=config),
-        skip=branch(checked.dataset.skip_damaged, then="--skip-damaged"),
+        settings=data.image_settings,
     shell:
         """
         python -m fieldguide.data.index_images \
             --root {input.root:q} \
             --workers {threads} \
-            --leave-out {params.leave_out:q} \
-            {params.skip} \
+            --settings {params.settings:q} \
             --images-out {output.images:q} \
             --classes-out {output.classes:q} &>{log:q}
         """
 
 
 rule index_pairs:
-    """List the world's image/caption pairs; every image must open."""
+    """List the image/caption pairs; every image must open."""
     input:
         images=data.pair_images,
         annotations=data.pair_annotations,
@@ -155,27 +148,13 @@ rule index_pairs:
         runtime=more_each_try(240),
     params:
         code=code("data.index_pairs"),
-        pairs=lookup(dpath="pairs", within=config),
-        skip=branch(checked.pairs.skip_damaged, then="--skip-damaged"),
-        images_gb=lookup(dpath="data/coco_images/max_gb", within=config),
-        images_files=lookup(dpath="data/coco_images/max_files", within=config),
-        annotations_gb=lookup(dpath="data/coco_annotations/max_gb", within=config),
-        annotations_files=lookup(dpath="data/coco_annotations/max_files", within=config),
+        settings=data.pair_settings,
     shell:
         """
         python -m fieldguide.data.index_pairs \
             --images {input.images:q} \
             --annotations {input.annotations:q} \
-            --split {params.pairs[split]:q} \
-            --limit {params.pairs[images]} \
-            --seed {params.pairs[seed]} \
-            --check {params.pairs[check]} \
-            --leave-out {params.pairs[leave_out]:q} \
-            {params.skip} \
-            --max-gb {params.images_gb} \
-            --max-files {params.images_files} \
-            --annotations-max-gb {params.annotations_gb} \
-            --annotations-max-files {params.annotations_files} \
+            --settings {params.settings:q} \
             --workers {threads} \
             --out {output:q} &>{log:q}
         """

@@ -33,13 +33,13 @@ rule import_features:
         runtime=30,
     params:
         code=code("features.import_features"),
-        files=data.feature_options,
+        files=data.feature_words,
         backbone=layout.backbone,
     shell:
         """
         python -m fieldguide.features.import_features \
-            {params.files} \
-            --backbone {params.backbone} \
+            {params.files:q} \
+            --backbone {params.backbone:q} \
             --images-out {output.images:q} \
             --classes-out {output.classes:q} \
             --out {output.features:q} &>{log:q}
@@ -70,14 +70,12 @@ rule import_text_features:
         runtime=30,
     params:
         code=code("texts.import_text_features"),
-        file=texts.path,
-        options=texts.feature_options,
+        settings=texts.feature_settings,
     shell:
         """
         python -m fieldguide.texts.import_text_features \
-            --file {params.file:q} \
             --source {wildcards.source:q} \
-            {params.options} \
+            --settings {params.settings:q} \
             --images {input.images:q} \
             --classes {input.classes:q} \
             --image-features {input.image_features:q} \

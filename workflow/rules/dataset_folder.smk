@@ -6,7 +6,7 @@ ruleorder: index_folder > index_images
 
 
 rule index_folder:
-    """List the target's images with class and split; every image must open."""
+    """List the labelled images with class and split; every image must open."""
     input:
         folders=data.image_folders,
         table=data.image_table,
@@ -27,19 +27,15 @@ rule index_folder:
         runtime=more_each_try(60),
     params:
         code=code("data.index_folder"),
-        root=checked.dataset.root,
-        table=data.table_option,
-        splits=[f"{ours}={theirs}" for ours, theirs in dict(checked.dataset.splits).items()],
-        leave_out=lookup(dpath="dataset/leave_out", within=config, default=[]),
-        skip=branch(checked.dataset.skip_damaged, then="--skip-damaged"),
+        root=data.image_root,
+        table=data.table_words,
+        settings=data.image_settings,
     shell:
         """
         python -m fieldguide.data.index_folder \
             --root {params.root:q} \
-            {params.table} \
-            --splits {params.splits:q} \
-            --leave-out {params.leave_out:q} \
-            {params.skip} \
+            {params.table:q} \
+            --settings {params.settings:q} \
             --workers {threads} \
             --images-out {output.images:q} \
             --classes-out {output.classes:q} &>{log:q}

@@ -20,25 +20,19 @@ if features.manifest():
             mem_mb=2000,
             runtime=240,
         params:
-            pretrained=lookup(dpath="backbone/pretrained", within=config),
-            precision=lookup(dpath="backbone/precision", within=config),
+            settings=features.download_settings,
             cache=subpath(output[0], parent=True),
-            sha256=lookup(dpath="backbone/sha256", within=config),
-            model=features.model,
         shell:
             """
             python -m fieldguide.features.download_backbone \
-                --model {params.model:q} \
-                --pretrained={params.pretrained:q} \
-                --precision {params.precision} \
+                --settings {params.settings:q} \
                 --cache {params.cache:q} \
-                --sha256={params.sha256:q} \
                 --out {output:q} &>{log:q}
             """
 
 
 rule encode_images:
-    """Image features of the target (labelled images) or of the world (pairs), one shard of them."""
+    """Image features of the labelled images or of the pairs, one shard of them."""
     input:
         images=features.image_store,
         records=features.image_records,
@@ -60,24 +54,18 @@ rule encode_images:
         gpu=GPU,
     params:
         code=code("features.encode_images"),
-        pretrained=lookup(dpath="backbone/pretrained", within=config),
-        precision=lookup(dpath="backbone/precision", within=config),
-        batch=lookup(dpath="backbone/image_batch", within=config),
-        model=features.model,
+        settings=features.image_settings,
         cache=features.cache,
         offline=features.offline(),
         threads=lookup(dpath="threads/encode", within=config),
     shell:
         """
         env {params.offline} python -m fieldguide.features.encode_images \
-            --model {params.model:q} \
-            --pretrained={params.pretrained:q} \
-            --precision {params.precision} \
+            --settings {params.settings:q} \
             --cache={params.cache:q} \
             --images {input.images:q} \
             --records {input.records:q} \
             --shard {wildcards.shard}/{wildcards.shards} \
-            --batch {params.batch} \
             --workers {threads} \
             --threads {params.threads} \
             --out {output:q} &>{log:q}
@@ -85,7 +73,7 @@ rule encode_images:
 
 
 rule encode_texts:
-    """Text features of a source, or of the world's captions, one shard of them: pooled and token by token."""
+    """Text features of a source, or of the pairs' captions, one shard of them: pooled and token by token."""
     input:
         texts=features.text_table,
         backbone=features.manifest(),
@@ -106,10 +94,7 @@ rule encode_texts:
         gpu=GPU,
     params:
         code=code("features.encode_texts"),
-        pretrained=lookup(dpath="backbone/pretrained", within=config),
-        precision=lookup(dpath="backbone/precision", within=config),
-        batch=lookup(dpath="backbone/text_batch", within=config),
-        model=features.model,
+        settings=features.text_settings,
         cache=features.cache,
         offline=features.offline(),
         threads=lookup(dpath="threads/encode", within=config),
@@ -117,14 +102,11 @@ rule encode_texts:
     shell:
         """
         env {params.offline} python -m fieldguide.features.encode_texts \
-            --model {params.model:q} \
-            --pretrained={params.pretrained:q} \
-            --precision {params.precision} \
+            --settings {params.settings:q} \
             --cache={params.cache:q} \
             --texts {input.texts:q} \
-            --column {params.column} \
+            --column {params.column:q} \
             --shard {wildcards.shard}/{wildcards.shards} \
-            --batch {params.batch} \
             --threads {params.threads} \
             --out {output:q} &>{log:q}
         """

@@ -81,16 +81,13 @@ rule tabulate_accuracy:
         runtime=10,
     params:
         code=code("tables.tabulate_accuracy"),
-        dataset=lookup(dpath="dataset/name", within=config),
-        notes=tables.notes,
-        published=tables.published_option("--columns-published"),
+        settings=tables.heading,
     shell:
         """
         python -m fieldguide.tables.tabulate_accuracy \
             --cells {input.cells:q} \
-            --dataset {params.dataset:q} \
-            {params.published} \
-            {params.notes} \
+            --published {input.published:q} \
+            --settings {params.settings:q} \
             --csv {output.csv:q} \
             --differences {output.differences:q} \
             --md {output.md:q} \
@@ -124,15 +121,13 @@ rule tabulate_image_worth:
         runtime=10,
     params:
         code=code("tables.tabulate_image_worth"),
-        dataset=lookup(dpath="dataset/name", within=config),
-        notes=tables.notes,
+        settings=tables.heading,
     shell:
         """
         python -m fieldguide.tables.tabulate_image_worth \
             --cells {input.cells:q} \
             --records {input.records:q} \
-            --dataset {params.dataset:q} \
-            {params.notes} \
+            --settings {params.settings:q} \
             --csv {output.csv:q} \
             --md {output.md:q} &>{log:q}
         """
@@ -163,18 +158,13 @@ rule score_sampling:
         runtime=10,
     params:
         code=code("tables.score_sampling"),
-        dataset=lookup(dpath="dataset/name", within=config),
-        notes=tables.notes,
-        published=tables.published_option("--published"),
-        tolerance=lookup(dpath="sampling_study/tolerance", within=config),
+        settings=tables.scores,
     shell:
         """
         python -m fieldguide.tables.score_sampling \
             --cells {input.cells:q} \
-            --dataset {params.dataset:q} \
-            {params.published} \
-            --tolerance {params.tolerance} \
-            {params.notes} \
+            --published {input.published:q} \
+            --settings {params.settings:q} \
             --csv {output.csv:q} \
             --md {output.md:q} &>{log:q}
         """
@@ -204,14 +194,13 @@ rule plot_accuracy:
         runtime=10,
     params:
         code=code("tables.plot_accuracy"),
-        note=tables.notes,
-        published=tables.published_option("--published"),
+        settings=tables.heading,
     shell:
         """
         python -m fieldguide.tables.plot_accuracy \
             --csv {input.csv:q} \
-            {params.published} \
-            {params.note} \
+            --published {input.published:q} \
+            --settings {params.settings:q} \
             --svg {output:q} &>{log:q}
         """
 
@@ -240,14 +229,12 @@ rule compare_recipes:
         runtime=10,
     params:
         code=code("tables.compare_recipes"),
-        dataset=lookup(dpath="dataset/name", within=config),
-        notes=tables.notes,
+        settings=tables.heading,
     shell:
         """
         python -m fieldguide.tables.compare_recipes \
             --cells {input.cells:q} \
-            --dataset {params.dataset:q} \
-            {params.notes} \
+            --settings {params.settings:q} \
             --csv {output.csv:q} \
             --md {output.md:q} &>{log:q}
         """
@@ -318,15 +305,13 @@ rule typeset_tables:
         runtime=10,
     params:
         code=code("tables.typeset_tables"),
-        dataset=lookup(dpath="dataset/name", within=config),
-        notes=tables.notes,
+        settings=tables.heading,
         out=subpath(output[0], parent=True),
     shell:
         """
         python -m fieldguide.tables.typeset_tables \
             --tables {input.tables:q} \
-            --dataset {params.dataset:q} \
-            {params.notes} \
+            --settings {params.settings:q} \
             --out {params.out:q} &>{log:q}
         """
 
@@ -361,29 +346,19 @@ rule write_report:
         runtime=20,
     params:
         code=code("report.write_report"),
-        dataset=lookup(dpath="dataset/name", within=config),
-        thing=lookup(dpath="dataset/thing", within=config),
-        language=lookup(dpath="language", within=config),
-        shown=tables.report_options,
-        published=tables.published_option("--published"),
-        sources=texts.priced_sources,
-        configuration=tables.configuration,
-        notes=tables.notes,
+        texts=tables.texts,
+        settings=tables.report,
     shell:
         """
         python -m fieldguide.report.write_report \
             --cells {input.cells:q} \
             --tables {input.tables:q} \
-            --dataset {params.dataset:q} \
             --records {input.records:q} \
             --classes {input.classes:q} \
-            {params.shown} \
-            {params.published} \
-            --sources {params.sources:q} \
-            --thing={params.thing:q} \
-            --configuration {params.configuration:q} \
-            --language {params.language} \
-            {params.notes} \
+            --photographs {input.photographs:q} \
+            {params.texts:q} \
+            --published {input.published:q} \
+            --settings {params.settings:q} \
             --out {output:q} &>{log:q}
         """
 

@@ -21,14 +21,14 @@ rule index_captions:
         runtime=more_each_try(30),
     params:
         code=code("texts.index_captions"),
-        names=texts.caption_options,
+        settings=texts.caption_settings,
     shell:
         """
         python -m fieldguide.texts.index_captions \
             --root {input.root:q} \
             --images {input.images:q} \
             --classes {input.classes:q} \
-            {params.names} \
+            --settings {params.settings:q} \
             --out {output:q} &>{log:q}
         """
 
@@ -61,33 +61,13 @@ rule generate_texts:
     params:
         code=code("texts.generate_texts"),
         question=texts.question,
-        asking=texts.asking,
+        settings=texts.generate_settings,
     shell:
-        # What was asked and paid goes to the terminal too.
+        # What was asked and paid goes to the terminal too. Of the params `question` alone makes texts anew.
         """
         python -m fieldguide.texts.generate_texts \
             --source {wildcards.source:q} \
-            --ledger {params.asking[ledger]:q} \
-            --model {params.question[model]:q} \
-            --prompt {input.prompt:q} \
-            --thing={params.question[thing]:q} \
-            --fields {params.question[fields]:q} \
-            --replies-per-class {params.question[replies_per_class]} \
-            --parameters {params.question[parameters]:q} \
-            --structured {params.question[structured]} \
-            --base-url={params.asking[base_url]:q} \
-            --key-variable {params.asking[key_variable]:q} \
-            --max-concurrency {params.asking[max_concurrency]} \
-            --requests-per-minute {params.asking[requests_per_minute]} \
-            --tokens-per-minute {params.asking[tokens_per_minute]} \
-            --budget-usd={params.asking[budget_usd]:q} \
-            --input-price {params.asking[prices].input} \
-            --output-price {params.asking[prices].output} \
-            --other-classes {params.asking[other_classes]} \
-            --attempts {params.asking[attempts]} \
-            --retries {params.asking[retries]} \
-            --backoff {params.asking[backoff]} \
-            --timeout {params.asking[timeout]} \
+            --settings {params.settings:q} \
             --classes {input.classes:q} \
             --out {output:q} 2>{log:q}
         """
@@ -106,17 +86,13 @@ rule price_texts:
         runtime=10,
     params:
         code=code("texts.price_texts"),
-        sources=texts.priced_sources,
+        settings=texts.price_settings,
         classes=layout.class_records,
-        class_count=texts.class_count(),
-        thing=lookup(dpath="dataset/thing", within=config),
     shell:
         """
         python -m fieldguide.texts.price_texts \
-            --sources {params.sources:q} \
-            --thing {params.thing:q} \
-            --classes {params.classes:q} \
-            --class-count {params.class_count} 2>{log:q} || {{ cat {log:q}; exit 1; }}
+            --settings {params.settings:q} \
+            --classes {params.classes:q} 2>{log:q} || {{ cat {log:q}; exit 1; }}
         """
 
 
@@ -150,13 +126,11 @@ rule import_texts:
         runtime=30,
     params:
         code=code("texts.import_texts"),
-        file=texts.path,
-        options=texts.import_options,
+        settings=texts.import_settings,
     shell:
         """
         python -m fieldguide.texts.import_texts \
-            --file {params.file:q} \
-            {params.options} \
+            --settings {params.settings:q} \
             --images {input.images:q} \
             --classes {input.classes:q} \
             --out {output:q} &>{log:q}
@@ -188,7 +162,7 @@ rule check_texts:
         runtime=more_each_try(30),
     params:
         code=code("texts.check_texts"),
-        options=texts.check_options,
+        settings=texts.check_settings,
         model=features.tokenizer_model,
         cache=features.cache,
         offline=features.tokenizer_offline(),
@@ -201,7 +175,7 @@ rule check_texts:
             --model {params.model:q} \
             --cache={params.cache:q} \
             --lexicon {input.lexicon:q} \
-            {params.options} \
+            --settings {params.settings:q} \
             --out {output.table:q} \
             --page {output.page:q} &>{log:q}
         """
@@ -232,11 +206,10 @@ rule write_prompts:
         runtime=10,
     params:
         code=code("texts.write_prompts"),
-        texts=texts.named_texts_option,
     shell:
         """
         python -m fieldguide.texts.write_prompts \
             --classes {input.classes:q} \
-            {params.texts} \
+            --texts {input.texts:q} \
             --out {output:q} &>{log:q}
         """

@@ -1,4 +1,4 @@
-"""Translators: text features to image features, learnt on the world's pairs only."""
+"""Translators: text features to image features, learnt on the image/caption pairs only."""
 
 
 rule train_qformer:
@@ -26,18 +26,16 @@ rule train_qformer:
         gpu=GPU,
     params:
         code=code("translators.train_qformer"),
-        options=translators.qformer_options,
-        test_share=checked.pairs.test_share,
+        settings=translators.settings,
         out=subpath(output.translator, parent=True),
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """
         python -m fieldguide.translators.train_qformer \
+            --settings {params.settings:q} \
             --pairs {input.pairs:q} \
-            --images {input.images:q} \
-            --texts {input.texts:q} \
-            {params.options} \
-            --test-share {params.test_share} \
+            --pair-images {input.images:q} \
+            --pair-texts {input.texts:q} \
             --threads {params.threads} \
             --out {params.out:q} &>{log:q}
         """
@@ -66,18 +64,16 @@ rule fit_translator:
         runtime=240,
     params:
         code=translators.code_of("translators.fit_translator"),
-        options=translators.fit_options,
-        test_share=checked.pairs.test_share,
+        settings=translators.settings,
         out=subpath(output.translator, parent=True),
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """
         python -m fieldguide.translators.fit_translator \
-            {params.options} \
+            --settings {params.settings:q} \
             --pairs {input.pairs:q} \
-            --images {input.images:q} \
-            --texts {input.texts:q} \
-            --test-share {params.test_share} \
+            --pair-images {input.images:q} \
+            --pair-texts {input.texts:q} \
             --threads {params.threads} \
             --out {params.out:q} &>{log:q}
         """
@@ -107,12 +103,11 @@ rule translate_texts:
         gpu=translators.gpu,
     params:
         code=translators.code_of("translators.translate_texts"),
-        translator=translators.option,
         threads=lookup(dpath="threads/translator", within=config),
     shell:
         """
         python -m fieldguide.translators.translate_texts \
-            {params.translator} \
+            --translator {input.translator:q} \
             --texts {input.texts:q} \
             --table {input.table:q} \
             --threads {params.threads} \

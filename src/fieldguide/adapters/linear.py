@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,7 +92,8 @@ def fit(
     """Train on the mean cross-entropy with AdamW (Loshchilov and Hutter, 2019) and a cosine schedule to zero.
 
     table (N, D) float32: images, then texts. labels (N,). rows (R, steps, B): what each run sees at each step.
-    lr, weight_decay (R,). Without a bias it stays as it starts.
+    lr, weight_decay (R,). Without a bias it stays as it starts. A signal that raises in the main thread ends all
+    threads at their next step.
     """
     rates, decays = np.asarray(lr, np.float32), np.asarray(weight_decay, np.float32)
     threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
@@ -99,19 +101,32 @@ def fit(
     size = max(1, min(math.ceil(runs / threads), TOGETHER // (classes * width)))
     parts = [slice(first, first + size) for first in range(0, runs, size)]
 
+    stop = Event()
+
     def train(part: slice) -> Adapter:
         begun = Adapter(start.weight[part], start.bias[part])
-        return fit_batch(table, labels, rows[part], begun, rates[part], decays[part], with_bias)
+        return fit_batch(table, labels, rows[part], begun, rates[part], decays[part], with_bias, stop)
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        trained = list(pool.map(train, parts))
+        waiting = [pool.submit(train, part) for part in parts]
+        try:
+            trained = [part.result() for part in waiting]
+        finally:
+            stop.set()
     return Adapter(np.concatenate([t.weight for t in trained]), np.concatenate([t.bias for t in trained]))
 
 
 def fit_batch(
-    table: Floats, labels: Ints, rows: Ints, start: Adapter, rates: Floats, decays: Floats, with_bias: bool
+    table: Floats,
+    labels: Ints,
+    rows: Ints,
+    start: Adapter,
+    rates: Floats,
+    decays: Floats,
+    with_bias: bool,
+    stop: Event,
 ) -> Adapter:
-    """`fit` of runs that are computed together."""
+    """`fit` of runs that are computed together; once `stop` is set, nothing of worth."""
     weight, bias = parameters = [start.weight.copy(), start.bias.copy()]
     moments = [(np.zeros_like(p), np.zeros_like(p)) for p in parameters]
     shapes = [(-1, 1, 1), (-1, 1)]
@@ -122,6 +137,8 @@ def fit_batch(
     x = np.empty((runs, batch, table.shape[1]), np.float32)
     logits = np.empty((runs, batch, bias.shape[1]), np.float32)
     for step in range(steps):
+        if stop.is_set():
+            break
         seen = rows[:, step]
         np.take(table, seen, axis=0, out=x, mode="clip")
         np.matmul(x, weight.transpose(0, 2, 1), out=logits)

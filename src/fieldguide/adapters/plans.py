@@ -6,8 +6,9 @@ text source changes no existing plan.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -109,15 +110,24 @@ class TextPool:
 
 
 class Drawer:
-    """Draws orders and texts of one sampling over images with labels (n,) in 0 ... classes - 1."""
+    """Draws orders and texts of one sampling over images with labels (n,) in 0 ... classes - 1.
 
-    def __init__(self, labels: Ints, sampling: str) -> None:
+    orders: by seed the order (n,) of epoch 0 where a plan holds it; others are drawn.
+    """
+
+    def __init__(self, labels: Ints, sampling: str, orders: Mapping[int, Ints] | None = None) -> None:
         self.labels = labels
         self.sampling = sampling
-        self._class_wise = ClassWise.of(labels) if sampling == "class-wise" else None
+        self.orders = orders or {}
+
+    @cached_property
+    def _class_wise(self) -> ClassWise | None:
+        return ClassWise.of(self.labels) if self.sampling == "class-wise" else None
 
     def order(self, seed: int, epoch: int = 0) -> Ints:
         """The order (n,) of all image rows for a seed and an epoch; epoch 0 is the one that `fixed` uses."""
+        if epoch == 0 and seed in self.orders:
+            return self.orders[seed]
         rng = generator(seed, f"order-{self.sampling}", epoch)
         if self._class_wise is None:
             return rng.permutation(len(self.labels))

@@ -1,4 +1,4 @@
-"""The configuration of adapters and of the sweep over cells."""
+"""The configuration of adapters and of the sweep over cells, and the settings of this package's stages."""
 
 from __future__ import annotations
 
@@ -20,27 +20,50 @@ Budget = Literal["steps", "epochs"]
 
 def refuse_redraw(recipes: tuple[str, ...], redraw: str) -> None:
     """Only a recipe that trains in epochs can draw its images anew in each."""
-    if redraw != "fixed" and (stiff := [name for name in recipes if not RECIPES[name].redraws]):
-        raise ValueError(f"recipe '{stiff[0]}' has no epochs: it needs redraw: fixed")
+    if redraw != "fixed" and (without_epochs := [name for name in recipes if not RECIPES[name].redraws]):
+        raise ValueError(f"recipe '{without_epochs[0]}' has no epochs: it needs redraw: fixed")
 
 
-class AdapterSettings(Section):
-    budget: Budget
-    amount: Count
-    batch: Count
-    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
-    weight_decays: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1)
-    validation: Annotated[float, Field(gt=0, lt=1)]
-    tuning_seeds: Count
+class Training(Section):
+    """How long a recipe trains that takes optimiser steps; closed forms and solvers that converge do not look at it."""
+
+    budget: Budget = Field(
+        description="What is equal in all cells: `steps`, or `epochs` over the cell's own training set."
+    )
+    amount: Count = Field(description="So many optimiser steps, or epochs.")
+    batch: Count = Field(description="Examples per step.")
+
+
+class AdapterSettings(Training):
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        min_length=1,
+        description="Each with each of `weight_decays` is a trial of the thesis's recipe, and other recipes have as "
+        "many trials. The best mean validation accuracy over ratios 100, 50, 10 and 0 is used in all cells.",
+    )
+    weight_decays: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1, description="See `learning_rates`.")
+    validation: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Share of each class's training images that is held out for the choice; the final fit uses all."
+    )
+    tuning_seeds: Count = Field(description="Seeds averaged per trial.")
 
 
 class Variant(Section):
-    sampling: Sampling
-    redraw: Redraw
-    recipes: tuple[RecipeName, ...] = Field(default=("thesis",), min_length=1)
-    sources: tuple[Name, ...] = Field(min_length=1)
-    budget: Budget | None = None
-    amount: Count | None = None
+    sampling: Sampling = Field(
+        description="Which images are kept: `class-wise`, the same share of every class, or `global`, drawn from all."
+    )
+    redraw: Redraw = Field(
+        description="When images and texts are drawn: `fixed`, once per seed, or `per-epoch`, anew in every epoch."
+    )
+    recipes: tuple[RecipeName, ...] = Field(
+        default=("thesis",), min_length=1, description="How adapters are trained: recipes and baselines by name."
+    )
+    sources: tuple[Name, ...] = Field(min_length=1, description="Text sources by name; `none` is image only.")
+    budget: Budget | None = Field(
+        default=None,
+        description="A budget of the variant's own, which needs its `amount`. Its cells lie under `epochs-100/`, and "
+        "hyper-parameters are chosen for that budget.",
+    )
+    amount: Count | None = Field(default=None, description="An amount of the variant's own.")
 
     no_repeats = field_validator("sources", "recipes")(refuse_repeats)
 
@@ -57,12 +80,25 @@ class Variant(Section):
 
 
 class Sweep(Section):
-    ratios: tuple[Ratio, ...] = Field(min_length=1)
-    seeds: tuple[Seed, ...] = Field(min_length=1)
-    translator: Name
-    text_only_translators: tuple[Name, ...] = ()
-    variants: tuple[Variant, ...] = Field(min_length=1)
-    baselines: tuple[RecipeName, ...] = ()
+    ratios: tuple[Ratio, ...] = Field(
+        min_length=1,
+        description="Percent of the training set that is images; whole numbers, 0 to 100. Image only skips 0, text "
+        "sources skip 100.",
+    )
+    seeds: tuple[Seed, ...] = Field(min_length=1, description="Shared by all cells, so that differences are paired.")
+    translator: Name = Field(description="The translator of the table.")
+    text_only_translators: tuple[Name, ...] = Field(default=(), description="Further translators, compared at ratio 0.")
+    variants: tuple[Variant, ...] = Field(
+        min_length=1,
+        description="What the table compares: a list of `{sampling, redraw, recipes, sources}`, each with all ratios "
+        "and seeds. A variant may name an `amount`, or a `budget` with its `amount`, of its own: "
+        "`{…, budget: epochs, amount: 100}`.",
+    )
+    baselines: tuple[RecipeName, ...] = Field(
+        default=(),
+        description="Recipes that `everything` adds for the first variant and sets beside its own in "
+        "`tables/recipes.md`.",
+    )
 
     no_repeats = field_validator("ratios", "seeds", "text_only_translators", "baselines")(refuse_repeats)
 
@@ -90,6 +126,48 @@ class Sweep(Section):
 
 
 class Threads(Section):
-    encode: Count
-    translator: Count
-    adapter: Count
+    """Part of the experiment: sums taken in another order differ in their last bits."""
+
+    encode: Count = Field(description="Numeric threads of one job that encodes images or texts.")
+    translator: Count = Field(description="Numeric threads of one job that fits or runs a translator.")
+    adapter: Count = Field(description="Numeric threads of one job that tunes or trains adapters.")
+
+
+# ---------------------------------------------------------------- settings of the stages
+
+
+class CellSettings(Training):
+    """All that decides a cell beside its files: the argument of train_adapter."""
+
+    ratio: Ratio
+    redraw: Redraw = "fixed"
+    recipe: RecipeName = "thesis"
+    translator: Name = Field(default="none", description="Name of the translator that made the features of the texts.")
+    seeds: tuple[Seed, ...] = Field(min_length=1)
+    dataset: str = Field(default="", description="Name of the data set, for the weights' file and the card.")
+
+    no_repeats = field_validator("seeds")(refuse_repeats)
+
+    @model_validator(mode="after")
+    def recipe_redraws(self) -> CellSettings:
+        refuse_redraw((self.recipe,), self.redraw)
+        return self
+
+
+class TuningSettings(AdapterSettings):
+    """All that decides a tuning beside its files: the argument of tune_adapter."""
+
+    recipe: RecipeName = "thesis"
+
+    @model_validator(mode="after")
+    def there_is_a_choice(self) -> TuningSettings:
+        if not RECIPES[self.recipe].tuned:
+            raise ValueError(f"recipe {self.recipe} has nothing to choose; it needs no tuning")
+        return self
+
+
+class PlanSettings(Section):
+    """All that decides a plan beside the images: the argument of plan_images."""
+
+    sampling: Sampling
+    seeds: tuple[Seed, ...] = Field(min_length=1)

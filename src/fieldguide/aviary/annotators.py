@@ -1,4 +1,4 @@
-"""The aviary's human captions: Reed's part (one photograph of a bird) and COCO's part (scenes of the world).
+"""The aviary's human captions: Reed's part (one photograph of a bird) and COCO's part (scenes).
 
 Every caption is written from what the photograph shows: parts that are not hidden, colours as the light shows
 them. Ten annotators differ in habits, spelling and care. The writer of the class descriptions (`writer`) shares
@@ -16,11 +16,11 @@ from fieldguide.aviary.traits import (
     BRIGHT,
     COLOUR_PARTS,
     PALETTE,
+    CocoScene,
     Family,
     Plumage,
     SceneObject,
     View,
-    WorldScene,
     seen_colour,
 )
 
@@ -93,7 +93,7 @@ _AS_BIG_AS = {
 _AREA = {"crown": 1.0, "throat": 0.7, "breast": 2.0, "belly": 1.6, "back": 1.5, "wing": 2.0, "tail": 0.8}
 
 
-class Told(NamedTuple):
+class Statement(NamedTuple):
     """One thing that a caption says, for tests: the part, what was said of it, what the photograph shows."""
 
     part: str
@@ -115,7 +115,7 @@ class _Feature:
 class _Annotator:
     """A person's habits."""
 
-    compose: Callable[[_Scribe], str]
+    compose: Callable[[_CaptionWriter], str]
     features: tuple[int, ...]  # how many features they mention
     merges: float = 0.4  # how often parts of one colour are said together
     gray: str = "gray"
@@ -212,7 +212,7 @@ def _listing(phrases: Sequence[str], last: str = " and ") -> str:
     return phrases[0] if len(phrases) == 1 else ", ".join(phrases[:-1]) + last + phrases[-1]
 
 
-class _Scribe:
+class _CaptionWriter:
     """One annotator at one photograph: what they noticed, and how they put it."""
 
     def __init__(self, who: _Annotator, family: Family, plumage: Plumage, view: View, rng: Random) -> None:
@@ -315,24 +315,24 @@ class _Scribe:
 # ---------------------------------------------------------------- the annotators
 
 
-def _plain(s: _Scribe) -> str:
+def _plain(s: _CaptionWriter) -> str:
     first, phrases = s.noted[0], [s.phrase(f) for f in s.noted]
     if first.kind == "colour" and first.parts == ("wing",) and len(s.noted) > 1 and s.rng.random() < 0.6:
         return f"the wings of this bird are {s.colour(first.colour)}, it has {_listing(phrases[1:])}"
     return f"{s.pick('this bird has', 'this bird has', 'this is a bird that has')} {_listing(phrases)}"
 
 
-def _terse(s: _Scribe) -> str:
+def _terse(s: _CaptionWriter) -> str:
     named = s.colour(s.overall[0]) + " " if s.overall and s.rng.random() < 0.5 else ""
     return f"{s.size()}{named}bird with {' and '.join(s.bare(f)[0] for f in s.noted)}"
 
 
-def _lister(s: _Scribe) -> str:
+def _lister(s: _CaptionWriter) -> str:
     items = [s.bare(f)[0] for f in s.noted]
     return f"{s.size()}{s.build()}bird{s.pick(': ', ', ')}{s.pick(', ', ', ', '; ').join(items)}"
 
 
-def _flowery(s: _Scribe) -> str:
+def _flowery(s: _CaptionWriter) -> str:
     items = [s.phrase(f) for f in s.noted]
     praise = s.rng.choice(_PRAISE)
     if s.overall and s.rng.random() < 0.5:
@@ -343,7 +343,7 @@ def _flowery(s: _Scribe) -> str:
     return f"what {_article(praise)} {s.size()}bird, {gift} {_listing(items)}"
 
 
-def _sizer(s: _Scribe) -> str:
+def _sizer(s: _CaptionWriter) -> str:
     items = [s.phrase(f) for f in s.noted]
     size = s.rng.choice(_AS_BIG_AS[s.family.size])
     if s.rng.random() < 0.5:
@@ -356,26 +356,26 @@ def _sizer(s: _Scribe) -> str:
     return f"this one looks {size} and has {_listing(items)}"
 
 
-def _chatty(s: _Scribe) -> str:
+def _chatty(s: _CaptionWriter) -> str:
     items = [s.phrase(f) for f in s.noted]
     joint = s.pick(" n ", " and ", " an also ")
     return f"{s.pick('its got', 'this bird got', 'bird has', 'the bird has')} {joint.join(items)}"
 
 
-def _rambler(s: _Scribe) -> str:
+def _rambler(s: _CaptionWriter) -> str:
     items = [s.phrase(f) for f in s.noted]
     rest = f", {s.pick('it also has', 'and also', 'plus')} {_listing(items[1:])}" if len(items) > 1 else ""
     return f"{_article(s.size() + s.build() + 'bird')} with {items[0]}{rest}"
 
 
-def _clauses(s: _Scribe) -> str:
+def _clauses(s: _CaptionWriter) -> str:
     said = [s.clause(f) for f in s.noted]
     if s.rng.random() < 0.35:
         said[0] = f"{_article(s.size() + 'bird')}, {said[0]}"
     return _listing(said, s.pick(", and ", " while "))
 
 
-def _overviewer(s: _Scribe) -> str:
+def _overviewer(s: _CaptionWriter) -> str:
     items = _listing([s.phrase(f) for f in s.noted])
     if not s.overall:
         return f"{_article(s.size() + 'bird')} with {items}"
@@ -387,7 +387,7 @@ def _overviewer(s: _Scribe) -> str:
     return f"{s.pick('a mostly', 'a mainly')} {shade} bird with {items}"
 
 
-def _poser(s: _Scribe) -> str:
+def _poser(s: _CaptionWriter) -> str:
     side = "right" if s.view.facing > 0 else "left"
     where = s.pick("on a twig", "on a thin branch") if s.view.perched else s.pick("near the ground", "down low")
     if s.rng.random() < 0.3:
@@ -467,25 +467,25 @@ def caption_bird(
     *,
     mistakes: float = MISTAKES,
     typos: float = TYPOS,
-    told: list[Told] | None = None,
+    statements: list[Statement] | None = None,
 ) -> str:
-    """One annotator's caption of this photograph. `told`, if given, collects what was said next to what is shown."""
+    """One annotator's caption of this photograph. `statements`, if given, collects what was said."""
     who = ANNOTATORS[rng.choice(tuple(ANNOTATORS))]
-    scribe = _Scribe(who, family, plumage, view, rng)
+    scribe = _CaptionWriter(who, family, plumage, view, rng)
     found, weights = _features(family, plumage, view)
     wanted = rng.choice(who.features)
     noted = _merge(_draw_features(found, weights, wanted, rng), found, who, rng)
-    if told is None:
-        told = []
+    if statements is None:
+        statements = []
     scribe.noted = []
     for feature in noted:
         said = _mistaken(feature, found, rng) if rng.random() < mistakes else feature
-        told.append(Told("+".join(said.parts), said.colour or said.shape, _truth(said, feature)))
+        statements.append(Statement("+".join(said.parts), said.colour or said.shape, _truth(said, feature)))
         scribe.noted.append(said)
     caption = who.compose(scribe)
     while len(caption.split()) > MAX_WORDS:
         scribe.noted.pop()
-        told.pop()
+        statements.pop()
         caption = who.compose(scribe)
     if who.sloppy:
         caption = " ".join(_misspell(w, rng) if rng.random() < typos else w for w in caption.split(" "))
@@ -603,7 +603,7 @@ _SKY_PHRASES = {
 _NUMBERS = {2: "two", 3: "three"}
 
 
-def _object_phrase(thing: SceneObject, scene: WorldScene, rng: Random, mistakes: float) -> str:
+def _object_phrase(thing: SceneObject, scene: CocoScene, rng: Random, mistakes: float) -> str:
     words = []
     if rng.random() < 0.45:
         words.append(rng.choice({"small": ("small", "little", "tiny"), "large": ("large", "big", "huge")}[thing.size]))
@@ -616,8 +616,8 @@ def _plural_of(kind: str) -> str:
     return {"bus": "buses"}.get(kind, kind + "s")
 
 
-def caption_scene(scene: WorldScene, rng: Random, *, mistakes: float = SCENE_MISTAKES) -> str:
-    """A COCO-style caption of a world scene."""
+def caption_scene(scene: CocoScene, rng: Random, *, mistakes: float = SCENE_MISTAKES) -> str:
+    """A COCO-style caption of a scene."""
     if scene.bird is not None:
         return caption_bird_coarsely(*scene.bird, rng, mistakes=mistakes)
     things = sorted(scene.objects, key=lambda thing: thing.x)

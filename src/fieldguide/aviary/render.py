@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from .traits import LIGHTS, MORPHS, PALETTE, Family, Plumage, SceneObject, Species, View, WorldScene
+from .traits import LIGHTS, MORPHS, PALETTE, CocoScene, Family, Plumage, SceneObject, Species, View
 
 Points = NDArray[np.float64]  # (n, 2), x and y
 Colour = tuple[int, int, int]
@@ -893,7 +893,7 @@ def render_bird(family: Family, plumage: Plumage, view: View, size: int = 64) ->
     )
 
 
-# ---------------------------------------------------------------- the world that is not birds
+# ---------------------------------------------------------------- scenes
 
 
 class _Brush:
@@ -1168,8 +1168,8 @@ def _paint_thing(canvas: _Canvas, thing: SceneObject) -> None:
     canvas.image.paste(layer.image, (0, 0), mask)
 
 
-def render_scene(scene: WorldScene, size: int = 64) -> Image.Image:
-    """Photograph one scene of the world: its setting and objects, or its bird.
+def render_scene(scene: CocoScene, size: int = 64) -> Image.Image:
+    """Photograph one scene: its setting and objects, or its bird.
 
     Args:
         scene: what there is to see; all randomness comes from its seed (or, for a bird, from its view's).

@@ -68,7 +68,7 @@ class Bird:
 
 @dataclass(frozen=True)
 class SceneJob:
-    """One image of the world, still to be taken."""
+    """One image of the pairs, still to be taken."""
 
     seed: int
     number: int
@@ -79,7 +79,7 @@ class SceneJob:
 
 @dataclass(frozen=True)
 class Scene:
-    """One image of the world, with its captions; `bird` is the family of the bird in it, if there is one."""
+    """One image of the pairs, with its captions; `bird` is the family of the bird in it, if there is one."""
 
     jpeg: bytes
     captions: tuple[str, ...]
@@ -147,7 +147,7 @@ def train_count(class_id: int, train_per_class: int) -> int:
     return max(1, train_per_class - 1) if class_id % 5 == 2 else train_per_class
 
 
-def deal_slots(seed: int, n_classes: int, train_per_class: int, test_per_class: int) -> list[Slot]:
+def assign_slots(seed: int, n_classes: int, train_per_class: int, test_per_class: int) -> list[Slot]:
     """Image ids class after class; within a class neither id nor file name tells training from test, as in CUB."""
     slots: list[Slot] = []
     for class_id in range(1, n_classes + 1):
@@ -198,7 +198,7 @@ def reed_files(species: Sequence[Species], slots: Sequence[Slot], birds: Sequenc
     }
 
 
-# ---------------------------------------------------------------- the world: COCO
+# ---------------------------------------------------------------- scenes, in the layout of COCO
 
 
 def spaced_ids(rng: Random, count: int, mean_gap: int) -> list[int]:
@@ -313,7 +313,7 @@ def render_aviary(args: argparse.Namespace) -> None:
     if args.image_size < 16:
         raise FieldguideError(f"--image-size is {args.image_size}; give at least 16, or there is no bird to see")
     species = draw_aviary(aviary.seed, aviary.species)
-    slots = deal_slots(aviary.seed, len(species), aviary.train_per_class, aviary.test_per_class)
+    slots = assign_slots(aviary.seed, len(species), aviary.train_per_class, aviary.test_per_class)
     bird_jobs = [BirdJob(aviary.seed, s.class_id, s.number, species[s.class_id - 1], args.image_size) for s in slots]
     scene_jobs = [
         SceneJob(aviary.seed, number, aviary.bird_share, aviary.captions_per_pair_image, args.image_size)

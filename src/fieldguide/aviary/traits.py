@@ -323,7 +323,7 @@ def draw_aviary(
     return species
 
 
-# ---------------------------------------------------------------- the world that is not birds (its COCO)
+# ---------------------------------------------------------------- scenes, as COCO has them
 
 OBJECTS = ("house", "tree", "boat", "ball", "car", "kite", "fence", "mountain", "cup", "flower", "chair", "bus", "lamp", "dog", "cat", "umbrella")  # fmt: skip
 GROUNDS = ("grass", "sand", "snow", "water", "road", "floor")
@@ -340,8 +340,8 @@ class SceneObject:
 
 
 @dataclass(frozen=True)
-class WorldScene:
-    """One image of the world data set: a setting, one to three objects, now and then a bird of any kind."""
+class CocoScene:
+    """One image of the pairs: a setting, one to three objects, now and then a bird of any kind."""
 
     ground: str
     sky: str
@@ -353,8 +353,8 @@ class WorldScene:
     bird: tuple[Family, Plumage, View] | None
 
 
-def draw_scene(rng: Random, bird_share: float) -> WorldScene:
-    """Draw one world scene; with probability `bird_share` it is a bird (never one of an aviary's own species)."""
+def draw_scene(rng: Random, bird_share: float) -> CocoScene:
+    """Draw one scene; with probability `bird_share` it is a bird (never one of an aviary's own species)."""
     bird = None
     n_objects = rng.choice((1, 1, 2, 2, 3))
     if rng.random() < bird_share:
@@ -368,7 +368,7 @@ def draw_scene(rng: Random, bird_share: float) -> WorldScene:
         )
         for x in xs
     )
-    return WorldScene(
+    return CocoScene(
         ground=rng.choice(GROUNDS),
         sky=rng.choice(SKIES),
         objects=objects,

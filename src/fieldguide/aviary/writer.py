@@ -88,7 +88,7 @@ _BILL = {
 _CULMEN_MM = {"short": (0.09, 0.13), "medium": (0.14, 0.18), "long": (0.22, 0.30)}  # share of the body length
 
 
-class Told(NamedTuple):
+class Statement(NamedTuple):
     """One stated fact, for tests: what it is about, what was said, what is true."""
 
     about: str
@@ -99,8 +99,8 @@ class Told(NamedTuple):
 class _Author:
     """Writes one reply: states facts, now and then a wrong one, and remembers them."""
 
-    def __init__(self, species: Species, rng: Random, errors: float, told: list[Told]) -> None:
-        self.species, self.rng, self.errors, self.told = species, rng, errors, told
+    def __init__(self, species: Species, rng: Random, errors: float, statements: list[Statement]) -> None:
+        self.species, self.rng, self.errors, self.statements = species, rng, errors, statements
         # What is fixed for the class but drawn on no photograph: measurements, iris, clutch.
         fixed = Random(f"{species.family.name}|{astuple(species.male)}")
         low, high = _LENGTHS_CM[species.family.size]
@@ -117,7 +117,7 @@ class _Author:
         said = true
         if self.rng.random() < self.errors:
             said = self.rng.choice([value for value in values if value != true])
-        self.told.append(Told(about, said, true))
+        self.statements.append(Statement(about, said, true))
         return said
 
     def colour(self, about: str, true: str) -> str:
@@ -282,22 +282,21 @@ class _Author:
                     "The sexes are alike.", "Females resemble males closely.", "No sexual dichromatism is known."
                 )
             differ = [p for p in COLOUR_PARTS if getattr(species.female, p) != getattr(species.male, p)]
-            told = self._groups(species.female, self.rng.sample(differ, min(len(differ), 2)), "female ")
-            if not told:
+            differing = self._groups(species.female, self.rng.sample(differ, min(len(differ), 2)), "female ")
+            if not differing:
                 return "Females match males."
             dull = self.pick("duller", "drabber", "more subdued")
-            return f"Females are {dull}, {_join([f'{s} on the {_join(t)}' for s, t in told])}."
+            return f"Females are {dull}, {_join([f'{s} on the {_join(t)}' for s, t in differing])}."
         differ = [p for p in COLOUR_PARTS if getattr(species.juvenile, p) != getattr(species.male, p)]
         if not differ or self.rng.random() < 0.3:
             return self.pick(
                 "Juveniles moult into adult dress during their first winter.",
                 "Immatures attain full colour after one year.",
             )
-        told = self._groups(species.juvenile, self.rng.sample(differ, min(len(differ), 2)), "juvenile ")
+        differing = self._groups(species.juvenile, self.rng.sample(differ, min(len(differ), 2)), "juvenile ")
         streaked = ", streaked below" if species.juvenile.streaks != "none" else ""
-        return (
-            f"{self.pick('Juveniles', 'Immatures')} are {_join([f'{s} on the {_join(t)}' for s, t in told])}{streaked}."
-        )
+        who = self.pick("Juveniles", "Immatures")
+        return f"{who} are {_join([f'{s} on the {_join(t)}' for s, t in differing])}{streaked}."
 
     def beak(self) -> str:
         family = self.species.family
@@ -415,10 +414,10 @@ def _single(terms: Sequence[str]) -> bool:
 
 
 def write_fields(
-    species: Species, rng: Random, *, errors: float = ERRORS, told: list[Told] | None = None
+    species: Species, rng: Random, *, errors: float = ERRORS, statements: list[Statement] | None = None
 ) -> dict[str, str]:
-    """One description of the class, field by field. `told`, if given, collects every stated fact."""
-    author = _Author(species, rng, errors, [] if told is None else told)
+    """One description of the class, field by field. `statements`, if given, collects every stated fact."""
+    author = _Author(species, rng, errors, [] if statements is None else statements)
     return {
         "Size": author.size(),
         "Coloration": author.coloration(),
@@ -428,7 +427,9 @@ def write_fields(
     }
 
 
-def write_reply(species: Species, rng: Random, *, errors: float = ERRORS, told: list[Told] | None = None) -> str:
+def write_reply(
+    species: Species, rng: Random, *, errors: float = ERRORS, statements: list[Statement] | None = None
+) -> str:
     """The fields as the Markdown that a chat model returns."""
-    fields = write_fields(species, rng, errors=errors, told=told)
+    fields = write_fields(species, rng, errors=errors, statements=statements)
     return "\n".join(f"**{field}**: {fields[field]}" for field in FIELDS)

@@ -13,15 +13,13 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-# Command line, log, file handling, messages and the words of a card: they cannot change a number, so nothing runs again
-# for them.
+# Command line, log, file handling and messages: they cannot change a number, so nothing runs again for them.
 HARNESS = {
     "fieldguide",
     "fieldguide.core.stage",
     "fieldguide.core.settings",
     "fieldguide.core.files",
     "fieldguide.core.errors",
-    "fieldguide.inference.model_card",
 }
 
 

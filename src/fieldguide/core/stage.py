@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from fieldguide.core.errors import FieldguideError, format_os_error, hint_for_os_error
 from fieldguide.core.signals import handle_termination
+from fieldguide.core.streams import discard_output
 
 if TYPE_CHECKING:
     from fieldguide.core.settings import Section
@@ -162,7 +163,7 @@ def run_stage(
         stop_with(f"{name}: error: {error}")
     except BrokenPipeError:
         # `| head` has read all it wants; Python would complain again when it closes the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output(sys.stdout.fileno())
     except OSError as error:
         if error.filename is None and not hint_for_os_error(error.errno):
             raise

@@ -1,12 +1,15 @@
 """Reading archives that may be damaged, or made to do harm: every name and every size is checked before it is believed.
 
+tarfile and zipfile read the headers. What they would let pass is checked here: `tarfile.data_filter` mends absolute
+names and keeps links, where both are refused; zipfile holds a whole directory before anyone can count it, passes over
+entries without a word, cuts off what is longer than declared, and cannot be shared by forks.
+
 A reader never gives more bytes than an archive's limits allow, whatever its headers say, and never holds more than a
 member's header or one piece of its content.
 """
 
 from __future__ import annotations
 
-import argparse
 import bz2
 import gzip
 import lzma
@@ -26,6 +29,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, cast
 
 from fieldguide.core.errors import FieldguideError
+from fieldguide.data.settings import ArchiveLimits
 
 AGAIN = "get it again from its source"
 # What the readers raise on damage; LookupError and RuntimeError (RecursionError, NotImplementedError) come from headers
@@ -75,6 +79,11 @@ class Limits(NamedTuple):
     size: int
     files: int
 
+    @classmethod
+    def of(cls, settings: ArchiveLimits) -> Limits:
+        """Those of the configuration, where a GB is 10^9 bytes."""
+        return cls(round(settings.max_gb * 1e9), settings.max_files)
+
 
 NO_LIMITS = Limits(1 << 62, 1 << 62)
 
@@ -86,35 +95,6 @@ class Member(NamedTuple):
     is_folder: bool
     content: Callable[[], Iterator[bytes]] | None
     what: str = ""
-
-
-class ZipMember(NamedTuple):
-    """Where and how a zip keeps a file."""
-
-    name: bytes
-    offset: int
-    flags: int
-    method: int
-    packed: int
-    size: int
-    crc: int
-
-
-def limits_of(max_gb: float, max_files: int) -> Limits:
-    """Limits from the options --max-gb (10^9 bytes) and --max-files."""
-    if max_gb <= 0 or max_files <= 0:
-        raise FieldguideError(f"--max-gb {max_gb:g}, --max-files {max_files}: limits must be above 0")
-    return Limits(round(max_gb * 1e9), max_files)
-
-
-def add_limit_options(parser: argparse.ArgumentParser, prefix: str, what: str, max_gb: float, max_files: int) -> None:
-    """The options --<prefix>max-gb and --<prefix>max-files."""
-    parser.add_argument(
-        f"--{prefix}max-gb", type=float, default=max_gb, help=f"refuse {what} that unpacks to more (10^9 bytes)"
-    )
-    parser.add_argument(
-        f"--{prefix}max-files", type=int, default=max_files, help=f"refuse {what} with more files and folders"
-    )
 
 
 def too_large(path: Path, limits: Limits) -> FieldguideError:
@@ -153,12 +133,12 @@ def damaged(path: Path, error: Exception) -> FieldguideError:
     return FieldguideError(f"{path}: cut short, damaged, or no tar or zip archive ({reason}); {AGAIN}")
 
 
-def shown(name: str) -> str:
+def quote_name(name: str) -> str:
     """A name as an error may show it: on one line, and not too long."""
     return repr(name) if len(name) <= 200 else f"{name[:100]!r}… ({len(name)} characters)"
 
 
-def fault_of(name: str) -> str:
+def find_name_error(name: str) -> str:
     """Why a member's name is refused; empty where it is not."""
     parts = PurePosixPath(name).parts
     kinds = {unicodedata.category(character) for character in name}
@@ -179,11 +159,11 @@ def fault_of(name: str) -> str:
     return ""
 
 
-def parts_of(name: str, archive: Path) -> tuple[str, ...]:
+def split_name(name: str, archive: Path) -> tuple[str, ...]:
     """A member's name as parts; raises FieldguideError for one that would land outside, or is no file's name."""
-    if fault := fault_of(name):
+    if error := find_name_error(name):
         raise FieldguideError(
-            f"{archive}: refuses to unpack {shown(name)}, {fault}; get the archive from its official source, "
+            f"{archive}: refuses to unpack {quote_name(name)}, {error}; get the archive from its official source, "
             "or unpack it by hand and give the folder"
         )
     return PurePosixPath(name).parts
@@ -211,11 +191,12 @@ class Names:
             if before == name and was_folder and is_inner:
                 continue
             if before != name:
-                what = f"both {shown(before)} and {shown(name)}, which are one file where case or accents do not count"
+                both = f"both {quote_name(before)} and {quote_name(name)}"
+                what = f"{both}, which are one file where case or accents do not count"
             elif was_folder or is_inner:
-                what = f"{shown(name)} both as a file and as a folder"
+                what = f"{quote_name(name)} both as a file and as a folder"
             else:
-                what = f"the file {shown(name)} twice"
+                what = f"the file {quote_name(name)} twice"
             raise FieldguideError(f"{self._archive}: has {what}; pack it again with one of them")
 
 
@@ -336,15 +317,17 @@ def zip_entries(path: Path, limits: Limits = NO_LIMITS) -> list[zipfile.ZipInfo]
     seen: set[str] = set()
     for entry in entries:
         if entry.orig_filename in seen:
-            raise FieldguideError(f"{path}: has the file {shown(entry.orig_filename)} twice; pack it again with one")
+            raise FieldguideError(
+                f"{path}: has the file {quote_name(entry.orig_filename)} twice; pack it again with one"
+            )
         seen.add(entry.orig_filename)
     # Local headers may hold further fields, so a file takes at least this much.
     spans = sorted((e.header_offset, e.header_offset + _local_length(e), e.orig_filename) for e in entries)
     for (_, end, name), (begin, _, other) in pairwise([*spans, (start, start, "its directory")]):
         if end > begin:
             raise FieldguideError(
-                f"{path}: {shown(name)} and {shown(other)} lie in the same bytes, as in archives made to fill a disk; "
-                "get the archive from its official source"
+                f"{path}: {quote_name(name)} and {quote_name(other)} lie in the same bytes, as in archives made to fill"
+                " a disk; get the archive from its official source"
             )
     return entries
 
@@ -399,43 +382,31 @@ def _check_directory(path: Path, limits: Limits) -> int:
     return cast(int, end - size)
 
 
-def zip_member(entry: zipfile.ZipInfo) -> ZipMember:
-    """What is needed to read a file of a zip."""
-    return ZipMember(
-        _raw_name(entry),
-        entry.header_offset,
-        entry.flag_bits,
-        entry.compress_type,
-        entry.compress_size,
-        entry.file_size,
-        entry.CRC,
-    )
-
-
-def data_offset(file: int, member: ZipMember) -> int:
+def data_offset(file: int, entry: zipfile.ZipInfo) -> int:
     """Where a file's bytes begin, having checked that what stands before them is its header."""
-    head = os.pread(file, ZIP_HEADER_LENGTH + len(member.name), member.offset)
-    if len(head) < ZIP_HEADER_LENGTH + len(member.name) or not head.startswith(ZIP_HEADER):
+    name = _raw_name(entry)
+    head = os.pread(file, ZIP_HEADER_LENGTH + len(name), entry.header_offset)
+    if len(head) < ZIP_HEADER_LENGTH + len(name) or not head.startswith(ZIP_HEADER):
         raise zipfile.BadZipFile("its header is damaged")
     flags, method = struct.unpack_from("<2H", head, 6)
     name_length, extra_length = struct.unpack_from("<2H", head, 26)
-    if name_length != len(member.name) or head[ZIP_HEADER_LENGTH:] != member.name or method != member.method:
+    if name_length != len(name) or head[ZIP_HEADER_LENGTH:] != name or method != entry.compress_type:
         raise zipfile.BadZipFile("its header is another file's")
-    if (flags | member.flags) & ENCRYPTED:
+    if (flags | entry.flag_bits) & ENCRYPTED:
         raise zipfile.BadZipFile("it is encrypted; give an archive without a password")
-    return cast(int, member.offset + ZIP_HEADER_LENGTH + name_length + extra_length)
+    return cast(int, entry.header_offset + ZIP_HEADER_LENGTH + name_length + extra_length)
 
 
-def zip_content(file: int, member: ZipMember) -> Iterator[bytes]:
+def zip_content(file: int, entry: zipfile.ZipInfo) -> Iterator[bytes]:
     """The pieces of a file in a zip, read with `pread`, which has no position to share.
 
     Raises BadZipFile, zlib.error or EOFError when it is not as long as declared, before a byte too many is given, or
     when its checksum differs.
     """
-    at, left = data_offset(file, member), member.packed
-    if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    at, left = data_offset(file, entry), entry.compress_size
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise zipfile.BadZipFile("it is not stored or deflated, as zips of photographs are; pack it again")
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS) if member.method == zipfile.ZIP_DEFLATED else None
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS) if entry.compress_type == zipfile.ZIP_DEFLATED else None
     given = crc = 0
     packed, ended = b"", False
     while not ended:
@@ -449,18 +420,20 @@ def zip_content(file: int, member: ZipMember) -> Iterator[bytes]:
         else:
             came = len(packed)
             # One more than is due, so that a longer file shows.
-            piece = inflate.decompress(packed, min(PIECE, member.size - given + 1))
+            piece = inflate.decompress(packed, min(PIECE, entry.file_size - given + 1))
             packed, ended = inflate.unconsumed_tail, inflate.eof
             if not (ended or piece or came or left):
                 raise EOFError("it is cut short")
         given, crc = given + len(piece), zlib.crc32(piece, crc)
-        if given > member.size:
-            raise zipfile.BadZipFile(f"it unpacks to more than the {member.size:,} bytes that it declares")
+        if given > entry.file_size:
+            raise zipfile.BadZipFile(f"it unpacks to more than the {entry.file_size:,} bytes that it declares")
         if piece:
             yield piece
-    if given < member.size or left or packed or (inflate is not None and inflate.unused_data):
-        raise zipfile.BadZipFile(f"it unpacks to {given:,} bytes and declares {member.size:,}, or has bytes left over")
-    if crc != member.crc:
+    if given < entry.file_size or left or packed or (inflate is not None and inflate.unused_data):
+        raise zipfile.BadZipFile(
+            f"it unpacks to {given:,} bytes and declares {entry.file_size:,}, or has bytes left over"
+        )
+    if crc != entry.CRC:
         raise zipfile.BadZipFile("its checksum differs")
 
 
@@ -470,26 +443,25 @@ def zip_members(path: Path, limits: Limits = NO_LIMITS) -> Iterator[Member]:
     with path.open("rb") as stream:
         file = stream.fileno()
         for entry in entries:
-            member = zip_member(entry)
             # zipfile ends a name at a zero byte, and reads what is not UTF-8 as an old DOS code page.
             name = entry.orig_filename
-            if not member.flags & UTF8 and not member.name.isascii():
-                name = member.name.decode("utf-8", "surrogateescape")
+            if not entry.flag_bits & UTF8 and not _raw_name(entry).isascii():
+                name = _raw_name(entry).decode("utf-8", "surrogateescape")
             with named(path, name):
-                data_offset(file, member)
+                data_offset(file, entry)
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if name.endswith("/"):
-                what = "a folder with content" if member.size else "a link or a device"
-                yield Member(name, not member.size and kind in (0, stat.S_IFDIR), None, what)
+                what = "a folder with content" if entry.file_size else "a link or a device"
+                yield Member(name, not entry.file_size and kind in (0, stat.S_IFDIR), None, what)
             elif kind in (0, stat.S_IFREG):
-                yield Member(name, False, partial(_named_content, file, member, path, name))
+                yield Member(name, False, partial(_named_content, file, entry, path, name))
             else:
                 yield Member(name, False, None, "a link" if kind == stat.S_IFLNK else "a device or a pipe")
 
 
-def _named_content(file: int, member: ZipMember, path: Path, name: str) -> Iterator[bytes]:
+def _named_content(file: int, entry: zipfile.ZipInfo, path: Path, name: str) -> Iterator[bytes]:
     with named(path, name):
-        yield from zip_content(file, member)
+        yield from zip_content(file, entry)
 
 
 @contextmanager
@@ -498,7 +470,7 @@ def named(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError) as error:
-        raise FieldguideError(f"{path}: the file {shown(name)} is damaged or lies ({error}); {AGAIN}") from error
+        raise FieldguideError(f"{path}: the file {quote_name(name)} is damaged or lies ({error}); {AGAIN}") from error
 
 
 # ---------------------------------------------------------------- both

@@ -16,7 +16,6 @@ A name that a rule gives to two classes has none, and two names of one class hav
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import itertools
 import re
@@ -35,18 +34,6 @@ _MAY_LACK_S = 6
 NO_CLASS = "is no class"
 SUGGESTED = 2
 """How many candidates a report offers for a name."""
-
-
-def add_name_option(parser: argparse.ArgumentParser) -> None:
-    """The option that names exceptions to the rule, as every stage that matches names has it."""
-    parser.add_argument(
-        "--name",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("THEIRS", "OURS"),
-        help="the class that a name means, where the rule finds none",
-    )
 
 
 def number_of(name: str) -> int | None:

@@ -5,7 +5,6 @@ A store may be shared by threads, survives a fork, and can be pickled.
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import struct
@@ -20,12 +19,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tqdm import tqdm
 
-from fieldguide.data.archives import AGAIN as AGAIN
-from fieldguide.data.archives import DAMAGE, NO_LIMITS, Limits, zip_content, zip_entries, zip_member
-from fieldguide.core.errors import FieldguideError
+from fieldguide.core.errors import FieldguideError, refuse_if_any
 from fieldguide.core.files import write_csv
-from fieldguide.core.errors import refuse_if_any
 from fieldguide.core.stage import log
+from fieldguide.data.archives import AGAIN as AGAIN
+from fieldguide.data.archives import DAMAGE, NO_LIMITS, Limits, zip_content, zip_entries
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +35,7 @@ LARGEST_FILE = 1 << 29
 """Bytes of one image file, which are held in memory."""
 THINNEST = 100
 """Longer side by shorter side; resized to a backbone's square, a thinner image would be of many millions of pixels."""
-FAULT_COLUMNS = ("path", "reason")
+UNREADABLE_COLUMNS = ("path", "reason")
 
 
 class ImageStore(ABC):
@@ -110,7 +108,7 @@ class ZipStore(ImageStore):
             entries = zip_entries(path, limits)
         except DAMAGE as error:
             raise FieldguideError(f"{path}: is damaged or not a zip ({error}); {AGAIN}") from error
-        self._members = {entry.orig_filename: zip_member(entry) for entry in entries if not entry.is_dir()}
+        self._members = {entry.orig_filename: entry for entry in entries if not entry.is_dir()}
         self._file = os.open(path, os.O_RDONLY)
 
     def __del__(self) -> None:
@@ -130,7 +128,7 @@ class ZipStore(ImageStore):
         member = self._members.get(name)
         if member is None:
             raise FieldguideError(f"{self.path}: has no file {name}; {AGAIN}")
-        refuse_large(self.path, name, member.size)
+        refuse_large(self.path, name, member.file_size)
         try:
             return b"".join(zip_content(self._file, member))
         except (zipfile.BadZipFile, OSError, EOFError, struct.error, zlib.error) as error:
@@ -166,22 +164,17 @@ def check_shape(image: Image) -> None:
         raise ValueError(f"it is of {width} x {height} pixels, too thin for a photograph")
 
 
-def find_faults(store: ImageStore, names: Iterable[str], workers: int, doing: str = "decoding") -> dict[str, str]:
+def find_unreadable(store: ImageStore, names: Iterable[str], workers: int, doing: str = "decoding") -> dict[str, str]:
     """Why those of `names` that do not open do not, by name, in the given order; decodes in threads."""
     names = list(names)
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        found = pool.map(partial(_fault, store), names)
+        found = pool.map(partial(_why_unreadable, store), names)
         # `disable=None`: no bar where stderr is not a terminal.
-        told = tqdm(zip(names, found, strict=True), doing, len(names), unit=" images", disable=None)
-        return {name: fault for name, fault in told if fault is not None}
+        reasons = tqdm(zip(names, found, strict=True), doing, len(names), unit=" images", disable=None)
+        return {name: reason for name, reason in reasons if reason is not None}
 
 
-def unreadable(store: ImageStore, names: Iterable[str], workers: int, doing: str = "decoding") -> list[str]:
-    """Those of `names` that do not open, each with its reason, as `find_faults`."""
-    return [f"{name} {fault}" for name, fault in find_faults(store, names, workers, doing).items()]
-
-
-def _fault(store: ImageStore, name: str) -> str | None:
+def _why_unreadable(store: ImageStore, name: str) -> str | None:
     try:
         store.check(name)
     except FieldguideError as error:
@@ -190,31 +183,25 @@ def _fault(store: ImageStore, name: str) -> str | None:
     return None
 
 
-def add_damage_options(parser: argparse.ArgumentParser) -> None:
-    """The options by which a user goes on without some images, as every stage that lists images has them."""
-    parser.add_argument(
-        "--leave-out", nargs="*", default=[], metavar="PATH", help="images to leave out, damaged or not"
-    )
-    parser.add_argument("--skip-damaged", action="store_true", help="leave out what does not open, and list it")
-
-
-def settle_faults(store: ImageStore, faults: Mapping[str, str], listing: Path, skip: bool, section: str) -> None:
-    """Tell of every image that does not open: a line of the log each, and a row of the table `listing`.
+def report_unreadable(
+    store: ImageStore, unreadable: Mapping[str, str], listing: Path, skip: bool, section: str
+) -> None:
+    """Say of every image that it does not open: a line of the log each, and a row of the table `listing`.
 
     Raises FieldguideError naming the first few, their number and the table, unless they are to be left out (`skip`).
-    `section` of the configuration holds the keys that say so. Without faults an older table is removed.
+    `section` of the configuration holds the keys that say so. Where all open, an older table is removed.
     """
-    if not faults:
+    if not unreadable:
         listing.unlink(missing_ok=True)
         return
-    for name, reason in faults.items():
+    for name, reason in unreadable.items():
         log.info("%s %s", name, reason)
-    write_csv(listing, FAULT_COLUMNS, ({"path": name, "reason": reason} for name, reason in faults.items()))
+    write_csv(listing, UNREADABLE_COLUMNS, ({"path": name, "reason": reason} for name, reason in unreadable.items()))
     if skip:
-        log.info("%s: left out %d images that do not open, listed in %s", store.path, len(faults), listing)
+        log.info("%s: left out %d images that do not open, listed in %s", store.path, len(unreadable), listing)
         return
     refuse_if_any(
-        [f"{name} {reason}" for name, reason in faults.items()],
+        [f"{name} {reason}" for name, reason in unreadable.items()],
         f"{store.path}: images that do not open",
         f"all of them, with the reason, are in {listing}; {AGAIN}, or leave them out by {section}.leave_out "
         f"or {section}.skip_damaged",

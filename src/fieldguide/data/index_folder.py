@@ -1,6 +1,6 @@
 """Read a data set of one's own: a folder per split and class, or a table of images. Nothing in the folder is changed.
 
-  python -m fieldguide.data.index_folder --root mushrooms --splits train=train test=val \\
+  python -m fieldguide.data.index_folder --root mushrooms --settings '{"splits": {"test": "val"}}' \\
       --images-out records/images.csv --classes-out records/classes.csv
 
 Without --table the images are <root>/<split>/<class>/…; with it, its columns path, class and split (and image_id, if
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,21 +20,19 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import write_csv
+from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any, repeated
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.image_store import (
     FolderStore,
     ImageStore,
-    add_damage_options,
-    find_faults,
+    find_unreadable,
     is_image_name,
     is_inside,
-    settle_faults,
+    report_unreadable,
 )
-from fieldguide.data.index_images import class_name
-from fieldguide.core.errors import name_some, refuse_if_any, repeated
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
-from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.data.records import check_train_images, class_name, name_classes, natural, write_records
+from fieldguide.data.settings import FolderSettings
 from fieldguide.data.user_files import read_rows
 
 SPLITS = ("train", "test")
@@ -49,12 +46,6 @@ class Photograph(NamedTuple):
     folder: str
     split: str
     image_id: str
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """A sorting key by which `class 10` comes after `class 9`; case counts last."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return [(int(i % 2), int(part) if i % 2 else 0, part) for i, part in enumerate(parts)] + [(-1, 0, name)]
 
 
 def photographs_in(store: ImageStore, splits: Mapping[str, str]) -> list[Photograph]:
@@ -135,19 +126,7 @@ def without(photographs: Sequence[Photograph], left_out: Sequence[str], where: P
 def class_rows(photographs: Sequence[Photograph], where: Path) -> list[dict[str, str]]:
     """The rows of classes.csv, numbered from 1 in the natural order of their folders' names."""
     folders = sorted({one.folder for one in photographs}, key=natural)
-    rows = [
-        {"class_id": str(number), "class_name": class_name(folder), "folder": folder}
-        for number, folder in enumerate(folders, 1)
-    ]
-    refuse_if_any(
-        [row["folder"] for row in rows if not row["class_name"]], f"{where}: classes without a name", "name them"
-    )
-    twice = repeated(row["class_name"].casefold() for row in rows)
-    same = [" and ".join(row["folder"] for row in rows if row["class_name"].casefold() == name) for name in twice]
-    refuse_if_any(same, f"{where}: classes of the same name", "rename one of each; texts are found by class name")
-    if len(rows) < 2:
-        raise FieldguideError(f"{where}: has {len(rows)} classes of images; a classifier needs at least 2")
-    return rows
+    return name_classes(folders, [class_name(folder) for folder in folders], where)
 
 
 def image_rows(
@@ -171,12 +150,7 @@ def check_splits(photographs: Sequence[Photograph], classes: Sequence[Mapping[st
     """Refuse classes with fewer than two training images, and no test images at all; name classes without any."""
     count = Counter((one.folder, one.split) for one in photographs)
     folders = [row["folder"] for row in classes]
-    few = [f"{folder} ({count[folder, 'train']})" for folder in folders if count[folder, "train"] < 2]
-    refuse_if_any(
-        few,
-        f"{where}: classes with fewer than 2 training images, of which one is held out to choose settings",
-        "give them more, or take the class out of both splits",
-    )
+    check_train_images({folder: count[folder, "train"] for folder in folders}, folders, where)
     untested = [folder for folder in folders if not count[folder, "test"]]
     if len(untested) == len(folders):
         raise FieldguideError(f"{where}: has no test image at all; name the split under dataset.splits")
@@ -223,20 +197,13 @@ def warn_of_leaks(photographs: Sequence[Photograph], hashes: Sequence[bytes]) ->
             )
 
 
-def parse_split(text: str) -> tuple[str, str]:
-    """OURS=THEIRS."""
-    ours, _, theirs = text.partition("=")
-    if ours not in SPLITS or not theirs:
-        raise argparse.ArgumentTypeError(f"{text!r} is not train=NAME or test=NAME")
-    return ours, theirs
-
-
 def run(args: argparse.Namespace) -> None:
     """Read, check and write."""
     root, where = args.root, args.table or args.root
+    settings = parse_settings(FolderSettings, args.settings)
     if not root.is_dir():
         raise FieldguideError(f"{root}: is no folder; give dataset.root the folder of the images")
-    splits = {split: split for split in SPLITS} | dict(args.splits)
+    splits = {"train": settings.splits.train, "test": settings.splits.test}
     if splits["train"] == splits["test"]:
         raise FieldguideError(f"dataset.splits: {splits['train']} cannot be both training and test")
     store = FolderStore(root)
@@ -251,39 +218,25 @@ def run(args: argparse.Namespace) -> None:
     )
     foreign = [one.path for one in photographs if not is_image_name(one.path)]
     refuse_if_any(foreign, f"{where}: lists files that are no images by their ending", "take them out")
-    photographs = without(photographs, args.leave_out, where)
+    photographs = without(photographs, settings.leave_out, where)
     check_splits(photographs, class_rows(photographs, where), where)
-    faults = find_faults(store, [one.path for one in photographs], args.workers)
-    settle_faults(store, faults, args.images_out.with_suffix(".damaged.csv"), args.skip_damaged, "dataset")
-    photographs = [one for one in photographs if one.path not in faults]
+    unreadable = find_unreadable(store, [one.path for one in photographs], args.workers)
+    report_unreadable(store, unreadable, args.images_out.with_suffix(".damaged.csv"), settings.skip_damaged, "dataset")
+    photographs = [one for one in photographs if one.path not in unreadable]
     classes = class_rows(photographs, where)
     check_splits(photographs, classes, where)
     images = image_rows(photographs, classes, where)
     warn_of_leaks(photographs, content_hashes(store, [one.path for one in photographs], args.workers))
-    write_csv(args.classes_out, CLASS_COLUMNS, classes)
-    write_csv(args.images_out, IMAGE_COLUMNS, images)
-    split = Counter(row["split"] for row in images)
-    log.info(
-        "%s: %d classes, %d images, %d train and %d test; all of them open",
-        *(root, len(classes), len(images), split["train"], split["test"]),
-    )
+    write_records(args.images_out, args.classes_out, images, classes, root, "; all of them open")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("data.index_folder", __doc__)
     parser.add_argument("--root", type=Path, required=True, help="the folder of the images")
     parser.add_argument("--table", type=Path, help="CSV with the columns path, class, split and, if wanted, image_id")
-    parser.add_argument(
-        "--splits",
-        type=parse_split,
-        nargs="+",
-        default=[],
-        metavar="OURS=THEIRS",
-        help="what the folders or the table call train and test",
-    )
     parser.add_argument("--images-out", type=Path, required=True, help="table of images to write")
     parser.add_argument("--classes-out", type=Path, required=True, help="table of classes to write")
-    add_damage_options(parser)
+    add_settings(parser, FolderSettings)
     parser.add_argument("--workers", type=int, default=1, help="threads that decode; the result is the same")
     run_stage("index_folder", run, parser, argv)
 

@@ -7,18 +7,17 @@ with the reason in <images-out>.damaged.csv.
 from __future__ import annotations
 
 import argparse
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import write_csv
-from fieldguide.data.image_store import AGAIN, add_damage_options, find_faults, open_image_store, settle_faults
-from fieldguide.core.errors import name_some, refuse_if_any
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
-from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
+from fieldguide.data.image_store import AGAIN, find_unreadable, open_image_store, report_unreadable
+from fieldguide.data.records import check_train_images, class_name, write_records
+from fieldguide.data.settings import ImageSelection
 
 SPLITS = {"1": "train", "0": "test"}
 
@@ -28,11 +27,6 @@ class Entry(NamedTuple):
 
     value: str
     line: int
-
-
-def class_name(folder: str) -> str:
-    """`001.Black_footed_Albatross` is called Black footed Albatross."""
-    return " ".join(re.sub(r"^\d+\.", "", folder).replace("_", " ").split())
 
 
 def read_list(path: Path) -> dict[int, Entry]:
@@ -127,8 +121,8 @@ def without(rows: Sequence[dict[str, str]], left_out: Sequence[str], path: Path)
 def class_rows(classes: Mapping[int, Entry], rows: Sequence[Mapping[str, str]], path: Path) -> list[dict[str, str]]:
     """The rows of classes.csv, in the order of their ids.
 
-    A class without any image at all is left out, as cut-down archives keep all of classes.txt; one without training
-    images or without test images is refused.
+    A class without any image at all is left out, as cut-down archives keep all of classes.txt; one with too few
+    training images or without test images is refused.
     """
     count = Counter((row["class_id"], row["split"]) for row in rows)
     kept, left_out = [], []
@@ -144,6 +138,8 @@ def class_rows(classes: Mapping[int, Entry], rows: Sequence[Mapping[str, str]], 
                     f"{path.parent / 'train_test_split.txt'}: the class {key} ({folder}) has no {word} image; "
                     "give it some, or remove the class and its images from the lists"
                 )
+    train = {folder: count[str(key), "train"] for key, folder in kept}
+    check_train_images(train, list(train), path.parent / "train_test_split.txt")
     if left_out:
         log.info("%s: left out %d classes without any image: %s", path, len(left_out), name_some(left_out))
     return [{"class_id": str(key), "class_name": class_name(folder), "folder": folder} for key, folder in kept]
@@ -152,10 +148,11 @@ def class_rows(classes: Mapping[int, Entry], rows: Sequence[Mapping[str, str]], 
 def run(args: argparse.Namespace) -> None:
     """Read, check and write."""
     root: Path = args.root
+    settings = parse_settings(ImageSelection, args.settings)
     classes = read_list(root / "classes.txt")
     check_unique(classes, root / "classes.txt", "class")
     listed = image_rows(root, classes)
-    images = without(listed, args.leave_out, root / "images.txt")
+    images = without(listed, settings.leave_out, root / "images.txt")
     if len(images) < len(listed):
         log.info("%s: left out %d images that dataset.leave_out names", root, len(listed) - len(images))
     named = class_rows(classes, images, root / "classes.txt")
@@ -163,18 +160,12 @@ def run(args: argparse.Namespace) -> None:
     paths = [row["path"] for row in images]
     missing = [path for path in paths if path not in store]
     refuse_if_any(missing, f"{root}: lacks images that images.txt lists", AGAIN)
-    faults = find_faults(store, paths, args.workers)
-    settle_faults(store, faults, args.images_out.with_suffix(".damaged.csv"), args.skip_damaged, "dataset")
-    if faults:
-        images = [row for row in images if row["path"] not in faults]
+    unreadable = find_unreadable(store, paths, args.workers)
+    report_unreadable(store, unreadable, args.images_out.with_suffix(".damaged.csv"), settings.skip_damaged, "dataset")
+    if unreadable:
+        images = [row for row in images if row["path"] not in unreadable]
         named = class_rows(classes, images, root / "classes.txt")
-    write_csv(args.classes_out, CLASS_COLUMNS, named)
-    write_csv(args.images_out, IMAGE_COLUMNS, images)
-    split = Counter(row["split"] for row in images)
-    log.info(
-        "%s: %d classes, %d images, %d train and %d test; all of them open",
-        *(root, len(named), len(images), split["train"], split["test"]),
-    )
+    write_records(args.images_out, args.classes_out, images, named, root, "; all of them open")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -183,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images-out", type=Path, required=True, help="table of images to write")
     parser.add_argument("--classes-out", type=Path, required=True, help="table of classes to write")
     parser.add_argument("--workers", type=int, default=1, help="threads that decode; the result is the same")
-    add_damage_options(parser)
+    add_settings(parser, ImageSelection)
     run_stage("index_images", run, parser, argv)
 
 

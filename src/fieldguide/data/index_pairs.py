@@ -2,8 +2,8 @@
 
 Pairs of one's own are a CSV or TSV with the columns path and caption, paths relative to the folder or zip of images.
 
---limit takes the first images of one seeded order, so a larger limit keeps all images of a smaller one. Images that do
-not open are listed with the reason in <out>.damaged.csv.
+`images` takes the first images of one seeded order, so a larger number keeps all images of a smaller one. Images that
+do not open are listed with the reason in <out>.damaged.csv.
 """
 
 from __future__ import annotations
@@ -16,23 +16,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any, repeated
+from fieldguide.core.files import write_csv
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.archives import (
     DAMAGE,
     NO_LIMITS,
     Limits,
-    add_limit_options,
-    limits_of,
     too_large,
     zip_content,
     zip_entries,
-    zip_member,
 )
-from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import write_csv
-from fieldguide.data.image_store import AGAIN, ImageStore, add_damage_options, find_faults, open_image_store, settle_faults
-from fieldguide.core.errors import name_some, refuse_if_any, repeated
+from fieldguide.data.image_store import AGAIN, ImageStore, find_unreadable, open_image_store, report_unreadable
 from fieldguide.data.records import PAIR_COLUMNS
-from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.data.settings import PairStageSettings
 from fieldguide.data.user_files import DELIMITERS, Row, read_rows
 
 
@@ -81,7 +79,7 @@ def read_from_zip(path: Path, file_name: str, limits: Limits) -> bytes:
             names = name_some([entry.orig_filename for entry in found])
             raise FieldguideError(f"{path}: has {file_name} more than once ({names}); pack one of them alone")
         with path.open("rb") as stream:
-            return b"".join(zip_content(stream.fileno(), zip_member(found[0])))
+            return b"".join(zip_content(stream.fileno(), found[0]))
     except DAMAGE as error:
         raise FieldguideError(f"{path}: is damaged, or no zip of JSON ({error}); {AGAIN}") from error
 
@@ -155,7 +153,7 @@ def left_out_ids(names: Sequence[str], file_names: Mapping[int, str], split: str
     """The images that the user leaves out, named as in the annotations or as in the image archive."""
     named = {name.removeprefix(f"{split}/") for name in names}
     unknown = sorted(named - set(file_names.values()))
-    refuse_if_any(unknown, f"{path}: does not list images that world.leave_out names", "correct their names there")
+    refuse_if_any(unknown, f"{path}: does not list images that pairs.leave_out names", "correct their names there")
     return {image_id for image_id, file_name in file_names.items() if file_name in named}
 
 
@@ -179,30 +177,27 @@ def image_paths(store: ImageStore, file_names: Mapping[int, str], split: str) ->
     return paths
 
 
-def compiled(pattern: str | None) -> re.Pattern[str] | None:
-    """The pattern of --exclude, in any case; None where there is none."""
+def compile_pattern(pattern: str) -> re.Pattern[str] | None:
+    """The pattern of `exclude`, in any case; None where there is none."""
     if not pattern:
         return None
     try:
         return re.compile(pattern, re.IGNORECASE)
     except re.error as error:
-        raise FieldguideError(f"--exclude {pattern!r}: is not a regular expression ({error}); correct it") from error
+        raise FieldguideError(f"exclude {pattern!r}: is not a regular expression ({error}); correct it") from error
 
 
 def run(args: argparse.Namespace) -> None:
     """Read, choose, check and write."""
-    if args.limit < 0:
-        raise FieldguideError(f"--limit {args.limit}: is not a number of images; 0 takes all")
-    pattern = compiled(args.exclude)
-    limits = limits_of(args.max_gb, args.max_files)
-    annotations = read_annotations(
-        args.annotations, args.split, limits_of(args.annotations_max_gb, args.annotations_max_files)
-    )
+    settings = parse_settings(PairStageSettings, args.settings)
+    pattern = compile_pattern(settings.exclude)
+    split, limits = settings.split, Limits.of(settings.image_limits)
+    annotations = read_annotations(args.annotations, split, Limits.of(settings.annotation_limits))
     file_names = parse_images(annotations, args.annotations)
     captions = parse_captions(annotations, file_names, args.annotations)
     del annotations  # the largest thing in memory
-    if left_out := left_out_ids(args.leave_out, file_names, args.split, args.annotations):
-        log.info("left out %d images that world.leave_out names", len(left_out))
+    if left_out := left_out_ids(settings.leave_out, file_names, split, args.annotations):
+        log.info("left out %d images that pairs.leave_out names", len(left_out))
         file_names = {i: name for i, name in file_names.items() if i not in left_out}
         captions = [caption for caption in captions if caption.image_id not in left_out]
     described = {caption.image_id for caption in captions}
@@ -211,17 +206,17 @@ def run(args: argparse.Namespace) -> None:
     if pattern:
         captions = without(captions, pattern)
         kept = {caption.image_id for caption in captions}
-        log.info("--exclude %s: left out %d of %d images", args.exclude, len(described) - len(kept), len(described))
+        log.info("exclude %s: left out %d of %d images", settings.exclude, len(described) - len(kept), len(described))
         described = kept
     if not described:
-        raise FieldguideError(f"{args.annotations}: no image is left; check --exclude and the captions")
-    chosen = chosen_images(sorted(described), args.limit, args.seed)
+        raise FieldguideError(f"{args.annotations}: no image is left; check exclude and the captions")
+    chosen = chosen_images(sorted(described), settings.images, settings.seed)
     store = open_image_store(args.images, limits)
-    paths = image_paths(store, {i: file_names[i] for i in sorted(chosen)}, args.split)
-    if args.check == "decode":
-        faults = find_faults(store, paths.values(), args.workers)
-        settle_faults(store, faults, args.out.with_suffix(".damaged.csv"), args.skip_damaged, "world")
-        chosen = {image_id for image_id in chosen if paths[image_id] not in faults}
+    paths = image_paths(store, {i: file_names[i] for i in sorted(chosen)}, split)
+    if settings.check == "decode":
+        unreadable = find_unreadable(store, paths.values(), args.workers)
+        report_unreadable(store, unreadable, args.out.with_suffix(".damaged.csv"), settings.skip_damaged, "pairs")
+        chosen = {image_id for image_id in chosen if paths[image_id] not in unreadable}
         if not chosen:
             raise FieldguideError(f"{args.images}: no image that opens is left; {AGAIN}")
     rows = [
@@ -230,8 +225,8 @@ def run(args: argparse.Namespace) -> None:
         if c.image_id in chosen
     ]
     write_csv(args.out, PAIR_COLUMNS, rows)
-    if args.limit > len(described):
-        log.info("--limit %d: only %d images are there", args.limit, len(described))
+    if settings.images > len(described):
+        log.info("images %d: only %d images are there", settings.images, len(described))
     log.info("%s: %d pairs of %d images", args.images, len(rows), len(chosen))
 
 
@@ -239,22 +234,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("data.index_pairs", __doc__)
     parser.add_argument("--images", type=Path, required=True, help="train2017.zip, or a folder")
     parser.add_argument("--annotations", type=Path, required=True, help="annotations_trainval2017.zip, .json or .csv")
-    parser.add_argument("--split", default="train2017", help="names the folder of images and the list of captions")
-    parser.add_argument("--limit", type=int, default=0, help="how many images to take; 0 is all")
-    parser.add_argument("--seed", type=int, default=0, help="orders the images of which --limit takes the first")
-    parser.add_argument(
-        "--exclude", metavar="REGEX", help="leave out every image of which a caption matches, in any case"
-    )
-    parser.add_argument(
-        "--check",
-        choices=("decode", "names"),
-        default="decode",
-        help="decode every image taken, or only look whether it is there",
-    )
     parser.add_argument("--workers", type=int, default=1, help="threads that decode; the result is the same")
-    add_damage_options(parser)
-    add_limit_options(parser, "", "an archive of images", 40, 1_000_000)
-    add_limit_options(parser, "annotations-", "an archive of captions", 5, 1_000)
+    add_settings(parser, PairStageSettings)
     parser.add_argument("--out", type=Path, required=True, help="table of pairs to write")
     run_stage("index_pairs", run, parser, argv)
 

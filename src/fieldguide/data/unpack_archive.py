@@ -1,7 +1,7 @@
 """Unpack one folder of an archive (.tgz, .tar, .zip); a folder that is unpacked already is linked, not copied.
 
-Nothing is written outside of --out, and --out is there only when all of the folder is: `fieldguide.data.archives` says what
-is refused.
+Nothing is written outside of --out, and --out is there only when all of the folder is: `fieldguide.data.archives` says
+what is refused.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+from fieldguide.core.errors import FieldguideError, name_some
+from fieldguide.core.files import atomic_path
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.archives import (
     NO_LIMITS,
     Limits,
     Names,
-    add_limit_options,
     least_size,
-    limits_of,
     members_of,
-    parts_of,
-    shown,
+    quote_name,
+    split_name,
 )
-from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import atomic_path
-from fieldguide.core.errors import name_some
-from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.data.settings import ArchiveLimits
 
 
 def is_litter(parts: Sequence[str]) -> bool:
@@ -53,7 +52,7 @@ def unpack(archive: Path, folder: str, out: Path, limits: Limits = NO_LIMITS) ->
     files = 0
     out.mkdir()
     for member in tqdm(members_of(archive, limits), "unpacking", unit=" files", disable=None):
-        parts = parts_of(member.name, archive)
+        parts = split_name(member.name, archive)
         if not parts or is_litter(parts):
             continue
         if member.is_folder or len(parts) > 1:
@@ -64,7 +63,7 @@ def unpack(archive: Path, folder: str, out: Path, limits: Limits = NO_LIMITS) ->
         above, below = parts[:depth], parts[depth + len(wanted) :]
         if not member.is_folder and member.content is None:
             raise FieldguideError(
-                f"{archive}: refuses to unpack {shown(member.name)}, {member.what}; "
+                f"{archive}: refuses to unpack {quote_name(member.name)}, {member.what}; "
                 "get the archive from its official source, or pack the files themselves"
             )
         if not below and not member.is_folder:
@@ -116,7 +115,7 @@ def link(source: Path, out: Path) -> None:
 def run(args: argparse.Namespace) -> None:
     """Unpack or link."""
     archive: Path = args.archive
-    limits = limits_of(args.max_gb, args.max_files)
+    limits = Limits.of(parse_settings(ArchiveLimits, args.settings))
     if not archive.exists():
         raise FieldguideError(
             f"{archive}: does not exist; put the archive there, or name its place in the configuration"
@@ -155,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("data.unpack_archive", __doc__)
     parser.add_argument("--archive", type=Path, required=True, help=".tgz, .tar or .zip, or a folder unpacked already")
     parser.add_argument("--folder", required=True, help="the archive's folder to unpack, such as CUB_200_2011")
-    add_limit_options(parser, "", "an archive", 3, 100_000)
+    add_settings(parser, ArchiveLimits)
     parser.add_argument("--out", type=Path, required=True, help="where what is in that folder goes")
     run_stage("unpack_archive", run, parser, argv)
 

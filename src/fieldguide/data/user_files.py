@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fieldguide.core.errors import FieldguideError
-from fieldguide.core.errors import name_some, refuse_if_any, repeated
+from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any, repeated
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

@@ -30,15 +30,7 @@ PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 
 def add_backbone_options(parser: argparse.ArgumentParser) -> None:
-    """The options by which every encoding stage names the backbone."""
-    parser.add_argument("--model", required=True, help="open_clip model name, or local-dir:<folder>")
-    parser.add_argument("--pretrained", default="", help="open_clip tag or a weights file; empty for local-dir")
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16", "fp16", "auto"),
-        default="fp32",
-        help="of the forward pass; auto: bf16 on a GPU that has it, fp32 elsewhere",
-    )
+    """The options by which every encoding stage says where the backbone lies and where it runs."""
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
     parser.add_argument("--cache", default="", help="folder that download_backbone filled; empty: open_clip's own")
 

@@ -18,9 +18,20 @@ from urllib.parse import urlsplit
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_json, sha256_of, write_json
-from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.data.transfer import Part, Patience, UnfetchedError, check_url, fault_of_page, fetch, shown, told
-from fieldguide.features.backbone import add_backbone_options, describe, is_downloaded, refuse_unknown
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
+from fieldguide.data.settings import RetryPolicy
+from fieldguide.data.transfer import (
+    PartialDownload,
+    UnfetchedError,
+    check_url,
+    fetch,
+    find_page_error,
+    format_bytes,
+    redact_url,
+)
+from fieldguide.features.backbone import describe, is_downloaded, refuse_unknown
+from fieldguide.features.settings import BackboneDownload
 
 HUB = "hf-hub:"
 
@@ -59,10 +70,10 @@ def ask_hub(repository: str, filename: str | None, cache: Path) -> Path:
 
 
 def hub() -> str:
-    """The hub's address, as it may be told."""
+    """The hub's address, as it may be shown."""
     from huggingface_hub import constants
 
-    return shown(constants.ENDPOINT)
+    return redact_url(constants.ENDPOINT)
 
 
 def from_hub(source: str, sha256: str, cache: Path) -> Path:
@@ -81,10 +92,10 @@ def from_url(url: str, sha256: str, cache: Path) -> Path:
     """Weights from the address that open_clip knows."""
     check_url(url)
     path = cache / Path(urlsplit(url).path).name
-    wanted, why = (sha256, "backbone.sha256") if sha256 else (published_sha256(url), f"as in {shown(url)}")
+    wanted, why = (sha256, "backbone.sha256") if sha256 else (published_sha256(url), f"as in {redact_url(url)}")
     if not path.exists():
-        with Part(path) as part:
-            fetch(url, part, Patience(), fault_of_page)
+        with PartialDownload(path) as part:
+            fetch(url, part, RetryPolicy(), find_page_error)
             part.finish()
     check(path, wanted, why)
     return path
@@ -108,7 +119,7 @@ def download_weights(model: str, pretrained: str, sha256: str, cache: Path) -> t
             failures.append(str(failure))
             log.info("%s", failure)
             continue
-        return path, f"{hub()}/{source.rpartition('/')[0]}" if kind == "hf_hub" else shown(source)
+        return path, f"{hub()}/{source.rpartition('/')[0]}" if kind == "hf_hub" else redact_url(source)
     raise FieldguideError(
         f"the weights of {describe(model, pretrained)} could not be fetched ({'; '.join(failures)}); run the same "
         "command again where there is a network, set HF_ENDPOINT to a mirror of the hub, or give backbone.pretrained "
@@ -162,12 +173,13 @@ def place_in(cache: Path, path: Path) -> str:
 
 
 def download(args: argparse.Namespace) -> None:
-    model, pretrained, cache = args.model, args.pretrained, Path(args.cache)
+    settings = parse_settings(BackboneDownload, args.settings)
+    model, pretrained, cache = settings.model, settings.pretrained, Path(args.cache)
     if not is_downloaded(model, pretrained):
         raise FieldguideError(f"{describe(model, pretrained)} is on this disk: there is nothing to download")
     refuse_unknown(model, pretrained)
     cache.mkdir(parents=True, exist_ok=True)
-    weights, source = download_weights(model, pretrained, args.sha256, cache)
+    weights, source = download_weights(model, pretrained, settings.sha256, cache)
     repositories = download_tokenizer(model, cache)
     sources = {place_in(cache, weights): source}
     for name in [model.removeprefix(HUB)] * model.startswith(HUB) + repositories:
@@ -179,15 +191,15 @@ def download(args: argparse.Namespace) -> None:
     ]
     manifest = {"model": model, "pretrained": pretrained, "weights": place_in(cache, weights), "files": files}
     write_json(args.out, manifest)
-    size = told(sum((cache / name).stat().st_size for name in sources))
+    size = format_bytes(sum((cache / name).stat().st_size for name in sources))
     what = describe(model, pretrained)
     log.info("%s: %d files, %s, in %s, weights from %s", what, len(files), size, cache, source)
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("features.download_backbone", __doc__)
-    add_backbone_options(parser)
-    parser.add_argument("--sha256", default="", help="published checksum of the weights; empty: its source's own")
+    add_settings(parser, BackboneDownload)
+    parser.add_argument("--cache", required=True, help="folder to fill")
     parser.add_argument("--out", type=Path, required=True, help="manifest to write, JSON")
     return parser
 

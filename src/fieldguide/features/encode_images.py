@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_columns
-from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.image_store import ImageStore, open_image_store
 from fieldguide.features.backbone import (
     Backbone,
@@ -34,10 +35,10 @@ from fieldguide.features.backbone import (
     fitting_batch,
     keep_tower,
     load_backbone,
-    parse_batch,
     pick_device,
     pick_precision,
 )
+from fieldguide.features.settings import EncoderSettings
 from fieldguide.features.store import Shard, create_features, parse_shard
 
 if TYPE_CHECKING:
@@ -178,9 +179,11 @@ def read_shard(records: Path, shard: Shard) -> tuple[list[str], list[str]]:
 def encode(args: argparse.Namespace) -> None:
     import torch
 
+    settings = parse_settings(EncoderSettings, args.settings)
+    batch = None if settings.batch == "auto" else settings.batch
     device = pick_device(args.device)
-    precision = pick_precision(args.precision, device)
-    backbone = load_backbone(args.model, args.pretrained, args.precision, "cpu", args.cache, precision)
+    precision = pick_precision(settings.precision, device)
+    backbone = load_backbone(settings.model, settings.pretrained, settings.precision, "cpu", args.cache, precision)
     backbone = keep_tower(backbone, "image", device)
     # After loading, which takes the most memory: a large table does not add to that.
     ids, names = read_shard(args.records, args.shard)
@@ -190,15 +193,15 @@ def encode(args: argparse.Namespace) -> None:
         "shard": str(args.shard.number),
         "shards": str(args.shard.count),
         # What another photograph needs to become such a feature; the key says whether it is still the same.
-        "model": args.model,
-        "pretrained": args.pretrained,
-        "precision": args.precision,
+        "model": settings.model,
+        "pretrained": settings.pretrained,
+        "precision": settings.precision,
         "preprocessing": json.dumps(getattr(backbone.model.visual, "preprocess_cfg", {}), sort_keys=True),
         **({"weights": backbone.weights} if backbone.weights else {}),
     }
-    key = backbone_key(args.model, args.pretrained, args.precision)
+    key = backbone_key(settings.model, settings.pretrained, settings.precision)
     clock = time.perf_counter()
-    parts = encode_store(backbone, open_image_store(args.images), names, args.batch, args.workers)
+    parts = encode_store(backbone, open_image_store(args.images), names, batch, args.workers)
     first = next(parts)
     sizes = {"features": (len(ids), first.shape[1])}
     with create_features(args.out, sizes, {"features": np.float32}, ids, key, about) as writer:
@@ -222,12 +225,12 @@ def encode(args: argparse.Namespace) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("features.encode_images", __doc__)
+    add_settings(parser, EncoderSettings)
     add_backbone_options(parser)
     parser.add_argument("--images", type=Path, required=True, help="folder or zip that holds the images")
     parser.add_argument("--records", type=Path, required=True, help="CSV with image_id and path")
     parser.add_argument("--shard", type=parse_shard, default=Shard(), metavar="NUMBER/COUNT", help="part of the images")
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
-    parser.add_argument("--batch", type=parse_batch, default=None, help="images per forward pass; default: auto")
     parser.add_argument("--workers", type=int, default=2, help="threads that decode and resize")
     parser.add_argument("--threads", type=int, default=1, help="numeric threads")
     return parser

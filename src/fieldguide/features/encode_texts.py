@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_columns
-from fieldguide.core.stage import log, new_parser, run_stage
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.features.backbone import (
     Backbone,
     add_backbone_options,
@@ -31,11 +32,11 @@ from fieldguide.features.backbone import (
     is_causal_clip,
     keep_tower,
     load_backbone,
-    parse_batch,
     pick_device,
     pick_precision,
     text_lengths,
 )
+from fieldguide.features.settings import EncoderSettings
 from fieldguide.features.store import Shard, create_features, parse_shard
 
 if TYPE_CHECKING:
@@ -93,9 +94,11 @@ def encode_ids(
 
 
 def encode(args: argparse.Namespace) -> None:
+    settings = parse_settings(EncoderSettings, args.settings)
+    batch = None if settings.batch == "auto" else settings.batch
     device = pick_device(args.device)
-    precision = pick_precision(args.precision, device)
-    backbone = load_backbone(args.model, args.pretrained, args.precision, "cpu", args.cache, precision)
+    precision = pick_precision(settings.precision, device)
+    backbone = load_backbone(settings.model, settings.pretrained, settings.precision, "cpu", args.cache, precision)
     backbone = keep_tower(backbone, "text", device)
     # After loading, which takes the most memory: a large table does not add to that.
     texts = [text for (text,) in read_columns(args.texts, (args.column,))]
@@ -110,7 +113,7 @@ def encode(args: argparse.Namespace) -> None:
     clock = time.perf_counter()
     ids, lengths, cut = tokenise(backbone, list(distinct))
     offsets = np.concatenate([[0], lengths.numpy().cumsum()])
-    batches = encode_ids(backbone, ids, lengths, args.batch)
+    batches = encode_ids(backbone, ids, lengths, batch)
     first = next(batches)
     sizes = {
         "pooled": (len(distinct), first[1].shape[1]),
@@ -127,7 +130,7 @@ def encode(args: argparse.Namespace) -> None:
         "shards": str(args.shard.count),
         **({"weights": backbone.weights} if backbone.weights else {}),
     }
-    key = backbone_key(args.model, args.pretrained, args.precision)
+    key = backbone_key(settings.model, settings.pretrained, settings.precision)
     with create_features(args.out, sizes, types, texts, key, about) as writer:
         writer.write("offsets", 0, offsets)
         writer.write("rows", 0, np.array([distinct[text] for text in texts]))
@@ -152,12 +155,12 @@ def encode(args: argparse.Namespace) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("features.encode_texts", __doc__)
+    add_settings(parser, EncoderSettings)
     add_backbone_options(parser)
     parser.add_argument("--texts", type=Path, required=True, help="CSV with one text per row")
     parser.add_argument("--column", default="text", help="its column that holds the text")
     parser.add_argument("--shard", type=parse_shard, default=Shard(), metavar="NUMBER/COUNT", help="part of the table")
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
-    parser.add_argument("--batch", type=parse_batch, default=None, help="texts per forward pass; default: auto")
     parser.add_argument("--threads", type=int, default=1, help="numeric threads")
     return parser
 

@@ -15,7 +15,7 @@ from fieldguide.data.user_files import read_text
 
 ENDINGS = ".npy, .npz, .safetensors or .txt"
 NEARLY_UNIT = 1e-3
-"""Half precision rounds a unit norm by less; rows further off are told."""
+"""Half precision rounds a unit norm by less; rows further off are logged."""
 _UNIT = 1e-6
 _REPACK = "numpy.savez(file, features=…, labels=…, splits=…)"
 
@@ -60,7 +60,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         raise FieldguideError(f"{path}: holds a type that numpy lacks, such as bfloat16; save it as float32") from error
 
 
-def array_of(name: str, path: Path, own: str = "", needed: bool = True) -> np.ndarray[Any, Any] | None:
+def array_of(name: str, path: Path, own: Path | str | None = None, needed: bool = True) -> np.ndarray[Any, Any] | None:
     """The array `name` of a file, or the only one of the file `own` where one is named.
 
     Raises FieldguideError naming the arrays that the file has instead; None where it is missing and not needed.
@@ -83,7 +83,9 @@ def array_of(name: str, path: Path, own: str = "", needed: bool = True) -> np.nd
     return arrays.get(name)
 
 
-def vector_of(name: str, path: Path, count: int, own: str = "", needed: bool = True) -> np.ndarray[Any, Any] | None:
+def vector_of(
+    name: str, path: Path, count: int, own: Path | str | None = None, needed: bool = True
+) -> np.ndarray[Any, Any] | None:
     """The same for an array (n,) of whole numbers or strings; strings come without spaces around them.
 
     Raises FieldguideError when it has another shape, another length than the features, or another type.

@@ -1,10 +1,10 @@
 """Take image features that were computed elsewhere: write the tables of images and classes, and the feature file.
 
-  python -m fieldguide.features.import_features --features all=clip.npz --backbone given_0a1b2c3d \\
+  python -m fieldguide.features.import_features --features all clip.npz --backbone given_0a1b2c3d \\
       --images-out records/images.csv --classes-out records/classes.csv --out features/…/images/dataset.safetensors
 
 A file holds the arrays features (n, d), labels (n,), splits (n,) and, if wanted, ids (n,) and class_names (c,); labels,
-splits and ids may be files of their own. Without splits give two files, --features train=FILE --features test=FILE.
+splits and ids may be files of their own. Without splits give two files, --features train FILE --features test FILE.
 Labels are names, or whole numbers from 0 or from 1. Splits are train and test, or 1 (train) and 0.
 """
 
@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fieldguide.core.errors import FieldguideError, refuse_if_any, repeated
-from fieldguide.core.files import write_csv
-from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
+from fieldguide.core.stage import new_parser, run_stage
+from fieldguide.data.records import check_train_images, class_name, name_classes, natural, write_records
 
 PARTS = ("all", "train", "test")
 WORDS = {"train": "train", "training": "train", "1": "train", "test": "test", "testing": "test", "0": "test"}
 
 
-class Part(NamedTuple):
+class GivenImages(NamedTuple):
     """One file's images."""
 
     features: Any
@@ -36,7 +35,7 @@ class Part(NamedTuple):
     class_names: Any
 
 
-def read_part(part: str, path: Path, own: dict[str, dict[str, str]]) -> Part:
+def read_part(part: str, path: Path, own: Mapping[str, Mapping[str, Path]]) -> GivenImages:
     """A file's arrays, of one length; `own` has files of their own by array and part."""
     from fieldguide.features.given_features import array_of, check_one_line, numbers_if_any, unit_rows, vector_of
 
@@ -44,10 +43,10 @@ def read_part(part: str, path: Path, own: dict[str, dict[str, str]]) -> Part:
     assert given is not None
     features = unit_rows(given, str(path))
     count = len(features)
-    labels = numbers_if_any(vector_of("labels", path, count, own["labels"].get(part, "")))
-    ids = vector_of("ids", path, count, own["ids"].get(part, ""), needed=False)
+    labels = numbers_if_any(vector_of("labels", path, count, own["labels"].get(part)))
+    ids = vector_of("ids", path, count, own["ids"].get(part), needed=False)
     if part == "all":
-        given = vector_of("splits", path, count, own["splits"].get(part, ""))
+        given = vector_of("splits", path, count, own["splits"].get(part))
         assert given is not None
         words = [str(word).casefold() for word in given.tolist()]
         bad = [f"row {row}: {word}" for row, word in enumerate(words) if word not in WORDS]
@@ -59,18 +58,16 @@ def read_part(part: str, path: Path, own: dict[str, dict[str, str]]) -> Part:
     named = [f"{prefix}{row}" for row in range(count)] if ids is None else [str(one) for one in ids.tolist()]
     check_one_line(named, f"{path}: ids")
     paths = [f"{path.name}#{row}" for row in range(count)]
-    return Part(features, labels, splits, named, paths, array_of("class_names", path, needed=False))
+    return GivenImages(features, labels, splits, named, paths, array_of("class_names", path, needed=False))
 
 
-def name_classes(labels: Any, names: Sequence[str], where: str) -> tuple[list[str], list[str]]:
+def read_labels(labels: Any, names: Sequence[str], where: str) -> tuple[list[str], list[str]]:
     """Distinct labels in order, as strings, and the classes' names.
 
     `names` are the classes of labels that are whole numbers: from 0 where a 0 occurs, from 1 where the number of names
     does; without them a class is called by its label. Raises FieldguideError for numbers out of range.
     """
     import numpy as np
-
-    from fieldguide.data.index_folder import natural
 
     distinct = np.unique(labels)
     if distinct.dtype.kind == "U":
@@ -95,15 +92,14 @@ def name_classes(labels: Any, names: Sequence[str], where: str) -> tuple[list[st
 
 
 def check_classes(labels: Sequence[str], splits: Sequence[str], folders: Sequence[str], where: str) -> None:
-    """Refuse classes with fewer than two training images (one chooses settings) or without test images."""
+    """Refuse classes with too few training images or without test images."""
     count = Counter(zip(labels, splits, strict=True))
-    few = [f"{one} ({count[one, 'train']})" for one in folders if count[one, "train"] < 2]
-    way_out = "give them more, or take the class out"
-    refuse_if_any(few, f"{where}: classes with fewer than 2 training images", way_out)
-    refuse_if_any([one for one in folders if not count[one, "test"]], f"{where}: classes without test images", way_out)
+    check_train_images({one: count[one, "train"] for one in folders}, folders, where)
+    untested = [one for one in folders if not count[one, "test"]]
+    refuse_if_any(untested, f"{where}: classes without test images", "give them more, or take the class out")
 
 
-def class_list(parts: Sequence[Part], path: Path | None) -> list[str]:
+def class_list(parts: Sequence[GivenImages], path: Path | None) -> list[str]:
     """The class names, from a file of their own or from the arrays `class_names`, which must agree; else none."""
     from fieldguide.features.given_features import check_one_line, read_arrays
 
@@ -125,71 +121,48 @@ def run(args: argparse.Namespace) -> None:
     """Read, check and write."""
     import numpy as np
 
-    from fieldguide.data.index_images import class_name
     from fieldguide.features.store import save_features
 
-    files = dict(args.features)
+    files, own = args.features, {"labels": args.labels, "splits": args.splits, "ids": args.ids}
     if set(files) not in ({"all"}, {"train", "test"}):
         raise FieldguideError("dataset: give `images`, or `train` and `test`, as the features of the images")
-    own = {"labels": dict(args.labels), "splits": dict(args.splits), "ids": dict(args.ids)}
-    parts = [read_part(part, Path(files[part]), own) for part in PARTS if part in files]
-    where = " and ".join(files.values())
+    parts = [read_part(part, files[part], own) for part in PARTS if part in files]
+    where = " and ".join(map(str, files.values()))
     widths = {part.features.shape[1] for part in parts}
     if len(widths) > 1:
         raise FieldguideError(f"{where}: features are {' and '.join(map(str, sorted(widths)))} wide; encode both alike")
     if len({part.labels.dtype.kind == "U" for part in parts}) > 1:
         raise FieldguideError(f"{where}: labels are names in one and numbers in the other; give both alike")
     labels = np.concatenate([part.labels for part in parts])
-    folders, names = name_classes(labels, class_list(parts, args.class_names), where)
-    names = [class_name(name) for name in names]
-    refuse_if_any(
-        [folder for folder, name in zip(folders, names, strict=True) if not name],
-        f"{where}: labels without a name",
-        "name them",
-    )
-    refuse_if_any(
-        repeated(name.casefold() for name in names), f"{where}: classes of the same name", "rename one of each"
-    )
-    if len(names) < 2:
-        raise FieldguideError(f"{where}: has {len(names)} class; a classifier needs at least 2")
+    folders, names = read_labels(labels, class_list(parts, args.class_names), where)
+    classes = name_classes(folders, [class_name(name) for name in names], where)
     splits = [split for part in parts for split in part.splits]
     ids = [one for part in parts for one in part.ids]
     paths = [path for part in parts for path in part.paths]
     refuse_if_any(repeated(ids), f"{where}: ids given twice", "correct them")
-    of = [str(label) for label in labels.tolist()]
-    check_classes(of, splits, folders, where)
-    number = {folder: str(i) for i, folder in enumerate(folders, 1)}
+    own_names = [str(label) for label in labels.tolist()]
+    check_classes(own_names, splits, folders, where)
+    class_id = {row["folder"]: row["class_id"] for row in classes}
+    images = [
+        {"image_id": one, "path": path, "class_id": class_id[label], "split": split}
+        for one, path, label, split in zip(ids, paths, own_names, splits, strict=True)
+    ]
     features = np.concatenate([part.features for part in parts])
     save_features(args.out, {"features": features}, ids, args.backbone, {"kind": "image"})
-    write_csv(
-        args.classes_out,
-        CLASS_COLUMNS,
-        (
-            {"class_id": number[folder], "class_name": name, "folder": folder}
-            for folder, name in zip(folders, names, strict=True)
-        ),
-    )
-    write_csv(
-        args.images_out,
-        IMAGE_COLUMNS,
-        (
-            {"image_id": one, "path": path, "class_id": number[label], "split": split}
-            for one, path, label, split in zip(ids, paths, of, splits, strict=True)
-        ),
-    )
-    count = Counter(splits)
-    log.info(
-        "%s: %d classes, %d images, %d train and %d test, %d wide, to %s",
-        *(where, len(folders), len(ids), count["train"], count["test"], features.shape[1], args.out),
+    write_records(
+        args.images_out, args.classes_out, images, classes, where, f"; {features.shape[1]} wide, in {args.out}"
     )
 
 
-def parse_part(text: str) -> tuple[str, str]:
-    """PART=FILE."""
-    part, _, file = text.partition("=")
-    if part not in PARTS or not file:
-        raise argparse.ArgumentTypeError(f"{text!r} is not all=FILE, train=FILE or test=FILE")
-    return part, file
+class ByPart(argparse.Action):
+    """Collects PART FILE into a mapping; each part once."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        part, file = values
+        found = getattr(namespace, self.dest)
+        if part not in PARTS or part in found:
+            parser.error(f"{self.option_strings[0]} {part}: should be one of {', '.join(PARTS)}, each given once")
+        setattr(namespace, self.dest, {**found, part: Path(file)})
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -197,15 +170,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     for option, what in (
         ("features", "the file of features; all, or train and test"),
         ("labels", "a file of its own for the labels"),
-        ("splits", "a file of its own for the splits (all=FILE)"),
+        ("splits", "a file of its own for the splits, of all images"),
         ("ids", "a file of its own for the ids"),
     ):
         parser.add_argument(
             f"--{option}",
-            type=parse_part,
-            action="append",
-            default=[],
-            metavar="PART=FILE",
+            action=ByPart,
+            nargs=2,
+            default={},
+            metavar=("PART", "FILE"),
             help=what,
             required=option == "features",
         )

@@ -1,10 +1,10 @@
-"""The configuration of the backbone."""
+"""The settings of features: the backbone, and what the stages that download it and encode with it take."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from fieldguide.core.settings import Count, Section, UserPath, check_sha256, expand_user
 
@@ -12,9 +12,9 @@ from fieldguide.core.settings import Count, Section, UserPath, check_sha256, exp
 class Shards(Section):
     """Into how many files features are split."""
 
-    dataset: Count
-    pairs: Count
-    texts: Count
+    dataset: Count = Field(description="Of the labelled images.")
+    pairs: Count = Field(description="Of the pairs' images, and of their captions.")
+    texts: Count = Field(description="Of each text source.")
 
 
 def refuse_no_batch(value: Any) -> Any:
@@ -33,14 +33,60 @@ def expand_model(model: str) -> str:
     return f"{kind}:{expand_user(folder)}" if colon else model
 
 
-class BackboneSettings(Section):
-    model: Annotated[str, AfterValidator(expand_model)]
-    pretrained: UserPath
-    precision: Literal["fp32", "bf16", "fp16", "auto"]
-    image_batch: Batch
-    text_batch: Batch
-    shards: Shards
-    cache: UserPath = "data/backbones"
-    sha256: str = ""
+class BackboneName(Section):
+    """Which network encodes, with which weights, in which precision."""
+
+    model: Annotated[str, AfterValidator(expand_model)] = Field(
+        description="An open_clip model name, or `local-dir:<folder>` with `open_clip_config.json` and weights."
+    )
+    pretrained: UserPath = Field(
+        description="An open_clip tag (`openai`, `laion2b_s32b_b82k`, …) or a weights file; empty for `local-dir`. The"
+        " tag `openai` brings QuickGELU along; OpenAI's weights as a file (its own `.pt` too) need a model name that"
+        " ends in `-quickgelu`."
+    )
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = Field(
+        description="Of the forward pass: `fp32`, `bf16`, `fp16`; `auto` is bf16 on a GPU that has it and fp32"
+        " elsewhere. Feature files say in which they were made, and files of two precisions are refused together."
+    )
+
+
+class EncoderSettings(BackboneName):
+    """What `encode_images` and `encode_texts` take."""
+
+    batch: Batch = Field(default="auto", description="Items per forward pass: a number, or `auto`.")
+
+
+class BackboneDownload(BackboneName):
+    """What `download_backbone` takes."""
+
+    sha256: str = Field(
+        default="",
+        description="Published checksum of the weights file that is downloaded; empty: the one that the hub, or"
+        " open_clip's address, publishes. Other weights are refused by name and removed.",
+    )
 
     good_sha256 = field_validator("sha256")(check_sha256)
+
+
+class BackboneSettings(BackboneDownload):
+    """The backbone of the configuration."""
+
+    image_batch: Batch = Field(
+        description="Images per forward pass: a number, or `auto`, 32 on a CPU, and on a GPU what its free memory"
+        " holds, up to 512."
+    )
+    text_batch: Batch = Field(
+        description="Texts per forward pass: a number, or `auto`, 128 on a CPU, and on a GPU what its free memory"
+        " holds, up to 2,048."
+    )
+    shards: Shards = Field(
+        description="Files that features are split into: `dataset`, the labelled images; `pairs`, the pairs' images and"
+        " their captions; `texts`, each text source. A shard is a Snakemake job and a contiguous range of the table's"
+        " rows: a killed run repeats only unfinished shards, and several GPUs work side by side (`--jobs`, or a cluster"
+        " profile)."
+    )
+    cache: UserPath = Field(
+        default="data/backbones",
+        description="Folder that `download_backbone` brings weights and tokenizer to; read by encoders, which then need"
+        " no network. Not used for a `local-dir` or a weights file.",
+    )

@@ -15,7 +15,7 @@ from fieldguide.features.backbone import LOCAL
 
 CONTEXT = 77
 """CLIP's context, where a model's configuration names no other."""
-ORDINARY = "ViT-B-32"
+DEFAULT_CLIP = "ViT-B-32"
 """The open_clip model that stands for all with CLIP's own tokenizer and context."""
 
 
@@ -141,4 +141,4 @@ def tokenizer_model(model: str) -> str:
         return model
     special = [key for key in ("hf_tokenizer_name", "tokenizer_kwargs", "tokenizer_mode") if text.get(key)]
     own = special or "siglip" in model.lower() or text.get("context_length", CONTEXT) != CONTEXT
-    return model if own else ORDINARY
+    return model if own else DEFAULT_CLIP

@@ -1,4 +1,4 @@
-"""From a classifier's logits to probabilities: temperature scaling. Pure functions on arrays.
+"""From a classifier's logits to probabilities: temperature scaling, and what it rests on. Pure but for its own file.
 
 Recipes end in logits of different scales: those of a softmax regression are log odds, those of zero-shot are cosines.
 Guo et al., On calibration of modern neural networks, ICML 2017: probabilities are softmax(logits / T), with the one
@@ -8,15 +8,68 @@ number T that makes the labels of images likeliest that the classifier was not t
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fieldguide.core.arrays import Doubles, Floats, Ints
+from fieldguide.core.errors import FieldguideError
+from fieldguide.core.files import read_json, write_json
 
 RANGE = (1e-4, 1e4)
 """Temperatures that are looked among."""
 UNKNOWN = -1e20
 """A logit below it says that the classifier knows no example of the class."""
+ENDING = ".calibration.json"
+"""What the name of a cell's calibration ends in, beside its weights."""
+
+
+class Calibration(BaseModel):
+    """A cell's temperature, with the images that it was fitted to and what they say; percent, points."""
+
+    model_config = ConfigDict(frozen=True)
+
+    temperature: float = Field(gt=0)
+    held_out_images: int = Field(ge=0, description="training images that the classifier was not trained on")
+    held_out_accuracy: float | None = Field(default=None, description="accuracy on them, percent")
+    calibration_error: float | None = Field(default=None, description="expected calibration error there, points")
+
+    @classmethod
+    def path(cls, weights: Path) -> Path:
+        """Where the calibration of a weights file lies: beside it."""
+        return weights.with_suffix(ENDING)
+
+    def write(self, path: Path) -> None:
+        write_json(path, self.model_dump(exclude_none=True))
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration:
+        """Raises FieldguideError where the file is none."""
+        try:
+            return cls.model_validate(read_json(path))
+        except ValidationError:
+            raise FieldguideError(
+                f"{path}: is not the calibration of a cell; delete it to have it made again"
+            ) from None
+
+    @classmethod
+    def of(cls, logits: Floats, labels: Ints, images: int) -> Calibration:
+        """The calibration by logits (M, C) of images with labels (M,) that the classifier was not trained on.
+
+        images: how many of them one run was asked about.
+        """
+        temperature = round(fit_temperature(logits, labels), 6)
+        return cls(
+            temperature=temperature,
+            held_out_images=images,
+            held_out_accuracy=round(float((logits.argmax(1) == labels).mean() * 100), 6),
+            calibration_error=round(calibration_error(softmax(logits, temperature), labels), 6),
+        )
+
+
+UNCALIBRATED = Calibration(temperature=1.0, held_out_images=0)
+"""Of a cell whose training images are too few to leave any out."""
 
 
 def softmax(logits: Floats | Doubles, temperature: float = 1.0) -> Doubles:

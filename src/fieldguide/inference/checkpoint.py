@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fieldguide.adapters.linear import Adapter, Classifier
 from fieldguide.core.arrays import Doubles, Floats
 from fieldguide.core.errors import FieldguideError
-from fieldguide.inference.calibration import softmax
+from fieldguide.inference.calibration import Calibration, softmax
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 AGAIN = "give the .safetensors of a cell, as train_adapter writes it"
 CHECKOUT = Path(__file__).parents[3]
@@ -21,14 +23,17 @@ CHECKOUT = Path(__file__).parents[3]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`classifier` of R runs over the classes (C,); `about`: what its file says of itself and of its encoder."""
+    """`classifier` of R runs over the classes (C,); `about`: what its file says of itself and of its encoder.
+
+    temperature: None where the cell was not calibrated.
+    """
 
     path: Path
     classifier: Classifier
     runs: int
     class_ids: list[str]
     class_names: list[str]
-    temperature: float
+    temperature: float | None
     about: Mapping[str, str]
 
     @property
@@ -44,8 +49,9 @@ class Checkpoint:
         return folder.parent.relative_to(Path.cwd()) if folder.parent.is_relative_to(Path.cwd()) else folder.parent
 
     def probabilities(self, features: Floats) -> Doubles:
-        """Calibrated probabilities (b, C) of features (b, D): the mean over the runs."""
-        runs = [softmax(self.classifier.logits(run, features), self.temperature) for run in range(self.runs)]
+        """Probabilities (b, C) of features (b, D), calibrated where the cell is: the mean over the runs."""
+        temperature = self.temperature or 1.0
+        runs = [softmax(self.classifier.logits(run, features), temperature) for run in range(self.runs)]
         total: Doubles = sum(runs[1:], runs[0]) / self.runs
         return total
 
@@ -63,30 +69,35 @@ def read_checkpoint(path: Path) -> Checkpoint:
     tensors, about = read_file(weights)
     if "classes" not in about or "backbone" not in about or "weight" not in tensors:
         raise FieldguideError(f"{weights}: is not a trained cell; {AGAIN}")
-    if "temperature" not in about or "model" not in about:
-        lacks = "how its photographs were encoded" if "temperature" in about else "how sure it is"
+    if "model" not in about:
         raise FieldguideError(
-            f"{weights}: does not say {lacks}, since its features were computed elsewhere or by an older version, and "
-            "cannot name photographs; where the workflow encodes the images itself, run it again to have the cell "
-            "trained anew"
+            f"{weights}: does not say how its photographs were encoded, since its features were computed elsewhere or "
+            "by an older version, and cannot name photographs; where the workflow encodes the images itself, run it "
+            "again to have the cell trained anew"
         )
-    class_ids = about["classes"].split("\n")
-    classifier: Classifier = Adapter(tensors["weight"], tensors["bias"]) if "bias" in tensors else _cache(tensors)
     return Checkpoint(
         weights,
-        classifier,
+        build_classifier(tensors),
         len(tensors["weight"]),
-        class_ids,
+        about["classes"].split("\n"),
         about.get("class_names", about["classes"]).split("\n"),
-        float(about["temperature"]),
+        read_temperature(weights, about),
         about,
     )
 
 
-def _cache(tensors: Mapping[str, Floats]) -> Classifier:
+def read_temperature(weights: Path, about: Mapping[str, str]) -> float | None:
+    """A cell's temperature, from its calibration beside it or (older versions) from its weights; None without one."""
+    if Calibration.path(weights).is_file():
+        return Calibration.read(Calibration.path(weights)).temperature
+    return float(about["temperature"]) if "temperature" in about else None
+
+
+def build_classifier(tensors: Mapping[str, NDArray[Any]]) -> Classifier:
+    """The classifier of a weights file's tensors: a linear layer, or Tip-Adapter's cache."""
     from fieldguide.adapters.recipes.tip_adapter import Cache
 
-    return Cache(**tensors)  # type: ignore[arg-type]
+    return Adapter(tensors["weight"], tensors["bias"]) if "bias" in tensors else Cache(**tensors)
 
 
 def find_model(about: Mapping[str, str], model: str = "", pretrained: str = "") -> tuple[str, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from fieldguide.adapters.results import CellResult
 from fieldguide.core.significance import half_width
+from fieldguide.inference.calibration import Calibration
 
 
 class Counts(NamedTuple):
@@ -36,39 +38,39 @@ def mean_with_interval(values: Sequence[float], digits: int = 2) -> str:
     return f"{fmean(values):.{digits}f}" + ("" if width is None else f" ± {width:.{digits}f}")
 
 
-def span(values: Sequence[int]) -> str:
+def format_span(values: Sequence[float]) -> str:
     """A count over seeds, as one number where they agree."""
     return f"{min(values):,}" if min(values) == max(values) else f"{min(values):,} to {max(values):,}"
 
 
-def tell_texts(cell: Mapping[str, Any]) -> str:
+def describe_texts(cell: CellResult) -> str:
     """The sentence about the texts."""
-    if cell["text_source"] == "none":
+    if cell.text_source == "none":
         return "No text."
-    named = {"named": "they name their class", "unnamed": "they do not name their class"}.get(cell["text_names"], "")
-    unit = UNITS.get(cell["text_unit"], f"of the unit {cell['text_unit']}")
-    sentence = f"{span(cell['distinct_texts'])} different texts of the source `{cell['text_source']}`, {unit}"
+    named = {"named": "they name their class", "unnamed": "they do not name their class"}.get(cell.text_names, "")
+    unit = UNITS.get(cell.text_unit, f"of the unit {cell.text_unit}")
+    sentence = f"{format_span(cell.distinct_texts)} different texts of the source `{cell.text_source}`, {unit}"
     sentence += f"; {named}" if named else ""
-    through = f"translated by `{cell['translator']}`" if cell["translator"] != "none" else "as the encoder has them"
-    return f"{sentence}; {through}. They take the places of {cell['text_percent']}% of the images."
+    through = f"translated by `{cell.translator}`" if cell.translator != "none" else "as the encoder has them"
+    return f"{sentence}; {through}. They take the places of {cell.text_percent}% of the images."
 
 
-def tell_calibration(calibration: Mapping[str, float]) -> str:
+def describe_calibration(calibration: Calibration) -> str:
     """The sentence about probabilities."""
-    if not calibration["held_out_images"]:
+    if not calibration.held_out_images:
         return (
             "Not calibrated: too few images of a class to leave any out. Probabilities are the softmax of the logits "
             "as they are, whatever their scale."
         )
     return (
-        f"Probabilities are softmax(logits / {calibration['temperature']:.4g}), averaged over the seeds' layers; the "
-        f"temperature was fitted to {calibration['held_out_images']:,} training images that such a layer was not "
-        f"trained on, of which it named {calibration['held_out_accuracy']:.1f}% (expected calibration error there "
-        f"{calibration['calibration_error']:.1f} points). No test image had a part in it."
+        f"Probabilities are softmax(logits / {calibration.temperature:.4g}), averaged over the seeds' layers; the "
+        f"temperature was fitted to {calibration.held_out_images:,} training images that such a layer was not "
+        f"trained on, of which it named {calibration.held_out_accuracy:.1f}% (expected calibration error there "
+        f"{calibration.calibration_error:.1f} points). No test image had a part in it."
     )
 
 
-def tell_use(path: str, has_encoder: bool) -> str:
+def describe_use(path: str, has_encoder: bool) -> str:
     """The sentence about how to use it."""
     if not has_encoder:
         return "Its features were computed elsewhere, so `fieldguide classify` cannot encode a photograph for it."
@@ -79,34 +81,39 @@ def tell_use(path: str, has_encoder: bool) -> str:
 
 
 def write_card(
-    cell: Mapping[str, Any], dataset: str, counts: Counts, encoder: Mapping[str, str], sources: Sequence[Source]
+    cell: CellResult,
+    calibration: Calibration,
+    dataset: str,
+    counts: Counts,
+    encoder: Mapping[str, str],
+    sources: Sequence[Source],
 ) -> str:
-    """The card in Markdown. `cell` is the cell's JSON, `encoder` what the image features say of their encoder."""
-    seeds, accuracy = cell["seeds"], cell["accuracy"]
-    share = f"{cell['image_percent']}% of the images"
-    texts = f"and texts of `{cell['text_source']}`" if cell["text_source"] != "none" else "and no text"
+    """The card in Markdown. `encoder`: what the image features say of their encoder."""
+    seeds, accuracy = cell.seeds, cell.accuracy
+    share = f"{cell.image_percent}% of the images"
+    texts = f"and texts of `{cell.text_source}`" if cell.text_source != "none" else "and no text"
     name = f"`{dataset}`" if dataset else "a data set without a name"
-    settings = ", ".join(f"{key} {value:.6g}" for key, value in sorted(cell["config"].items()))
-    steps = f"{cell['optimiser_steps']:,} optimiser steps" if cell["optimiser_steps"] else "no optimiser steps"
+    settings = ", ".join(f"{key} {value:.6g}" for key, value in sorted((cell.config or {}).items()))
+    steps = f"{cell.optimiser_steps:,} optimiser steps" if cell.optimiser_steps else "no optimiser steps"
     rows = {
         "data set": f"{name}: {counts.classes} classes, {counts.train:,} training and {counts.test:,} test images",
-        "images": f"{span(cell['distinct_images'])} different ones ({share}), {cell['sampling']}, {cell['redraw']}",
-        "texts": tell_texts(cell),
-        "recipe": f"`{cell['recipe']}`, {steps}; {settings}",
+        "images": f"{format_span(cell.distinct_images)} different ones ({share}), {cell.sampling}, {cell.redraw}",
+        "texts": describe_texts(cell),
+        "recipe": f"`{cell.recipe}`, {steps}; {settings}",
         "seeds": f"{', '.join(map(str, seeds))}: one layer each, side by side in the file",
-        "backbone": f"`{cell['backbone']}`"
+        "backbone": f"`{cell.backbone}`"
         + (f" (open_clip `{encoder['model']}`" if "model" in encoder else "")
         + (f", weights `{encoder['pretrained']}`" if encoder.get("pretrained") else "")
         + (f", {encoder['precision']})" if "model" in encoder else ""),
         "preprocessing": f"`{encoder['preprocessing']}`" if "preprocessing" in encoder else "not known",
-        "versions": ", ".join(f"{package} {version}" for package, version in sorted(cell["versions"].items())),
+        "versions": ", ".join(f"{package} {version}" for package, version in sorted((cell.versions or {}).items())),
     }
     if encoder.get("weights"):
         rows["backbone"] += f", file sha256 `{encoder['weights']}`"
     own = next((source.path for source in sources if source.what == CHECKPOINT), "FILE.safetensors")
     several = f", mean and 95% t interval over {len(seeds)} seeds" if len(seeds) > 1 else ", one seed"
     lines = [
-        f"# {cell['recipe']}: {share} {texts}",
+        f"# {cell.recipe}: {share} {texts}",
         "",
         f"A classifier of {counts.classes} classes on the image features of a frozen CLIP, trained by fieldguide on "
         f"the data set {name}.",
@@ -120,10 +127,10 @@ def write_card(
         *(f"| {key} | {value} |" for key, value in rows.items()),
         "",
         "## Probabilities",
-        tell_calibration(cell["calibration"]),
+        describe_calibration(calibration),
         "",
         "## Use",
-        tell_use(own, "model" in encoder),
+        describe_use(own, "model" in encoder),
         "",
         "## Limits",
         f"- It knows {counts.classes} classes and gives every photograph to one of them, whatever it shows.",
@@ -133,7 +140,7 @@ def write_card(
         "- Learning rate, penalty and the like were chosen on a held-out part of all training images, so labels beyond "
         "its own share of the images had a part in that choice, as they have in the probabilities.",
     ]
-    if cell["text_source"] != "none":
+    if cell.text_source != "none":
         lines.append("- What the texts say that is wrong, it may have learned; they were not checked one by one.")
     lines += [
         "",
@@ -141,6 +148,6 @@ def write_card(
         "| what | file | sha256 |",
         "| --- | --- | --- |",
         *(f"| {source.what} | `{source.path}` | `{source.sha256}` |" for source in sources),
-        f"| plan of its images and texts | | `{cell['plan_sha256']}` |",
+        f"| plan of its images and texts | | `{cell.plan_sha256}` |",
     ]
     return "\n".join(lines) + "\n"

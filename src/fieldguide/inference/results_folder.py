@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fieldguide.adapters.recipes.registry import RECIPES
+from fieldguide.adapters.results import CellResult
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import read_csv, read_json
+from fieldguide.core.files import read_csv
 from fieldguide.data.class_names import ClassRule, closest
+from fieldguide.inference.calibration import Calibration
 
 RESULTS = Path("results")
 CLASSES = "records/classes.csv"
@@ -99,23 +102,34 @@ def choose_cell(folder: Path) -> tuple[Path, str]:
     """The weights file of a results folder that names photographs best as far as one may look, and why it was taken.
 
     Of the cells with the largest share of images it is the one that names most of the training images that it was
-    calibrated on, which it had not seen. Test accuracy has no part in the choice, or it would no longer be one.
+    calibrated on, which it had not seen. Where no cell is calibrated it is one of a recipe whose logits are log odds,
+    the thesis's if it is there. Test accuracy has no part in the choice, or it would no longer be one.
     """
-    cells = []
-    for path in sorted(folder.glob("adapters/**/ratio-*.json")):
-        weights = path.with_suffix(".safetensors")
-        cell = read_json(path)
-        told = cell.get("calibration") if isinstance(cell, dict) else None
-        if weights.is_file() and told and "held_out_accuracy" in told:
-            cells.append((cell["image_percent"], told["held_out_accuracy"], weights, cell))
+    cells: list[tuple[CellResult, Path]] = []
+    calibrated: list[tuple[CellResult, float, Path]] = []
+    for weights in sorted(folder.glob("adapters/**/ratio-*.safetensors")):
+        if not weights.with_suffix(".json").is_file():
+            continue
+        cell, path = CellResult.read(weights.with_suffix(".json")), Calibration.path(weights)
+        right = Calibration.read(path).held_out_accuracy if path.is_file() else None
+        cells.append((cell, weights))
+        if right is not None:
+            calibrated.append((cell, right, weights))
+    if calibrated:
+        largest = max(cell.image_percent for cell, *_ in calibrated)
+        best = max((one for one in calibrated if one[0].image_percent == largest), key=lambda one: one[1])
+        return best[2], (
+            f"{best[0].recipe} with {largest}% of the images, which names most of the training images that it did not "
+            f"see ({best[1]:.1f}%)"
+        )
     if not cells:
         raise FieldguideError(
             f"{folder}: holds no trained cell that `fieldguide classify` can use; run the workflow, which trains them, "
             "or name one by --checkpoint"
         )
-    largest = max(percent for percent, *_ in cells)
-    best = max((cell for cell in cells if cell[0] == largest), key=lambda cell: cell[1])
-    return best[2], (
-        f"{best[3]['recipe']} with {largest}% of the images, which names most of the training images that it did not "
-        f"see ({best[1]:.1f}%)"
-    )
+    cell, weights = max(cells, key=lambda one: (_has_log_odds(one[0].recipe), one[0].image_percent, one[0].recipe))
+    return weights, f"{cell.recipe} with {cell.image_percent}% of the images"
+
+
+def _has_log_odds(recipe: str) -> bool:
+    return recipe in RECIPES and RECIPES[recipe].compared

@@ -1,336 +1,72 @@
-"""The report's interactive charts as Vega-Lite specifications, by Altair. Pure: from rows to specifications.
-
-Every chart is drawn as SVG, and ink that follows the page's theme is `currentColor`; the colours of columns are those
-of the figures. What is chosen among is a parameter bound to a plain form control, so that the keyboard reaches it.
-"""
+"""The report's interactive charts as Vega-Lite specifications, by Altair. Pure: from rows to specifications."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fieldguide.core.plotting import COLOURS
-from fieldguide.tables.comparison import (
+from fieldguide.report.chart_parts import (
+    ALL,
+    INK,
+    PALETTE,
+    QUIET,
+    Choices,
+    specification,
+    take,
+)
+from fieldguide.tables.rows import (
     IMAGE_ONLY,
-    PUBLISHED_RECIPE,
-    AccuracyRow,
-    Column,
-    PublishedFigure,
-    column_labels,
-    split_blocks,
+    distinct,
 )
 
 if TYPE_CHECKING:
-    import altair as alt
+    import pandas as pd
 
-    AnyChart = alt.LayerChart | alt.FacetChart | alt.Chart
-
-ALL = "all"
-INK = "currentColor"
-PALETTE = (INK, *COLOURS[1:])
-DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 2, 1, 2], [10, 3])
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
-HEIGHT = 380
-QUIET = 0.25
-BAND = 0.2
 FEWEST = 5
 """Classes that a mean over classes needs to be drawn."""
 
-CONFIG: dict[str, Any] = {
-    "background": "transparent",
-    "font": "system-ui, sans-serif",
-    "view": {"stroke": None},
-    "axis": {
-        "labelColor": INK,
-        "titleColor": INK,
-        "tickColor": INK,
-        "domainColor": INK,
-        "domainOpacity": 0.6,
-        "gridColor": INK,
-        "gridOpacity": 0.12,
-        "labelFontSize": 12,
-        "titleFontSize": 13,
-        "titleFontWeight": "normal",
-    },
-    "legend": {
-        "labelColor": INK,
-        "titleColor": INK,
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "orient": "bottom",
-        "labelLimit": 320,
-        "symbolSize": 90,
-        "symbolOpacity": 1,
-        # A narrow page breaks a legend into lines, and sets one legend below the other, so that none is cut.
-        "columns": {"expr": "max(1, floor(width / 170))"},
-        "layout": {"bottom": {"direction": "vertical", "anchor": "start"}},
-    },
-    "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 13},
-    "title": {"color": INK},
-}
 
-
-class Choices:
-    """Parameters of a chart that a reader sets, and the filter that they make together."""
-
-    def __init__(self, chart: str) -> None:
-        self.chart = chart
-        self.params: list[Any] = []
-        self.tests: list[str] = []
-
-    def choose(
-        self,
-        name: str,
-        field: str,
-        options: Sequence[str],
-        start: str,
-        labels: Mapping[str, str] = {},
-        has_all: bool = True,
-    ) -> str:
-        """A drop-down over a field's values, and all of them; where there is one value there is nothing to choose."""
-        import altair as alt
-
-        if len(options) < 2:
-            return ""
-        parameter = f"{self.chart}_{field}"
-        told = [ALL, *options] if has_all else list(options)
-        bind = alt.binding_select(options=told, labels=[labels.get(o, o) for o in told], name=name)
-        self.params.append(alt.param(name=parameter, value=start, bind=bind))
-        return parameter
-
-    def tick(self, name: str, field: str, start: bool = True) -> str:
-        """A box to tick."""
-        import altair as alt
-
-        parameter = f"{self.chart}_{field}"
-        self.params.append(alt.param(name=parameter, value=start, bind=alt.binding_checkbox(name=name)))
-        return parameter
-
-    def match(self, parameter: str, field: str, also: str = "") -> None:
-        """Keep what has the chosen value, or what `also` says."""
-        if parameter:
-            test = f"{parameter} == '{ALL}' || datum.{field} == {parameter}"
-            self.tests.append(f"({test} || {also})" if also else f"({test})")
-
-    @property
-    def test(self) -> str:
-        return " && ".join(self.tests) or "true"
-
-
-def distinct(values: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(values))
-
-
-def told_labels(rows: Sequence[AccuracyRow], words: Mapping[str, str]) -> dict[Column, str]:
-    """The columns' labels, in the page's language where a column has a word in it."""
-    return {column: words.get(label, label) for column, label in column_labels(rows).items()}
-
-
-def accuracy_chart(
-    rows: Sequence[AccuracyRow],
-    published: Sequence[PublishedFigure] = (),
-    words: Mapping[str, str] = {},
-) -> dict[str, Any]:
-    """Accuracy by share of images: a line per column with its interval as a band, published figures dotted."""
-    import altair as alt
-
-    rows = [row for row in rows if not row.is_baseline] or list(rows)
-    labels = told_labels(rows, words)
-    first = split_blocks(rows)[0].rows
-    recipes, columns = distinct(row.recipe for row in rows), list(labels)
-    values = [
-        {
-            "column": labels[row.column],
-            "source": row.text_source,
-            "sampling": row.sampling,
-            "redraw": row.redraw,
-            "budget": row.budget,
-            "recipe": row.recipe,
-            "translator": row.translator,
-            "series": "/".join((*row.series[:2], row.redraw, row.budget, row.translator, labels[row.column])),
-            "images": row.image_percent,
-            "accuracy": round(row.accuracy_mean, 2),
-            "low": round(max(0.0, row.accuracy_mean - (row.accuracy_ci95 or 0)), 2),
-            "high": round(min(100.0, row.accuracy_mean + (row.accuracy_ci95 or 0)), 2),
-            "interval": "one seed" if row.accuracy_ci95 is None else f"± {row.accuracy_ci95:.2f}",
-            "seeds": row.n_seeds,
-            "distinct_images": row.distinct_images,
-            "distinct_texts": row.distinct_texts,
-        }
-        for row in rows
-    ]
-    named = {column.text_source: label for column, label in labels.items()}
-    choices = Choices("accuracy")
-    sources = [s for s in distinct(row.text_source for row in rows) if s != IMAGE_ONLY]
-    source = choices.choose("Text source", "source", sources, ALL, named)
-    beside = choices.tick("Image only beside it", "beside") if source and IMAGE_ONLY in named else ""
-    if source:
-        choices.match(source, "source", f"(datum.source == '{IMAGE_ONLY}')" if beside else "")
-        if beside:
-            choices.tests.append(f"({beside} || datum.source != '{IMAGE_ONLY}')")
-    for name, field in (("Sampling", "sampling"), ("Redraw", "redraw"), ("Budget", "budget"), ("Recipe", "recipe")):
-        options = distinct(str(getattr(row, field)) for row in rows)
-        # Recipes are there to be compared; of what makes a variant the first one is shown.
-        start = ALL if field in ("recipe", "budget") else str(getattr(first[0], field))
-        choices.match(choices.choose(name, field, options, start), field)
-    translators = distinct(row.translator for row in rows if not row.image_only)
-    start = next((row.translator for row in first if not row.image_only), ALL)
-    chosen = choices.choose("Translator", "translator", translators, start)
-    choices.match(chosen, "translator", f"datum.source == '{IMAGE_ONLY}'")
-
-    legend = alt.selection_point(fields=["column"], bind="legend", name="accuracy_legend")
-    x = alt.X(
-        "images:Q",
-        title="images in the training set, %",
-        scale=alt.Scale(domain=[0, 100]),
-        axis=alt.Axis(values=list(range(0, 101, 10))),
-    )
-    y_title = "accuracy on the test images, %"
-    colour = alt.Color(
-        "column:N",
-        title=None,
-        sort=None,
-        scale=alt.Scale(domain=[labels[c] for c in columns], range=take(PALETTE, len(columns))),
-    )
-    dash = alt.StrokeDash(
-        "recipe:N",
-        title=None,
-        scale=alt.Scale(domain=recipes, range=take(DASHES, len(recipes))),
-        legend=alt.Legend(symbolType="stroke", symbolSize=400) if len(recipes) > 1 else None,
-    )
-    shape = alt.Shape(
-        "column:N",
-        title=None,
-        sort=None,
-        scale=alt.Scale(domain=[labels[c] for c in columns], range=take(SHAPES, len(columns))),
-    )
-    bold = alt.when(legend).then(alt.value(1)).otherwise(alt.value(QUIET / 2))
-    base = alt.Chart(alt.Data(values=values)).transform_filter(choices.test)
-    scale = alt.Scale(zero=False)
-    band = base.mark_area().encode(
-        x=x,
-        y=alt.Y("low:Q", title=y_title, scale=scale),
-        y2="high:Q",
-        color=colour,
-        detail="series:N",
-        opacity=alt.when(legend).then(alt.value(BAND)).otherwise(alt.value(BAND / 8)),
-    )
-    line = base.mark_line(strokeWidth=2).encode(
-        x=x, y=alt.Y("accuracy:Q", title=y_title), color=colour, strokeDash=dash, detail="series:N", opacity=bold
-    )
-    tips = (
-        ("column", "column"),
-        ("recipe", "recipe"),
-        ("sampling", "sampling"),
-        ("redraw", "redraw"),
-        ("budget", "budget"),
-        ("translator", "translator"),
-        ("images", "images, %"),
-        ("accuracy", "accuracy, %"),
-        ("interval", "95% interval"),
-        ("seeds", "seeds"),
-        ("distinct_images", "distinct images"),
-        ("distinct_texts", "distinct texts"),
-    )
-    points = base.mark_point(filled=True, size=55).encode(
-        x=x,
-        y=alt.Y("accuracy:Q", title=y_title),
-        color=colour,
-        shape=shape,
-        opacity=bold,
-        tooltip=[alt.Tooltip(f"{field}:{kind_of(field)}", title=title) for field, title in tips],
-    )
-    empty = (
-        base.transform_aggregate(cells="count()")
-        .transform_filter("datum.cells == 0")
-        .mark_text(color=INK, fontSize=14, text="No cell of the table is of this kind.")
-        .encode(x=alt.value("width"), y=alt.value("height"))
-    )
-    layers = [band, line, points, empty]
-    figures = [
-        {
-            "column": named[figure.text_source],
-            "source": figure.text_source,
-            "sampling": figure.sampling,
-            "images": figure.image_percent,
-            "accuracy": figure.accuracy,
-            "study": figure.study,
-            "recipe": PUBLISHED_RECIPE,
-        }
-        for figure in published
-        if figure.text_source in named
-    ]
-    if figures:
-        shown = choices.tick("Published figures", "published")
-        about = [test for test in choices.tests if "source" in test or "sampling" in test]
-        other = (
-            alt.Chart(alt.Data(values=figures))
-            .transform_filter(" && ".join([*about, shown]))
-            .mark_line(strokeDash=[1, 3], strokeWidth=1.5, point={"filled": False, "size": 40, "fill": "transparent"})
-            .encode(
-                x=x,
-                y=alt.Y("accuracy:Q", title=y_title),
-                color=colour,
-                detail="sampling:N",
-                tooltip=[alt.Tooltip(f"{f}:N") for f in ("study", "sampling", "column", "images", "accuracy")],
-            )
-        )
-        layers.append(other)
-    points = points.add_params(legend, *choices.params)
-    chart = alt.layer(*[points if layer is layers[2] else layer for layer in layers])
-    return specification(chart, "Accuracy on the test images by share of images in the training set")
-
-
-def class_chart(rows: Sequence[Mapping[str, str]], labels: Mapping[str, str]) -> dict[str, Any]:
+def class_chart(rows: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, Any]:
     """Accuracy of each class against its labelled images: a point per class and cell, and their mean as a line.
 
-    rows: of tables/classes.csv. labels: the text sources'.
+    rows: of classes.csv. labels: the text sources'.
     """
     import altair as alt
 
-    values = [
-        {
-            "n": row["class_name"],
-            "i": float(row["images"]),
-            "a": float(row["accuracy_mean"]),
-            "c": labels.get(row["text_source"], row["text_source"]),
-            "source": row["text_source"],
-            "sampling": row["sampling"],
-            "redraw": row["redraw"],
-            "recipe": row["recipe"],
-            "translator": row["translator"],
-            "p": float(row["image_percent"]),
-        }
-        for row in rows
-    ]
+    values = rows[["text_source", "sampling", "redraw", "recipe", "translator"]].rename(
+        columns={"text_source": "source"}
+    )
+    values = values.assign(
+        n=rows["class_name"],
+        i=rows["images"].astype(float),
+        a=rows["accuracy_mean"].astype(float),
+        c=rows["text_source"].map(lambda source: labels.get(source, source)),
+        p=rows["image_percent"].astype(float),
+    )
     choices = Choices("classes")
-    first = rows[0]
-    sources = distinct(row["text_source"] for row in rows)
-    choices.match(choices.choose("Column", "source", sources, first["text_source"], labels), "source")
-    for name, field, start in (
-        ("Sampling", "sampling", first["sampling"]),
-        ("Redraw", "redraw", first["redraw"]),
-        ("Recipe", "recipe", first["recipe"]),
-    ):
-        choices.match(choices.choose(name, field, distinct(row[field] for row in rows), start), field)
-    translators = [t for t in distinct(row["translator"] for row in rows) if t != IMAGE_ONLY]
+    sources = distinct(rows["text_source"])
+    choices.match(choices.choose("Column", "source", sources, sources[0], labels), "source")
+    for name, field in (("Sampling", "sampling"), ("Redraw", "redraw"), ("Recipe", "recipe")):
+        options = distinct(rows[field])
+        choices.match(choices.choose(name, field, options, options[0]), field)
+    translators = [t for t in distinct(rows["translator"]) if t != IMAGE_ONLY]
     chosen = choices.choose("Translator", "translator", translators, translators[0] if translators else ALL)
     choices.match(chosen, "translator", f"datum.source == '{IMAGE_ONLY}'")
-    ratios = sorted({row["image_percent"] for row in rows}, key=float, reverse=True)
-    chosen = choices.choose("Images, %", "p", ratios, ALL)
-    choices.match(chosen, "p")
+    ratios = [f"{ratio:g}" for ratio in sorted(rows["image_percent"].unique(), reverse=True)]
+    choices.match(choices.choose("Images, %", "p", ratios, ALL), "p")
 
     shown = [labels.get(source, source) for source in sources]
     colour = alt.Color("c:N", title=None, sort=None, scale=alt.Scale(domain=shown, range=take(PALETTE, len(shown))))
-    most = max(float(row["images"]) for row in rows)
+    most = float(rows["images"].max())
     x = alt.X(
         "i:Q",
         scale=alt.Scale(domain=[0, max(1, most)]),
         title="labelled images of the class in training, mean over seeds",
     )
     y_title = "accuracy on the class's test images, %"
-    base = alt.Chart(alt.Data(values=values)).transform_filter(choices.test)
+    base = alt.Chart(alt.Data(values=values.to_dict("records"))).transform_filter(choices.test)
     points = base.mark_point(filled=True, size=26, opacity=QUIET).encode(
         x=x,
         y=alt.Y("a:Q", title=y_title, scale=alt.Scale(domain=[0, 100])),
@@ -383,36 +119,14 @@ def bar_chart(
     choices.match(chosen, "measure")
     base = alt.Chart(alt.Data(values=list(values))).transform_filter(choices.test)
     y = alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=320))
-    told = ("label:N", "measure:N", "value:Q", "low:Q", "high:Q")
+    tips = ("label:N", "measure:N", "value:Q", "low:Q", "high:Q")
     bars = base.mark_bar(color=COLOURS[1], height={"band": 0.6}).encode(
-        y=y, x=alt.X("value:Q", title=None, axis=alt.Axis(tickCount=8)), tooltip=[alt.Tooltip(each) for each in told]
+        y=y, x=alt.X("value:Q", title=None, axis=alt.Axis(tickCount=8)), tooltip=[alt.Tooltip(each) for each in tips]
     )
     intervals = base.mark_rule(color=INK, strokeWidth=1.5).encode(y=y, x="low:Q", x2="high:Q")
-    told_of = json.dumps(measures, ensure_ascii=False)
-    text: Any = alt.expr(f"({told_of})[{chosen}]") if chosen else next(iter(measures.values()))
+    meanings = json.dumps(measures, ensure_ascii=False)
+    text: Any = alt.expr(f"({meanings})[{chosen}]") if chosen else next(iter(measures.values()))
     title = alt.Title(text, orient="bottom", anchor="middle", fontSize=13, fontWeight="normal", offset=8)
     chart = alt.layer(bars.add_params(*choices.params), intervals).properties(title=title)
     things = len({value["label"] for value in values})
     return specification(chart, "One measure of each translator", max(80, 34 * things))
-
-
-def kind_of(field: str) -> str:
-    """Vega's type of a tooltip's field."""
-    return "Q" if field in ("images", "accuracy", "seeds", "distinct_images", "distinct_texts") else "N"
-
-
-def take(values: Sequence[Any], count: int) -> list[Any]:
-    """So many values, from the beginning again where there are too few."""
-    return [values[i % len(values)] for i in range(count)]
-
-
-def specification(chart: AnyChart, description: str, height: int = HEIGHT) -> dict[str, Any]:
-    """The chart as wide as its place, in the page's look."""
-    sized = chart.properties(width="container", height=height, description=description)
-    # Checking thousands of points against a schema takes longer than all the rest; the tests draw every chart.
-    told: dict[str, Any] = sized.to_dict(validate=False)
-    told["autosize"] = {"type": "fit-x", "contains": "padding"}
-    told["config"] = CONFIG
-    # The address of the specification's schema is no part of the page, which asks for nothing.
-    told.pop("$schema", None)
-    return told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from fieldguide.tables.comparison import IMAGE_ONLY, SOURCE_LABELS
+from fieldguide.tables.rows import IMAGE_ONLY, SOURCE_LABELS
 
 Language = Literal["en", "ja"]
 

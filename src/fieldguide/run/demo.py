@@ -27,7 +27,7 @@ PLACES = (
     ("tables/accuracy.tex", "the same for LaTeX"),
     ("tables/accuracy.csv", "the numbers, one row per cell"),
     ("figures/accuracy.svg", "the picture of it"),
-    ("tables/differences.csv", "differences between columns, and which of them can be told apart"),
+    ("tables/differences.csv", "differences between columns, and which of them are significant"),
     ("tables/image_worth.md", "how many labelled images each text saves"),
     ("tables/sampling.md", "what each sampling, redraw and budget gives"),
     ("tables/conversion.csv", "how well each translator's output stands in for image features"),

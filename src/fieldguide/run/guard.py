@@ -17,7 +17,7 @@ from fieldguide.core.stage import STOPPED
 from fieldguide.core.streams import TolerantStream, discard_output, open_missing_descriptors
 from fieldguide.run.lock import hold, open_lock, read_holder, refusal, remove_unfinished, try_lock, write_holder
 from fieldguide.run.logger import follow_log
-from fieldguide.run.snakemake_internals import is_main_process, replace_sigterm_handler, wrap_execution
+from fieldguide.run.snakemake_internals import is_main_process, own_execution, replace_sigterm_handler, wrap_execution
 from fieldguide.run.stopping import make_handler, state, stop_on_signals
 
 NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -39,7 +39,7 @@ def guard(workflow: Any, results: Path) -> None:
     if not is_main_process(workflow):
         return
     follow_log(logger)
-    execute, unlock = workflow.execute, workflow.unlock
+    execute, unlock = own_execution(workflow)
 
     def guarded_execute(*args: Any, executor_plugin: Any, **options: Any) -> None:
         try:

@@ -15,7 +15,7 @@ from typing import Any
 from fieldguide.core.stage import ERRORS
 from fieldguide.run.logger import begin_jobs, close_with, current_progress
 from fieldguide.run.run_page import RunFacts, config_hash, write_page
-from fieldguide.run.snakemake_internals import config_files, executor_name
+from fieldguide.run.snakemake_internals import executor_name
 from fieldguide.run.stopping import state
 
 KILLED = (
@@ -44,12 +44,13 @@ def start_run(workflow: Any, results: Path) -> None:
 
 
 def end_run(workflow: Any, results: Path, checkout: Path, config: Mapping[str, Any], is_success: bool) -> None:
-    """For `onsuccess` and `onerror`: write `run.md`. What goes wrong with it is told, and harms nothing."""
+    """For `onsuccess` and `onerror`: write `run.md`. What goes wrong with it is logged, and harms nothing."""
     from snakemake.logging import logger
 
+    state.jobs_ended = True
     how = "finished" if is_success else "was stopped" if state.stop_requested else "failed"
     progress, ended = current_progress(), time.time()
-    executor, files = executor_name(workflow), [os.path.relpath(path) for path in config_files(workflow)]
+    executor = executor_name(workflow)
 
     def write() -> None:
         facts = RunFacts(
@@ -60,7 +61,7 @@ def end_run(workflow: Any, results: Path, checkout: Path, config: Mapping[str, A
             cores=str(progress.cores or ""),
             executor=executor,
             config=config_hash(config),
-            config_files=files,
+            config_files=[os.path.relpath(path) for path in progress.config_files],
             failed=sorted(f"{rule}, {logs}" for rule, logs in progress.failed.values()),
         )
         try:

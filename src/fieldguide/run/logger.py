@@ -1,6 +1,6 @@
 """Snakemake's log, followed: a line per job where that is asked for, the time left, and what `run.md` says of the run.
 
-`snakemake --logger fieldguide` (the profiles have it) uses `LogHandler`, by Snakemake's interface for logger plugins.
+`snakemake --logger fieldguide` (the demo's profile has it) uses `LogHandler`, by Snakemake's plugin interface.
 Without it `follow_log` listens to the same log, so that a run with another logger has its `run.md` too.
 """
 
@@ -155,7 +155,8 @@ class LogHandler(LogHandlerBase):
 
     @property
     def is_compact(self) -> bool:
-        return bool(getattr(self.settings, "compact", False))
+        # A dry run is looked at for what Snakemake says of it.
+        return bool(getattr(self.settings, "compact", False)) and not self.common_settings.dryrun
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(Exception):  # what is shown of a run harms it never

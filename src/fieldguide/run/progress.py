@@ -32,6 +32,7 @@ class RunProgress:
     clock: Callable[[], float] = time.monotonic
     started: float = field(default_factory=time.time)
     cores: int | None = None  # on a cluster: None
+    config_files: tuple[str, ...] = ()
     planned: Counter[str] = field(default_factory=Counter)  # jobs by rule
     ended: Counter[str] = field(default_factory=Counter)
     running: dict[int, RunningJob] = field(default_factory=dict)
@@ -46,6 +47,8 @@ class RunProgress:
 
         said = vars(record)
         match said.get("event"):
+            case LogEvent.WORKFLOW_STARTED:
+                self.config_files = tuple(map(str, said.get("configfiles", ())))
             case LogEvent.RESOURCES_INFO if said.get("cores"):
                 self.cores = said["cores"]
             case LogEvent.RUN_INFO:

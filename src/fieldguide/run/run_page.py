@@ -26,7 +26,7 @@ from fieldguide.core.stage import new_parser, run_stage
 from fieldguide.run.job_records import Job, read_jobs
 from fieldguide.run.lock import Holder, last_holder
 from fieldguide.run.progress import format_time
-from fieldguide.tables.comparison import Grid
+from fieldguide.tables.grid import Grid
 from fieldguide.tables.markdown import grid_table
 
 PACKAGES = ("snakemake", "torch", "open_clip_torch", "numpy", "scikit-learn", "safetensors")
@@ -236,7 +236,7 @@ def write_page(facts: RunFacts, checkout: Path, out: Path | None = None) -> None
 
 
 def begin_of(holder: Holder | None, results: Path, now: float) -> float:
-    """When the run began, in seconds since the epoch: by its note, or the begin of the first job that is told of."""
+    """When the run began, in seconds since the epoch: by its note, or by the first job that left a benchmark file."""
     if holder:
         with contextlib.suppress(ValueError):
             return datetime.fromisoformat(holder.started).timestamp()

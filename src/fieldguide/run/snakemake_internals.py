@@ -34,13 +34,8 @@ PARTS = (
     ),
     Part(
         "snakemake.workflow.Workflow",
-        ("def local_exec(", "self.scheduler = JobScheduler(", "self.executor_plugin = executor_plugin"),
+        ("def local_exec(", "self.scheduler = JobScheduler(", "def executor_plugin("),
         "how a run stops depends on where its jobs run; no event of the log says so",
-    ),
-    Part(
-        "snakemake.workflow.Workflow",
-        ("self.configfiles",),
-        "run.md names the configuration's files; no event of the log says them",
     ),
     Part(
         "snakemake.scheduling.job_scheduler.JobScheduler",
@@ -69,6 +64,7 @@ PARTS = (
 
 def missing_parts() -> Iterator[str]:
     """What this version of Snakemake lacks, a sentence for each."""
+    import snakemake.api  # noqa: F401  first of all, or its modules import each other in a circle
     from snakemake.common import __version__
 
     for owner, words, reason in PARTS:
@@ -86,6 +82,11 @@ def missing_parts() -> Iterator[str]:
 def is_main_process(workflow: Any) -> bool:
     """Whether this is the process that schedules jobs, not one that Snakemake started for a job."""
     return bool(workflow.is_main_process)
+
+
+def own_execution(workflow: Any) -> tuple[Callable[..., None], Callable[[], None]]:
+    """Snakemake's own functions that run the workflow and that unlock its folder."""
+    return workflow.execute, workflow.unlock
 
 
 def wrap_execution(workflow: Any, execute: Callable[..., None], unlock: Callable[[], None]) -> None:
@@ -106,11 +107,6 @@ def runs_jobs_here(workflow: Any) -> bool:
 def has_scheduler(workflow: Any) -> bool:
     """Whether jobs may run already."""
     return getattr(workflow, "scheduler", None) is not None
-
-
-def config_files(workflow: Any) -> list[str]:
-    """The files that the configuration was read from."""
-    return [str(path) for path in workflow.configfiles]
 
 
 def run_uuid(workflow: Any) -> str:

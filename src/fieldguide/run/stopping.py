@@ -1,4 +1,4 @@
-"""How a run ends on a signal: no further job is started, jobs at work are told to end, all within seconds.
+"""How a run ends on a signal: no further job is started, jobs at work get SIGTERM, all within seconds.
 
 A handler runs in the midst of whatever the main thread does, which may hold any lock: the scheduler's, an event's, the
 log's. So a handler takes none. It sets plain values, and leaves the rest to a thread.
@@ -26,7 +26,7 @@ from fieldguide.run.snakemake_internals import (
 
 SHELLS = ("bash", "sh", "dash")
 NAME_AFTER, KILL_AFTER = 10.0, 5.0
-"""Seconds until jobs that still run are named; until, told twice, they are killed."""
+"""Seconds until jobs that still run are named, and until they are killed where the signal came twice."""
 
 
 @dataclass
@@ -34,6 +34,7 @@ class RunState:
     """How far this process's run is: plain values, which a signal handler may set."""
 
     jobs_began: bool = False
+    jobs_ended: bool = False
     stop_requested: bool = False
     stopped_at: float = 0.0  # by the monotonic clock
 
@@ -71,7 +72,9 @@ def make_handler(workflow: Any) -> Callable[[int, FrameType | None], None]:
             if is_here:
                 stop_scheduling(workflow)
         is_urgent = not is_first and time.monotonic() - state.stopped_at > REPEAT_WINDOW
-        end_jobs(not is_here, kill_after=KILL_AFTER if is_urgent else None, tell=logger.warning)
+        # The scheduler may be about to start jobs for the last time.
+        kill_after = KILL_AFTER if is_urgent else None
+        end_jobs(not is_here, kill_after=kill_after, log=logger.warning, is_over=lambda: state.jobs_ended)
         return None
 
     return on_signal
@@ -94,18 +97,22 @@ def end_jobs(
     stages_alone: bool = False,
     seconds: float = 60.0,
     kill_after: float | None = None,
-    tell: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
+    is_over: Callable[[], bool] | None = None,
 ) -> None:
     """Send SIGTERM to the jobs under this process, once each, until none is left; their shells end with them.
 
-    stages_alone: on a cluster, where the command that cancels jobs there is under this process too. kill_after: seconds
-    until those that are still there are killed outright.
+    is_over: says that no job is left and none will come; without it, the first moment without jobs is the end.
+    stages_alone: on a cluster, where the command that cancels jobs there is under this process too.
+    kill_after: seconds until those that are still there are killed outright.
     """
     import psutil  # Snakemake's
 
     asked: set[int] = set()
     began, has_named = time.monotonic(), False
     while (elapsed := time.monotonic() - began) < seconds:
+        if is_over is not None and is_over():
+            return  # what runs now is no job
         running = psutil.Process().children(recursive=True)
         running = [process for process in running if is_stage(process)] if stages_alone else running
         for process in running:
@@ -115,11 +122,11 @@ def end_jobs(
                     asked.add(process.pid)
                 elif kill_after is not None and elapsed > kill_after and process.name() not in SHELLS:
                     process.kill()
-        if not running:
+        if not running and is_over is None:
             return
         if not has_named and elapsed > NAME_AFTER and (stages := [each.pid for each in running if is_stage(each)]):
             has_named = True
-            tell(
+            log(
                 f"Still at work: process(es) {' '.join(map(str, stages))}, with what cannot be left midway. They end"
                 " when that is done; the same signal once more (Ctrl-C, kill) ends them at once."
             )

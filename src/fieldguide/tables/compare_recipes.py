@@ -1,10 +1,10 @@
 """Set recipes and baselines side by side, and say what text is worth to the anchored recipe, paired by seed.
 
-  python -m fieldguide.tables.compare_recipes --cells adapters/…/ratio-10.json … --dataset aviary \\
+  python -m fieldguide.tables.compare_recipes --cells adapters/…/ratio-10.json … --settings '{"dataset": "aviary"}' \\
       --csv tables/recipes.csv --md tables/recipes.md
 
-All cells are of one sampling and redraw. The CSV has a row per cell with its accuracies per seed; the Markdown a table
-per text source, then the anchored recipe's differences from both image-only controls on the same images.
+All cells are of one sampling and redraw. The CSV has a row per cell; the Markdown a table per text source, then the
+anchored recipe's differences from both image-only controls on the same images.
 """
 
 from __future__ import annotations
@@ -12,191 +12,159 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import read_json, write_csv, write_text
-from fieldguide.core.significance import half_width, paired_test
-from fieldguide.core.stage import log, new_parser, run_stage
-
-NO_TEXT = "none"
-ANCHORED = "anchored"
-CONTROLS = ("thesis", "anchored-image-only")
-ZERO_SHOT = ("zs-text", "zs-translated")
-KEYS = ("image_percent", "text_source", "recipe", "sampling", "redraw", "budget", "seeds", "accuracy")
-COLUMNS = (
-    "image_percent",
-    "text_source",
-    "text_names",
-    "sampling",
-    "redraw",
-    "budget",
-    "recipe",
-    "translator",
-    "accuracy_mean",
-    "accuracy_ci95",
-    "n_seeds",
-    "distinct_images",
-    "distinct_texts",
+from fieldguide.core.files import write_text
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.significance import paired_test
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
+from fieldguide.tables.grid import MISSING, Grid, format_accuracy
+from fieldguide.tables.markdown import grid_table
+from fieldguide.tables.results import (
+    ACCURACY_FORMATS,
+    Format,
+    accuracies_by_cell,
+    ratio_grid,
+    read_cells,
+    summarise,
+    write_frame,
 )
-MISSING = "\N{EN DASH}"
+from fieldguide.tables.rows import IMAGE_ONLY
+from fieldguide.tables.settings import Heading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ANCHORED = "anchored"
+CONTROLS = {"thesis": "less thesis, image only", "anchored-image-only": "less anchored-image-only"}
+ZERO_SHOT = {"zs-text": "less zs-text", "zs-translated": "less zs-translated"}
+"""What the anchored recipe is held against on the same images, and at ratio 0, with the heads of their columns."""
+RECIPE_FORMATS: Mapping[str, Format] = {
+    column: form for column, form in ACCURACY_FORMATS.items() if column not in ("text_percent", "text_unit", "backbone")
+} | {"distinct_images": "g", "distinct_texts": "g"}
+"""The columns of recipes.csv, and how each is written."""
 MINUS = "\N{MINUS SIGN}"
-HURT = -0.3
-"""Percentage points: below this a mean difference counts as harm."""
+MIN_DROP = -0.3
+"""Percentage points: a mean difference below it is called lower."""
 
 
-class Key(NamedTuple):
-    """A cell among those of one variant."""
-
-    recipe: str
-    source: str
-    percent: int
+def is_lower(mean: float, ci95: float | None) -> bool:
+    """Whether a difference, its mean and the half-width of its 95% interval if it has one, is called lower."""
+    return mean < MIN_DROP or (ci95 is not None and mean + ci95 < 0)
 
 
-class Difference(NamedTuple):
-    """A paired difference in percentage points: its mean, and the half-width of its 95% t interval, if it has one."""
-
-    mean: float
-    ci95: float | None
-
-    @property
-    def hurts(self) -> bool:
-        return self.mean < HURT or (self.ci95 is not None and self.mean + self.ci95 < 0)
+def format_difference(mean: float, ci95: float | None) -> str:
+    """`+1.23 ± 0.40`, marked where it is lower."""
+    width = "" if ci95 is None else f" ± {ci95:.2f}"
+    return f"{mean:+.2f}{width}{' (lower)' if is_lower(mean, ci95) else ''}".replace("-", MINUS)
 
 
-def paired(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
-    """The difference of accuracies per seed, which are in the same order."""
-    test = paired_test(ours, theirs)
-    return Difference(test.mean, test.half_width)
+def check_one_kind(cells: pd.DataFrame) -> None:
+    """Refuse cells that cannot stand side by side here: another sampling, redraw or budget, or one in a place twice."""
+    first = cells.iloc[0]
+    seen = set()
+    for cell in cells.itertuples():
+        for key in ("sampling", "redraw", "budget"):
+            if (value := getattr(cell, key)) != first[key]:
+                raise FieldguideError(
+                    f"{cell.path}: {key} {value}, but {first['path']} has {first[key]}; compare one kind"
+                )
+        if (place := (cell.recipe, cell.text_source, cell.image_percent)) in seen:
+            raise FieldguideError(f"{cell.path}: {' '.join(map(str, place))}% is there twice; leave one of them out")
+        seen.add(place)
 
 
-def read_cells(paths: Sequence[str]) -> dict[Key, dict[str, Any]]:
-    """Cells by recipe, source and ratio; raises FieldguideError where they do not belong together."""
-    cells: dict[Key, dict[str, Any]] = {}
-    first: dict[str, Any] = {}
-    for path in paths:
-        cell = read_json(path)
-        if missing := [key for key in KEYS if key not in cell]:
-            raise FieldguideError(f"{path}: lacks {', '.join(missing)}; delete the file to have the cell trained again")
-        first = first or cell
-        for key in ("sampling", "redraw", "budget", "seeds"):
-            if cell[key] != first[key]:
-                raise FieldguideError(f"{path}: {key} {cell[key]}, but {paths[0]} has {first[key]}; compare one kind")
-        name = Key(cell["recipe"], cell["text_source"], cell["image_percent"])
-        if name in cells:
-            raise FieldguideError(f"{path}: {' '.join(map(str, name))}% is there twice; leave one of them out")
-        cells[name] = cell
-    return cells
+def compare_anchored(cells: pd.DataFrame, accuracies: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """The anchored recipe with text less each control without text on the same images, and at ratio 0 less zero-shot.
 
-
-def format_difference(difference: Difference | None) -> str:
-    """`+1.23 ± 0.40`, marked where it counts as harm."""
-    if difference is None:
-        return MISSING
-    mean = f"{difference.mean:+.2f}".replace("-", MINUS)
-    told = mean if difference.ci95 is None else f"{mean} ± {difference.ci95:.2f}"
-    return f"{told} (hurts)" if difference.hurts else told
-
-
-def format_accuracy(cell: Mapping[str, Any] | None) -> str:
-    """`81.88 ± 0.42`."""
-    if cell is None:
-        return MISSING
-    half = half_width(cell["accuracy"])
-    return f"{fmean(cell['accuracy']):.2f}" + ("" if half is None else f" ± {half:.2f}")
-
-
-def grid(stub: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """A Markdown table; columns without any entry are left out."""
-    kept = [i for i in range(len(columns)) if any(row[i] != MISSING for _, row in rows)]
-    lines = [[stub, *(columns[i] for i in kept)], ["---", *("---:" for _ in kept)]]
-    lines += [[name, *(row[i] for i in kept)] for name, row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def compare_anchored(cells: Mapping[Key, Mapping[str, Any]], source: str) -> list[tuple[int, list[Difference | None]]]:
-    """Per ratio, the anchored recipe with this source less each control without text on the same images.
-
-    At ratio 0 the controls are the zero-shot classifiers of the same texts.
+    A row per text source, ratio and control: `text_source`, `image_percent`, `column`, and the paired difference's
+    `mean` and `ci95` in points.
     """
-    lines = []
-    for percent in sorted({key.percent for key in cells}, reverse=True):
-        ours = cells.get(Key(ANCHORED, source, percent))
-        if ours is None:
-            continue
-        beside = [cells.get(Key(name, NO_TEXT, percent)) for name in CONTROLS]
-        beside += [cells.get(Key(name, source, percent)) if percent == 0 else None for name in ZERO_SHOT]
-        lines.append((percent, [paired(ours["accuracy"], cell["accuracy"]) if cell else None for cell in beside]))
-    return lines
+    import pandas as pd
+
+    key = ["text_source", "image_percent"]
+    ours = cells.loc[cells["recipe"] == ANCHORED, [*key, "path"]]
+    alone = cells[(cells["text_source"] == IMAGE_ONLY) & cells["recipe"].isin(CONTROLS)].drop(columns="text_source")
+    zero_shot = cells[(cells["image_percent"] == 0) & cells["recipe"].isin(ZERO_SHOT)]
+    pairs = pd.concat(
+        [
+            ours.merge(alone, on="image_percent", suffixes=("", "_beside")),
+            ours.merge(zero_shot, on=key, suffixes=("", "_beside")),
+        ]
+    )
+    tests = [
+        paired_test(accuracies[one], accuracies[other])
+        for one, other in zip(pairs["path"], pairs["path_beside"], strict=True)
+    ]
+    found = pairs[[*key]].assign(column=pairs["recipe"].map({**CONTROLS, **ZERO_SHOT}))
+    found["mean"] = [test.mean for test in tests]
+    found["ci95"] = pd.Series([test.half_width for test in tests], index=found.index, dtype=object)
+    return found
 
 
-def tell(cells: Mapping[Key, Mapping[str, Any]], dataset: str, notes: Sequence[str]) -> str:
-    """The Markdown."""
-    any_cell = next(iter(cells.values()))
-    parts = [f"# Recipes and baselines: {dataset}", *(f"**{note}**" for note in notes)]
+def drop_empty(grid: Grid) -> Grid:
+    """The grid without columns in which nothing stands."""
+    kept = [i for i in range(len(grid.columns)) if any(row[i] != MISSING for _, row in grid.rows)]
+    rows = tuple((name, tuple(row[i] for i in kept)) for name, row in grid.rows)
+    return Grid(grid.stub, tuple(grid.columns[i] for i in kept), rows)
+
+
+def render(heading: Heading, cells: pd.DataFrame, differences: pd.DataFrame) -> str:
+    """The Markdown. cells: of `summarise`; differences: of `compare_anchored`."""
+    first = cells.iloc[0]
+    parts = [f"# Recipes and baselines: {heading.dataset}", *(f"**{note}**" for note in heading.notes)]
     parts.append(
         "Accuracy on the test images in percent, ± half-width of the 95% t interval over "
-        f"{len(any_cell['seeds'])} seeds; sampling {any_cell['sampling']}, redraw {any_cell['redraw']}. A cell's texts "
+        f"{first['n_seeds']} seeds; sampling {first['sampling']}, redraw {first['redraw']}. A cell's texts "
         "stand in for the images it leaves out: at 90:10 few texts are there, at 10:90 many, so that zero-shot, which "
         "looks at no image, rises where the others fall."
     )
-    recipes = list(dict.fromkeys(key.recipe for key in cells))
-    percents = sorted({key.percent for key in cells}, reverse=True)
-    sources = list(dict.fromkeys(key.source for key in cells))
+    recipes = cells["recipe"].unique()
     summaries = [f"- `{name}`: {RECIPES[name].summary}" for name in recipes if name in RECIPES]
     parts += ["\n".join(summaries)] if summaries else []
-    for source in sources:
-        rows = [(f"{p}:{100 - p}", [format_accuracy(cells.get(Key(r, source, p))) for r in recipes]) for p in percents]
-        rows = [row for row in rows if set(row[1]) != {MISSING}]
-        parts += [f"## {'image only' if source == NO_TEXT else source}", grid("images:text", recipes, rows)]
-    for source in sources:
-        if lines := compare_anchored(cells, source):
-            names = [f"less {name}, image only" for name in CONTROLS[:1]] + [f"less {CONTROLS[1]}"]
-            names += [f"less {name}" for name in ZERO_SHOT]
-            shown = [(f"{p}:{100 - p}", [format_difference(d) for d in differences]) for p, differences in lines]
-            parts += [f"## anchored with {source}, paired by seed", grid("images:text", names, shown)]
-            between = [d for p, differences in lines if 0 < p < 100 for d in differences if d]
-            harm = sum(d.hurts for d in between)
-            parts.append(
-                f"Of {len(between)} differences from an image-only control on the same images {harm} count as harm "
-                f"(mean below {HURT} points, or the interval wholly below 0). ± is the half-width of the 95% t "
-                "interval of the paired difference in points, of each by itself; differences.csv holds them with "
-                "p-values corrected for their number."
-            )
+    widths = [None if width != width else width for width in cells["accuracy_ci95"]]
+    texts = [format_accuracy(*accuracy) for accuracy in zip(cells["accuracy_mean"], widths, strict=True)]
+    shown = cells.assign(column=cells["recipe"], text=texts)
+    for source, members in shown.groupby("text_source", sort=False):
+        parts += [f"## {'image only' if source == IMAGE_ONLY else source}"]
+        parts += [grid_table(drop_empty(ratio_grid(members, recipes)))]
+    pairs = list(zip(differences["mean"], differences["ci95"], strict=True))
+    shown = differences.assign(
+        text=[format_difference(*pair) for pair in pairs], lower=[is_lower(*pair) for pair in pairs]
+    )
+    for source, members in shown.groupby("text_source", sort=False):
+        grid = drop_empty(ratio_grid(members, [*CONTROLS.values(), *ZERO_SHOT.values()]))
+        between = members[members["image_percent"].between(0, 100, inclusive="neither")]
+        parts += [f"## anchored with {source}, paired by seed", grid_table(grid)]
+        parts.append(
+            f"Of {len(between)} differences from an image-only control on the same images {between['lower'].sum()} are "
+            f"lower (mean below {MIN_DROP} points, or the interval wholly below 0). ± is the half-width of the 95% t "
+            "interval of the paired difference in points, of each by itself; differences.csv holds them with "
+            "p-values corrected for their number."
+        )
     return "\n\n".join(parts) + "\n"
 
 
 def run(args: argparse.Namespace) -> None:
+    heading = parse_settings(Heading, args.settings)
     cells = read_cells(args.cells)
-    rows = []
-    for cell in cells.values():
-        half = half_width(cell["accuracy"])
-        rows.append(
-            {
-                **{column: cell.get(column, "") for column in COLUMNS},
-                "accuracy_mean": f"{fmean(cell['accuracy']):.2f}",
-                "accuracy_ci95": "" if half is None else f"{half:.2f}",
-                "n_seeds": len(cell["seeds"]),
-                "distinct_images": f"{fmean(cell['distinct_images']):g}",
-                "distinct_texts": f"{fmean(cell['distinct_texts']):g}",
-            }
-        )
-    text = tell(cells, args.dataset, args.note)
-    write_csv(args.csv, COLUMNS, rows)
+    summary = summarise(cells).set_index("path", drop=False).loc[args.cells].reset_index(drop=True)
+    check_one_kind(summary)
+    text = render(heading, summary, compare_anchored(summary, accuracies_by_cell(cells)))
+    write_frame(args.csv, summary, RECIPE_FORMATS)
     write_text(args.md, text)
-    log.info("%d cells of %d recipes, to %s", len(cells), len({key.recipe for key in cells}), args.md)
+    log.info("%d cells of %d recipes, to %s", len(summary), summary["recipe"].nunique(), args.md)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("tables.compare_recipes", __doc__)
     parser.add_argument("--cells", nargs="+", required=True, metavar="JSON", help="cells of one sampling and redraw")
-    parser.add_argument("--dataset", required=True, help="its name, for the heading")
-    parser.add_argument("--note", action="append", default=[], help="a sentence to stand above the table; repeatable")
     parser.add_argument("--csv", type=Path, required=True, help="the tidy table to write")
     parser.add_argument("--md", type=Path, required=True, help="the tables to write as Markdown")
-    run_stage("compare_recipes", run, parser, argv, imports=("scipy.special",))
+    add_settings(parser, Heading)
+    run_stage("compare_recipes", run, parser, argv, imports=("pandas", "scipy.special"))
 
 
 if __name__ == "__main__":

@@ -1,106 +1,47 @@
-"""Paired differences between columns of the comparison table, which of them can be told from nothing, and in words.
+"""Paired differences between columns of the comparison table: which are significant, and in words.
 
 Pure. All cells share their seeds, so a difference is taken seed by seed: the same seed keeps the same images.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from fieldguide.core.significance import LEVEL, PairedTest, holm, paired_test
-from fieldguide.tables.cell_results import Cell
-from fieldguide.tables.comparison import (
-    MISSING,
-    PUBLISHED_RECIPE,
-    AccuracyRow,
-    ComparisonTable,
-    Grid,
-    Identity,
-    column_labels,
-    format_ratio,
-    split_blocks,
-)
+from fieldguide.core.significance import LEVEL, holm, paired_test
+from fieldguide.tables.comparison import ComparisonTable
+from fieldguide.tables.grid import format_ratio
+from fieldguide.tables.results import Format, accuracies_by_cell, by_variant, ratio_grid, summarise
+from fieldguide.tables.rows import IMAGE_ONLY, PUBLISHED_RECIPE, Column, column_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LIKE_IMAGES = "\N{DAGGER}"
 LIKE_HUMAN = "\N{DOUBLE DAGGER}"
-TOLD_APART = "*"
+SIGNIFICANT = "*"
 HUMAN = "reed"
-DIFFERENCE_COLUMNS = (
-    "comparison",
-    "image_percent",
-    "sampling",
-    "redraw",
-    "budget",
-    "backbone",
-    *(
-        f"{side}_{what}"
-        for side in ("first", "second")
-        for what in ("recipe", "text_source", "text_names", "text_unit", "translator", "accuracy_mean")
-    ),
-    "difference_mean",
-    "difference_ci95",
-    "t",
-    "p",
-    "p_holm",
-    "told_apart",
-    "detectable",
-    "n_seeds",
-)
+QUESTIONS = ("text sources", "text and image only", "recipes")
+SIDE = ("recipe", "text_source", "text_names", "text_unit", "translator", "accuracy_mean")
 
 
-@dataclass(frozen=True)
-class Difference:
-    """first - second at one ratio of one variant, in percentage points.
+def yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"
 
-    `p_holm`: p corrected for all `tests` differences of the two recipes in this variant. `about`: which question.
-    """
 
-    about: str  # "text sources", "text and image only" or "recipes"
-    variant: str
-    first: AccuracyRow
-    second: AccuracyRow
-    test: PairedTest
-    p_holm: float | None = None
-    tests: int = 1
-
-    @property
-    def told_apart(self) -> bool | None:
-        """Whether it differs from 0 after the correction; None from one seed, which tells nothing."""
-        return None if self.p_holm is None else self.p_holm < LEVEL
-
-    @property
-    def detectable(self) -> float | None:
-        return self.test.detectable(self.tests)
-
-    def as_csv(self) -> dict[str, str]:
-        """The difference as a line of differences.csv."""
-
-        def told(value: float | None, form: str) -> str:
-            return "" if value is None else format(value, form)
-
-        line = {
-            "comparison": self.about,
-            "image_percent": f"{self.first.image_percent:g}",
-            "sampling": self.first.sampling,
-            "redraw": self.first.redraw,
-            "budget": self.first.budget,
-            "backbone": self.first.backbone,
-            "difference_mean": f"{self.test.mean:.3f}",
-            "difference_ci95": told(self.test.half_width, ".3f"),
-            "t": told(self.test.t, ".3f"),
-            "p": told(self.test.p, ".3g"),
-            "p_holm": told(self.p_holm, ".3g"),
-            "told_apart": "" if self.told_apart is None else "yes" if self.told_apart else "no",
-            "detectable": told(self.detectable, ".3f"),
-            "n_seeds": str(self.test.n),
-        }
-        for side, row in (("first", self.first), ("second", self.second)):
-            for what in ("recipe", "text_source", "text_names", "text_unit", "translator"):
-                line[f"{side}_{what}"] = getattr(row, what)
-            line[f"{side}_accuracy_mean"] = f"{row.accuracy_mean:.3f}"
-        return line
+DIFFERENCE_FORMATS: Mapping[str, Format] = {
+    "comparison": "",
+    "image_percent": "g",
+    **dict.fromkeys(("sampling", "redraw", "budget", "backbone"), ""),
+    **{f"{side}_{column}": "" for side in ("first", "second") for column in SIDE},
+    **dict.fromkeys(("first_accuracy_mean", "second_accuracy_mean"), ".3f"),
+    **dict.fromkeys(("difference_mean", "difference_ci95", "t"), ".3f"),
+    **dict.fromkeys(("p", "p_holm"), ".3g"),
+    "significant": yes_or_no,
+    "detectable": ".3f",
+    "n_seeds": "d",
+}
+"""The columns of differences.csv, and how each is written."""
 
 
 def references_of(recipe: str) -> tuple[str, ...]:
@@ -108,141 +49,163 @@ def references_of(recipe: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((recipe, f"{recipe}-image-only", PUBLISHED_RECIPE)))
 
 
-def _question(first: AccuracyRow, second: AccuracyRow) -> str:
-    """What the difference of two cells of one variant and ratio answers; empty if nothing that the page asks."""
-    if not first.image_only and not second.image_only and first.recipe == second.recipe:
-        return "text sources"
-    if not first.image_only and second.image_only and second.recipe in references_of(first.recipe):
-        return "text and image only"
-    if first.column == second.column and first.recipe != second.recipe:
-        return "recipes"
-    return ""
+def pair_columns(summary: pd.DataFrame) -> pd.DataFrame:
+    """Every two cells of one variant and ratio whose difference the page asks for, as `first_…` and `second_…`.
 
-
-def find_differences(cells: Sequence[Cell]) -> list[Difference]:
-    """Every difference that the page asks for, variant by variant; baselines are left out.
-
-    Human minus LLM text (in the columns' order), text minus image only, another recipe minus the thesis's. Holm's
-    correction is over all differences between two recipes in one variant, so that a further recipe changes no mark.
+    Human and LLM text (in the columns' order), text and image only, a further recipe and the thesis's: first - second
+    is positive where it is as one hopes. `comparison`: which of the `QUESTIONS` it answers.
     """
-    accuracies = {cell.row.identity: cell.accuracies for cell in cells}
-    found = []
-    for block in split_blocks(cell.row for cell in cells):
-        place = {series: number for number, series in enumerate(block.series)}
-        rows = sorted(block.rows, key=lambda row: place[row.series])
-        families: dict[tuple[str, ...], list[Difference]] = {}
-        for one, other in itertools.combinations(rows, 2):
-            if one.image_percent != other.image_percent:
-                continue
-            # Text minus image only, and a further recipe minus the thesis's: positive is what one hopes for.
-            keep = other.image_only if one.image_only != other.image_only else one.recipe == other.recipe
-            pair = (one, other) if keep else (other, one)
-            if about := _question(*pair):
-                test = paired_test(accuracies[pair[0].identity], accuracies[pair[1].identity])
-                key = tuple(sorted((one.recipe, other.recipe)))
-                families.setdefault(key, []).append(Difference(about, block.title, *pair, test))
-        for family in families.values():
-            p_values = [d.test.p for d in family if d.test.p is not None]
-            corrected = iter(holm(p_values)) if len(p_values) == len(family) else itertools.repeat(None)
-            found += [replace(d, p_holm=p, tests=len(family)) for d, p in zip(family, corrected, strict=False)]
-    return found
+    members = by_variant(summary)
+    members["place"] = range(len(members))
+    side = [*SIDE, "path", "place"]
+    first = members.rename(columns={column: f"first_{column}" for column in side})
+    second = members[["variant", "image_percent", *side]].rename(
+        columns={column: f"second_{column}" for column in side}
+    )
+    pairs = first.merge(second, on=["variant", "image_percent"])
+
+    import numpy as np
+
+    has_text, beside_text = pairs["first_text_source"] != IMAGE_ONLY, pairs["second_text_source"] != IMAGE_ONLY
+    same_recipe = pairs["first_recipe"] == pairs["second_recipe"]
+    same_texts = (
+        pairs[[f"first_{c}" for c in Column._fields]].to_numpy()
+        == pairs[[f"second_{c}" for c in Column._fields]].to_numpy()
+    ).all(axis=1)
+    recipes = zip(pairs["first_recipe"], pairs["second_recipe"], strict=True)
+    is_reference = np.array([second in references_of(first) for first, second in recipes], bool)
+    in_order = pairs["first_place"] < pairs["second_place"]
+    answers = (
+        has_text & beside_text & same_recipe & in_order,
+        has_text & ~beside_text & is_reference,
+        same_texts & ~same_recipe & ~in_order,
+    )
+    for question, is_answer in zip(QUESTIONS, answers, strict=True):
+        pairs.loc[is_answer, "comparison"] = question
+    places = pairs[["first_place", "second_place"]]
+    pairs = pairs.assign(lower=places.min(axis=1), upper=places.max(axis=1)).dropna(subset=["comparison"])
+    return pairs.sort_values(["lower", "upper"], ignore_index=True)
 
 
-def mark_cells(differences: Sequence[Difference]) -> dict[Identity, str]:
-    """The marks behind text cells: what of image only, and of human text, they cannot be told apart from."""
-    marks: dict[Identity, str] = {}
-    for difference in differences:
-        first, second = difference.first, difference.second
-        if difference.told_apart is not False:
-            continue
-        if difference.about == "text and image only" and second.recipe == _nearest_reference(first, differences):
-            marks[first.identity] = LIKE_IMAGES + marks.get(first.identity, "")
-        if difference.about == "text sources" and first.text_source == HUMAN != second.text_source:
-            marks[second.identity] = marks.get(second.identity, "").replace(LIKE_HUMAN, "") + LIKE_HUMAN
-    return marks
+def find_differences(cells: pd.DataFrame) -> pd.DataFrame:
+    """Every difference that the page asks for, variant by variant, in percentage points; baselines are left out.
+
+    Beside what says which cells they are of: `difference_mean`, `difference_ci95`, `t`, `p` of the paired t test over
+    seeds; `p_holm`, Holm's correction over all `tests` differences between two recipes in one variant, so that a
+    further recipe changes no mark; `significant`, None from one seed; `detectable`, see `PairedTest`. `variant`,
+    `first_path` and `second_path` are not in differences.csv.
+    """
+    accuracies = accuracies_by_cell(cells)
+    pairs = pair_columns(summarise(cells))
+    tests = [
+        paired_test(accuracies[a], accuracies[b])
+        for a, b in zip(pairs["first_path"], pairs["second_path"], strict=True)
+    ]
+    recipes = [" ".join(sorted(pair)) for pair in zip(pairs["first_recipe"], pairs["second_recipe"], strict=True)]
+    pairs = pairs.assign(
+        difference_mean=[test.mean for test in tests],
+        difference_ci95=[test.half_width for test in tests],
+        t=[test.t for test in tests],
+        p=[test.p for test in tests],
+        n_seeds=[test.n for test in tests],
+    ).astype(dict.fromkeys(("difference_ci95", "t", "p"), float))
+    family = pairs.groupby([pairs["variant"], recipes], sort=False)
+    pairs["tests"] = family["p"].transform("size")
+    pairs["p_holm"] = family["p"].transform(lambda p: p if p.isna().any() else holm(p.tolist()))
+    pairs["significant"] = [None if p != p else bool(p < LEVEL) for p in pairs["p_holm"]]
+    pairs["significant"] = pairs["significant"].astype(object)
+    pairs["detectable"] = [test.detectable(count) for test, count in zip(tests, pairs["tests"], strict=True)]
+    pairs = pairs.astype({"detectable": float})
+    return pairs.assign(family=family.ngroup()).sort_values("family", kind="stable", ignore_index=True)
 
 
-def _nearest_reference(row: AccuracyRow, differences: Iterable[Difference]) -> str:
-    """The recipe of the image-only cell that a text cell's mark speaks of."""
-    held = [d.second.recipe for d in differences if d.first == row and d.about == "text and image only"]
-    return next(recipe for recipe in references_of(row.recipe) if recipe in held)
+def mark_cells(differences: pd.DataFrame) -> dict[str, str]:
+    """The marks behind text cells, by path: whether image only, or human text, differs from them significantly."""
+    beside_images = differences[differences["comparison"] == "text and image only"]
+    like_images = set()
+    for path, held in beside_images.groupby("first_path"):
+        references = references_of(held["first_recipe"].iloc[0])
+        nearest = held[held["second_recipe"] == min(held["second_recipe"], key=references.index)]
+        like_images |= {path} if any(s is False for s in nearest["significant"]) else set()
+    human = differences[(differences["comparison"] == "text sources") & (differences["first_text_source"] == HUMAN)]
+    human = human[human["second_text_source"] != HUMAN]
+    like_human = {path for path, s in zip(human["second_path"], human["significant"], strict=True) if s is False}
+    return {
+        path: LIKE_IMAGES * (path in like_images) + LIKE_HUMAN * (path in like_human)
+        for path in like_images | like_human
+    }
 
 
-def tell_legend(marks: Iterable[str]) -> str:
+def format_legend(marks: Iterable[str]) -> str:
     """What the marks mean; empty where there is none."""
     used = set("".join(marks))
     parts = (
-        [f"{LIKE_IMAGES} cannot be told apart from its recipe's image only on the same images"]
+        [f"{LIKE_IMAGES} does not differ significantly from its recipe's image only on the same images"]
         if LIKE_IMAGES in used
         else []
     )
-    parts += [f"{LIKE_HUMAN} cannot be told apart from human text"] if LIKE_HUMAN in used else []
+    parts += [f"{LIKE_HUMAN} does not differ significantly from human text"] if LIKE_HUMAN in used else []
     return f"{'; '.join(parts)} (paired t test over seeds at 5%, corrected by Holm)" if parts else ""
 
 
-def tell_pair(differences: Sequence[Difference], first: str, second: str) -> str:
-    """One pair of columns of one variant over all ratios, in two plain sentences."""
-    means = [d.test.mean for d in differences]
-    shares = [format_ratio(d.first.image_percent) for d in differences]
-    over = f"{len(differences)} ratios ({shares[0]} to {shares[-1]})" if len(differences) > 1 else f"ratio {shares[0]}"
-    middle = f"{means[0]:+.2f}" if len(means) == 1 else f"{min(means):+.2f} to {max(means):+.2f}"
-    said = f"{first} minus {second}: {middle} points at {over}"
-    if any(d.test.half_width is None for d in differences):
-        return f"{said}. One seed, so nothing can be said about chance."
-    apart = [format_ratio(d.first.image_percent) for d in differences if d.told_apart]
-    reach = max(abs(d.test.mean) + (d.test.half_width or 0.0) for d in differences)
-    said += f"; told apart at {len(apart) or 'none'} of {len(differences)}" + (
-        f" ({', '.join(apart)})" if apart else ""
-    )
-    said += f". Every 95% interval lies within ±{reach:.2f} points"
-    # Without any spread the two are the same cell, or as good as: that tells nothing of what could be seen elsewhere.
-    seen = sorted(d.detectable for d in differences if d.detectable)
+def describe_pair(differences: pd.DataFrame, first: str, second: str) -> str:
+    """One pair of columns of one variant over all ratios, the largest share of images first, in two plain sentences."""
+    means, widths = differences["difference_mean"], differences["difference_ci95"]
+    count = len(differences)
+    shares = [format_ratio(percent) for percent in differences["image_percent"]]
+    over = f"{count} ratios ({shares[0]} to {shares[-1]})" if count > 1 else f"ratio {shares[0]}"
+    middle = f"{means.iloc[0]:+.2f}" if count == 1 else f"{means.min():+.2f} to {means.max():+.2f}"
+    text = f"{first} minus {second}: {middle} points at {over}"
+    if widths.isna().any():
+        return f"{text}. One seed, so nothing can be said about chance."
+    significant = [share for share, is_so in zip(shares, differences["significant"], strict=True) if is_so]
+    text += f"; significant at {len(significant) or 'none'} of {count}"
+    text += f" ({', '.join(significant)})" if significant else ""
+    text += f". Every 95% interval lies within ±{(means.abs() + widths).max():.2f} points"
+    # Without any spread the two are the same cell, or as good as: that says nothing of what could be seen elsewhere.
+    seen = sorted(d for d in differences["detectable"] if d)
     if not seen:
-        return f"{said}."
+        return f"{text}."
     span = f"{seen[0]:.2f} points" if len(seen) == 1 else f"{seen[0]:.2f} to {seen[-1]:.2f} points, by ratio,"
-    return f"{said}; with {differences[0].test.n} seeds differences below {span} may go unseen."
+    return f"{text}; with {differences['n_seeds'].iloc[0]} seeds differences below {span} may go unseen."
 
 
-def tabulate_differences(differences: Sequence[Difference]) -> list[ComparisonTable]:
-    """A table per variant: a row per ratio, a column per pair of columns, each told in words below."""
-    rows = [row for d in differences for row in (d.first, d.second)]
-    labels = column_labels(rows)
-    recipes = {row.recipe for row in rows}
+def format_difference(difference: Any) -> str:
+    """`+1.20 ± 0.40 *`: the mean, the half-width of its interval, and whether it is significant."""
+    width = "" if difference.difference_ci95 != difference.difference_ci95 else f" ± {difference.difference_ci95:.2f}"
+    return f"{difference.difference_mean:+.2f}{width}{f' {SIGNIFICANT}' if difference.significant else ''}"
 
-    def label(row: AccuracyRow) -> str:
-        return f"{row.recipe}: {labels[row.column]}" if len(recipes) > 1 else labels[row.column]
 
+def tabulate_differences(differences: pd.DataFrame) -> list[ComparisonTable]:
+    """A table per variant: a row per ratio, a column per pair of columns, each described in words below."""
+    if differences.empty:
+        return []
+    sides = [
+        [Column(*texts) for texts in differences[[f"{side}_{c}" for c in Column._fields]].itertuples(False, None)]
+        for side in ("first", "second")
+    ]
+    labels = column_labels([*sides[0], *sides[1]])
+    several = differences[["first_recipe", "second_recipe"]].stack().nunique() > 1
+    named = differences.assign(text=[format_difference(d) for d in differences.itertuples()])
+    for side, columns in zip(("first", "second"), sides, strict=True):
+        recipes = differences[f"{side}_recipe"]
+        named[side] = [f"{r}: {labels[c]}" if several else labels[c] for r, c in zip(recipes, columns, strict=True)]
+    named["column"] = named["first"] + " \N{MINUS SIGN} " + named["second"]
     tables = []
-    for variant in dict.fromkeys(d.variant for d in differences):
-        pairs: dict[tuple[str, str, str], list[Difference]] = {}
-        for d in differences:
-            if d.variant == variant:
-                pairs.setdefault((d.about, label(d.first), label(d.second)), []).append(d)
-        order = ("text sources", "text and image only", "recipes")
-        columns = sorted(pairs, key=lambda pair: order.index(pair[0]))
-        for pair in columns:
-            pairs[pair].sort(key=lambda d: -d.first.image_percent)
-        ratios = sorted({d.first.image_percent for members in pairs.values() for d in members}, reverse=True)
-
-        def cell(pair: tuple[str, str, str], ratio: float, pairs: dict = pairs) -> str:
-            d = next((d for d in pairs[pair] if d.first.image_percent == ratio), None)
-            if d is None:
-                return MISSING
-            width = "" if d.test.half_width is None else f" ± {d.test.half_width:.2f}"
-            return f"{d.test.mean:+.2f}{width}{' ' + TOLD_APART if d.told_apart else ''}"
-
-        grid = Grid(
-            stub="images:text",
-            columns=tuple(f"{first} \N{MINUS SIGN} {second}" for _, first, second in columns),
-            rows=tuple((format_ratio(ratio), tuple(cell(pair, ratio) for pair in columns)) for ratio in ratios),
-        )
-        remarks = [tell_pair(pairs[pair], *pair[1:]) for pair in columns]
-        tested = next(iter(pairs.values()))[0]
-        if tested.test.half_width is not None:
+    for variant, members in named.groupby("variant", sort=False):
+        members = members.sort_values("comparison", key=lambda c: c.map(QUESTIONS.index), kind="stable")
+        remarks = [
+            describe_pair(
+                pair.sort_values("image_percent", ascending=False), pair["first"].iloc[0], pair["second"].iloc[0]
+            )
+            for _, pair in members.groupby("column", sort=False)
+        ]
+        if members["difference_ci95"].notna().any():
             remarks.append(
-                f"± is the half-width of the 95% t interval of the paired difference, not corrected; {TOLD_APART} "
+                f"± is the half-width of the 95% t interval of the paired difference, not corrected; {SIGNIFICANT} "
                 "differs from 0 at 5% (paired t test) after Holm's correction for all differences between the same two "
                 "recipes in this table. What may go unseen is what the correction asks of the smallest p-value."
             )
-        tables.append(ComparisonTable(f"Differences in points: {variant}", grid, Grid("", (), ()), tuple(remarks)))
+        grid = ratio_grid(members, members["column"].unique())
+        tables.append(ComparisonTable(f"Differences in points: {variant}", grid, remarks=tuple(remarks)))
     return tables

@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from fieldguide.core.significance import half_width
-from fieldguide.tables.cell_results import Cell
-from fieldguide.tables.comparison import AccuracyRow, split_blocks
-from fieldguide.tables.differences import Difference, find_differences, references_of
+from fieldguide.tables.differences import find_differences, references_of
+from fieldguide.tables.results import accuracies_by_cell, by_variant, summarise
+from fieldguide.tables.rows import IMAGE_ONLY
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXACT, AT_LEAST, AT_MOST, BETWEEN = "=", ">=", "<=", "?"
 BOUNDS = {EXACT: "", AT_LEAST: "at least ", AT_MOST: "at most "}
@@ -66,144 +69,144 @@ def share_saved(
     if accuracy == alone:
         return 0.0, EXACT
     without, bound = share_for(alone, shares, curve)
-    return reached - without, together((relation, {AT_LEAST: AT_MOST, AT_MOST: AT_LEAST, EXACT: EXACT}[bound]))
+    return reached - without, combine_bounds((relation, {AT_LEAST: AT_MOST, AT_MOST: AT_LEAST, EXACT: EXACT}[bound]))
 
 
-def together(relations: Iterable[str]) -> str:
+def combine_bounds(relations: Iterable[str]) -> str:
     """How a sum or a mean is to be read whose parts are to be read so."""
     bounds = set(relations) - {EXACT}
     return EXACT if not bounds else bounds.pop() if len(bounds) == 1 else BETWEEN
 
 
-@dataclass(frozen=True)
-class Worth:
-    """What the text of one cell is worth, in labelled images per class; negative where text costs images.
-
-    `relation` says how `images` is to be read: `=` with a 95% t interval over seeds (None from one seed), or a bound
-    `>=` or `<=` where seeds fall outside the image-only curve (each counts as its end, and there is no interval), or
-    `?` where some fall above and some below. `outside`: how many do. `difference`: of the accuracies, None where no
-    image-only training has this share.
-    """
-
-    variant: str
-    row: AccuracyRow
-    reference: str  # the recipe of the image-only column
-    images: float
-    half_width: float | None
-    relation: str
-    outside: int
-    difference: Difference | None = None
-
-    @property
-    def helps(self) -> bool | None:
-        """Whether it saves images or costs some, None if that cannot be told: as the accuracies can be told apart."""
-        if self.difference is None or not self.difference.told_apart:
-            return None
-        return self.difference.test.mean > 0
-
-    @property
-    def of_text_alone(self) -> bool:
-        """Whether recipe and images are the reference's, so that the text is all that differs."""
-        return self.reference in (self.row.recipe, f"{self.row.recipe}-image-only")
-
-
-@dataclass(frozen=True)
-class FlatCurve:
-    """An image-only column that does not rise with images, so that nothing can be expressed in images.
-
-    `rise`: points from its smallest share to its largest, and the half-width of the 95% interval of that.
-    """
-
-    variant: str
-    reference: str
-    rise: float
-    half_width: float | None
-
-
-def find_worth(cells: Sequence[Cell], images_per_class: float) -> tuple[list[Worth], list[FlatCurve]]:
+def find_worth(cells: pd.DataFrame, images_per_class: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every text cell's worth against the image-only columns that its recipe is held against; baselines left out.
 
-    images_per_class: labelled training images per class, their mean.
+    cells: of `read_cells`. images_per_class: labelled training images per class, their mean. Returns two frames.
+
+    Worth, a row per text cell and image-only column: the cell's columns, `variant`, `image_only_recipe`,
+    `images_per_class_saved`, negative where text costs images, with `images_per_class_saved_ci95`;
+    `percent_of_images_saved`; `relation`, how to read them: `=` with a 95% t interval over seeds (none from one seed),
+    or a bound `>=` or `<=` where `seeds_outside_curve` seeds fall outside the image-only curve (each counts as its end,
+    and there is no interval), or `?` where some fall above and some below; `verdict`: `saves`, `costs` or `undecided`,
+    by whether the accuracies differ significantly on the same images.
+
+    Flat image-only columns, in which nothing can be expressed: `variant`, `image_only_recipe`, and `rise`, the points
+    from the smallest share to the largest, with `rise_ci95`.
     """
-    accuracies = {cell.row.identity: cell.accuracies for cell in cells}
-    differences = {(d.variant, d.first.identity, d.second.recipe): d for d in find_differences(cells)}
-    found: list[Worth] = []
-    flat: list[FlatCurve] = []
-    for block in split_blocks(cell.row for cell in cells):
-        for reference in dict.fromkeys(row.recipe for row in block.rows if row.image_only):
-            alone = sorted(
-                (row for row in block.rows if row.image_only and row.recipe == reference),
-                key=lambda row: row.image_percent,
-            )
-            shares = [row.image_percent for row in alone]
-            by_seed = list(zip(*(accuracies[row.identity] for row in alone), strict=True))
-            texts = [r for r in block.rows if not r.image_only and reference in references_of(r.recipe)]
-            if len(alone) < 2 or not texts:
+    import pandas as pd
+
+    accuracies = accuracies_by_cell(cells)
+    members = by_variant(summarise(cells))
+    found: list[dict[str, Any]] = []
+    flat: list[dict[str, Any]] = []
+    for variant, block in members.groupby("variant", sort=False):
+        is_alone = block["text_source"] == IMAGE_ONLY
+        for reference in block.loc[is_alone, "recipe"].unique():
+            alone = block[is_alone & (block["recipe"] == reference)].sort_values("image_percent")
+            texts = block[
+                ~is_alone & block["recipe"].isin([r for r in block["recipe"] if reference in references_of(r)])
+            ]
+            if len(alone) < 2 or texts.empty:
                 continue
+            shares = alone["image_percent"].tolist()
+            paths = dict(zip(shares, alone["path"], strict=True))
+            by_seed = list(zip(*(accuracies[path] for path in alone["path"]), strict=True))
+            which = {"variant": variant, "image_only_recipe": reference}
             rises = [curve[-1] - curve[0] for curve in by_seed]
             width = half_width(rises)
             if fmean(rises) <= (width or 0.0):
-                flat.append(FlatCurve(block.title, reference, fmean(rises), width))
+                flat.append({**which, "rise": fmean(rises), "rise_ci95": width})
                 continue
             curves = [monotone(curve) for curve in by_seed]
-            for row in texts:
+            for cell in texts.to_dict("records"):
                 # Only the share that this cell's images have is compared with image only on the very same images.
-                own = dict(zip(shares, zip(*by_seed, strict=True), strict=True)).get(row.image_percent)
+                beside = paths.get(cell["image_percent"])
+                own = accuracies[beside] if beside else [None] * len(curves)
                 per_seed = [
-                    share_saved(accuracy, None if own is None else own[seed], row.image_percent, shares, curves[seed])
-                    for seed, accuracy in enumerate(accuracies[row.identity])
+                    share_saved(accuracy, without, cell["image_percent"], shares, curve)
+                    for accuracy, without, curve in zip(accuracies[cell["path"]], own, curves, strict=True)
                 ]
-                tested = differences.get((block.title, row.identity, reference)) if own is not None else None
-                found.append(_worth(block.title, row, reference, per_seed, images_per_class, tested))
-    return found, flat
+                found.append(
+                    {**cell, **which, "has_same_images": beside is not None, **_sum_up(per_seed, images_per_class)}
+                )
+    columns = [*members.columns, "image_only_recipe", "has_same_images", *_sum_up([(0.0, EXACT)], 1.0)]
+    worth = pd.DataFrame(found, columns=columns).astype({"images_per_class_saved_ci95": float})
+    curves_without_rise = pd.DataFrame(flat, columns=["variant", "image_only_recipe", "rise", "rise_ci95"])
+    return add_verdicts(worth, find_differences(cells)), curves_without_rise.astype({"rise_ci95": float})
 
 
-def _worth(
-    variant: str,
-    row: AccuracyRow,
-    reference: str,
-    per_seed: Sequence[tuple[float, str]],
-    images_per_class: float,
-    difference: Difference | None,
-) -> Worth:
+def _sum_up(per_seed: Sequence[tuple[float, str]], images_per_class: float) -> dict[str, Any]:
     saved = [share / 100 * images_per_class for share, _ in per_seed]
-    relation = together(relation for _, relation in per_seed)
-    outside = sum(relation != EXACT for _, relation in per_seed)
-    width = half_width(saved) if relation == EXACT else None
-    return Worth(variant, row, reference, fmean(saved), width, relation, outside, difference)
+    relation = combine_bounds(relation for _, relation in per_seed)
+    return {
+        "relation": relation,
+        "images_per_class_saved": fmean(saved),
+        "images_per_class_saved_ci95": half_width(saved) if relation == EXACT else None,
+        "percent_of_images_saved": fmean(saved) / images_per_class * 100,
+        "seeds_outside_curve": sum(relation != EXACT for _, relation in per_seed),
+    }
 
 
-def format_worth(worth: Worth) -> str:
-    """`+1.2 ± 0.4`, or a bound such as `≥ +2.0` or `≤ −0.3`; both ways out of the curve is no figure."""
-    if worth.relation == BETWEEN:
+def add_verdicts(worth: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
+    """With `verdict`, by the difference of the text cell from the reference, where image only has the same images."""
+    # Keyed by the reference's recipe alone, so that of several differences from that recipe the last one counts.
+    key = ["variant", "first_path", "second_recipe"]
+    tested = differences.drop_duplicates(key, keep="last")[[*key, "difference_mean", "significant"]]
+    found = worth.merge(tested, how="left", left_on=["variant", "path", "image_only_recipe"], right_on=key)
+    verdicts = [
+        "undecided" if is_significant is not True or not has_own else "saves" if mean > 0 else "costs"
+        for has_own, is_significant, mean in zip(
+            found["has_same_images"], found["significant"], found["difference_mean"], strict=True
+        )
+    ]
+    return found.assign(verdict=verdicts)
+
+
+def format_worth(images: float, half_width: float, relation: str) -> str:
+    """`+1.2 ± 0.4`, or a bound such as `≥ +2.0` or `≤ -0.3`; bounded on neither side is no figure."""
+    if relation == BETWEEN:
         return "outside"
-    sign = {EXACT: "", AT_LEAST: f"{SIGNS[0]} ", AT_MOST: f"{SIGNS[1]} "}[worth.relation]
-    width = "" if worth.half_width is None else f" ± {worth.half_width:.1f}"
-    images = worth.images if math.copysign(1, worth.images) > 0 or round(worth.images, 1) else 0.0
+    sign = {EXACT: "", AT_LEAST: f"{SIGNS[0]} ", AT_MOST: f"{SIGNS[1]} "}[relation]
+    width = "" if math.isnan(half_width) else f" ± {half_width:.1f}"
+    images = images if math.copysign(1, images) > 0 or round(images, 1) else 0.0
     return f"{sign}{images:+.1f}{width}"
 
 
-def tell_worth(worths: Sequence[Worth], label: str, images_per_class: float) -> str:
+def format_worths(worth: pd.DataFrame) -> list[str]:
+    """Each row's."""
+    columns = ("images_per_class_saved", "images_per_class_saved_ci95", "relation")
+    return [format_worth(*row) for row in worth[list(columns)].itertuples(index=False, name=None)]
+
+
+def describe_worth(worth: pd.DataFrame, label: str, images_per_class: float) -> str:
     """One text column against one image-only column, in a sentence or two for a report.
 
     The figure is that of the fewest images, where text is to help most: the largest would be too large by choice.
     """
-    told = sorted(worths, key=lambda w: -w.row.image_percent)
-    subject = "the text" if all(w.of_text_alone for w in told) else "the recipe with its text"
-    if any(w.row.n_seeds < 2 for w in told):
+    worth = worth.sort_values("image_percent", ascending=False, kind="stable")
+    # Where recipe and images are the reference's, the text is all that differs.
+    is_texts_own = [
+        reference in (recipe, f"{recipe}-image-only")
+        for recipe, reference in zip(worth["recipe"], worth["image_only_recipe"], strict=True)
+    ]
+    subject = "the text" if all(is_texts_own) else "the recipe with its text"
+    if (worth["n_seeds"] < 2).any():
         return f"{label}: one seed, so nothing can be said about whether {subject} saves images."
-    helps, costs = ([f"{w.row.image_percent:g}%" for w in told if w.helps is which] for which in (True, False))
-    said = f"{label}: "
-    with_images = [w for w in told if w.row.image_percent > 0]
-    if with_images and with_images[-1].relation != BETWEEN:
-        fewest = with_images[-1]
-        said += (
-            f"at {fewest.row.image_percent:g}% of the images, the fewest here, {subject} is worth "
-            f"{BOUNDS[fewest.relation]}{format_worth(fewest).lstrip(SIGNS)} labelled images per class (of "
-            f"{images_per_class:.1f}){', not told apart from nothing' if fewest.helps is None else ''}. "
+    text = f"{label}: "
+    with_images = worth[worth["image_percent"] > 0]
+    if len(with_images) and (fewest := with_images.iloc[-1])["relation"] != BETWEEN:
+        bound, figure = BOUNDS[fewest["relation"]], format_worths(with_images)[-1].lstrip(SIGNS)
+        text += (
+            f"at {fewest['image_percent']:g}% of the images, the fewest here, {subject} is worth {bound}{figure} "
+            f"labelled images per class (of {images_per_class:.1f})"
+            f"{', not significantly different from nothing' if fewest['verdict'] == 'undecided' else ''}. "
         )
+    helps, costs = (
+        [f"{percent:g}%" for percent in worth.loc[worth["verdict"] == verdict, "image_percent"]]
+        for verdict in ("saves", "costs")
+    )
     parts = [f"{subject} saves images at {', '.join(helps) or 'no share'}"]
     parts += [f"it costs images at {', '.join(costs)}"] if costs else []
-    undecided = len(told) - len(helps) - len(costs)
-    parts += [f"it is undecided at {undecided} of {len(told)} shares"] if undecided else []
-    return f"{said}{'; '.join(parts).capitalize()}."
+    undecided = len(worth) - len(helps) - len(costs)
+    parts += [f"it is undecided at {undecided} of {len(worth)} shares"] if undecided else []
+    return f"{text}{'; '.join(parts).capitalize()}."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fieldguide.tables.comparison import MISSING, Grid
 from fieldguide.tables.differences import LIKE_HUMAN, LIKE_IMAGES
+from fieldguide.tables.grid import MISSING, Grid
 
 TEX_SPECIALS = {
     "\\": r"\textbackslash{}",
@@ -55,8 +55,8 @@ def tex_float(caption: str, label: str, grids: Sequence[Grid], remarks: Sequence
     for number, grid in enumerate(grids):
         lines += [*([r"\par\medskip"] if number else []), *grid_lines(grid)]
     if remarks:
-        told = r"\par ".join(map(escape_tex, remarks))
-        lines += [r"\par\medskip", f"\\parbox{{\\linewidth}}{{\\footnotesize {told}}}"]
+        small = r"\par ".join(map(escape_tex, remarks))
+        lines += [r"\par\medskip", f"\\parbox{{\\linewidth}}{{\\footnotesize {small}}}"]
     return [*lines, r"\end{table}", ""]
 
 

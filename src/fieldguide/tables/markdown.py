@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fieldguide.tables.comparison import Grid
+from fieldguide.tables.grid import Grid
 
 
 def escape(text: str) -> str:
@@ -11,7 +11,7 @@ def escape(text: str) -> str:
 
 
 def grid_table(table: Grid, numbers_from: int = 0) -> str:
-    """A grid as a table; groups of columns are told in the column's name. Columns before `numbers_from` read left."""
+    """A grid as a table; a column's name has its group's before it. Columns before `numbers_from` read left."""
     groups = [label for label, span in table.groups for _ in range(span)]
     names = [f"{g}: {c}" if g else c for g, c in zip(groups, table.columns, strict=True)] if groups else table.columns
     sides = ["---" if i < numbers_from else "---:" for i in range(len(names))]

@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fieldguide.core.plotting import COLOURS, DASHES, LABEL, MARKERS, SMALL, TITLE, legend_columns, plain_axes, save_svg
-from fieldguide.core.stage import new_parser, run_stage
-from fieldguide.tables.comparison import (
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, new_parser, run_stage
+from fieldguide.tables.rows import (
     PUBLISHED_RECIPE,
-    AccuracyRow,
     Block,
+    CellRow,
     PublishedFigure,
     Series,
     column_labels,
+    distinct,
+    find_published,
     read_published,
     read_rows,
     split_blocks,
 )
+from fieldguide.tables.settings import Heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,9 +52,9 @@ class Style(NamedTuple):
 
 
 def styles_of(lines: Sequence[Series]) -> dict[Series, Style]:
-    """A style per line, whatever its sampling: marker and dash tell all apart, the colour tells the source."""
-    columns = list(dict.fromkeys(series.column for series in lines))
-    kinds = list(dict.fromkeys((series.recipe, series.column) for series in lines))
+    """A style per line, whatever its sampling: each has its own marker and dash, each source its own colour."""
+    columns = distinct(series.column for series in lines)
+    kinds = distinct((series.recipe, series.column) for series in lines)
     styles = {}
     for series in lines:
         i = kinds.index((series.recipe, series.column))
@@ -74,14 +78,8 @@ def draw_panel(axes: Axes, block: Block, styles: Mapping[Series, Style], publish
         else:
             axes.vlines(shares, low, high, color=style.colour, linewidth=1.5)
         axes.plot(shares, means, **style.line())
-        if series.recipe == PUBLISHED_RECIPE:
-            known = sorted(
-                (f.image_percent, f.accuracy)
-                for f in published
-                if (f.sampling, f.text_source) == (series.sampling, series.column.text_source)
-            )
-            if known:
-                axes.plot(*zip(*known, strict=True), **(style.line() | PUBLISHED_LINE))
+        if known := sorted((percent, f.accuracy) for (_, percent), f in find_published([series], published).items()):
+            axes.plot(*zip(*known, strict=True), **(style.line() | PUBLISHED_LINE))
     axes.set_title("\n".join(textwrap.wrap(block.title, 56)), fontsize=TITLE)
     axes.set_xlabel("images in the training set, %")
     axes.set_xlim(-3, 103)
@@ -90,7 +88,7 @@ def draw_panel(axes: Axes, block: Block, styles: Mapping[Series, Style], publish
 
 
 def draw_figure(
-    rows: Sequence[AccuracyRow], published: Sequence[PublishedFigure] = (), notes: Sequence[str] = ()
+    rows: Sequence[CellRow], published: Sequence[PublishedFigure] = (), notes: Sequence[str] = ()
 ) -> Figure:
     """The whole picture; panels share both axes, one legend serves all."""
     from matplotlib.figure import Figure
@@ -99,8 +97,8 @@ def draw_figure(
     blocks = split_blocks(rows)
     # What is compared at one share alone has no curve to show; it stands in the table.
     blocks = [b for b in blocks if len({r.image_percent for r in b.rows}) > 1] or blocks
-    labels = column_labels(rows)
-    styles = styles_of(list(dict.fromkeys(series for block in blocks for series in block.series)))
+    labels = column_labels(row.column for row in rows)
+    styles = styles_of(distinct(series for block in blocks for series in block.series))
     recipes = {series.recipe for series in styles}
     named = {
         f"{series.recipe}: {labels[series.column]}" if len(recipes) > 1 else labels[series.column]: style
@@ -137,21 +135,22 @@ def draw_figure(
 
 
 def run(args: argparse.Namespace) -> None:
+    heading = parse_settings(Heading, args.settings)
     rows = read_rows(args.csv)
     published = read_published(args.published) if args.published else []
     import matplotlib
 
     # A matplotlibrc of the user's must not change the picture.
     matplotlib.rcdefaults()
-    save_svg(draw_figure(rows, published, [note for note in args.note if note]), args.svg)
+    save_svg(draw_figure(rows, published, heading.notes), args.svg)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("tables.plot_accuracy", __doc__)
     parser.add_argument("--csv", type=Path, required=True, help="accuracy.csv as tabulate_accuracy writes it")
     parser.add_argument("--svg", type=Path, required=True, help="the picture to write")
-    parser.add_argument("--published", type=Path, metavar="CSV", help="published figures (CUB only), as dotted lines")
-    parser.add_argument("--note", action="append", default=[], help="a sentence to stand below; repeatable")
+    parser.add_argument("--published", type=Path, nargs="?", metavar="CSV", help="published figures, as dotted lines")
+    add_settings(parser, Heading)
     run_stage("plot_accuracy", run, parser, argv, imports=("matplotlib.figure", "matplotlib.backends.backend_svg"))
 
 

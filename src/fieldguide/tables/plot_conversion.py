@@ -1,8 +1,9 @@
 """Draw conversion accuracy by translator, and where translated texts lie: a principal component plot of a few classes.
 
-  python -m fieldguide.tables.plot_conversion --csv tables/conversion.csv --records records/images.csv \\
-      --classes records/classes.csv --images features/…/images/dataset/*.safetensors --translator qformer \\
-      --source reed=texts/reed.csv=translated/…/qformer/reed.safetensors=translated/…/identity/reed.safetensors \\
+  python -m fieldguide.tables.plot_conversion --settings '{"translator": "qformer", "classes": 4}' \\
+      --csv tables/conversion.csv --records records/images.csv --classes records/classes.csv \\
+      --images features/…/images/dataset/*.safetensors \\
+      --source reed texts/reed.csv translated/…/qformer/reed.safetensors translated/…/identity/reed.safetensors \\
       --svg figures/conversion.svg --pca figures/conversion_pca.svg
 """
 
@@ -16,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
 from fieldguide.core.plotting import COLOURS, MARKERS, plain_axes, save_svg
-from fieldguide.core.stage import new_parser, run_stage
-from fieldguide.tables.tabulate_conversion import TARGET_MEASURES
-from fieldguide.texts.source import parse_source
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, new_parser, run_stage
+from fieldguide.tables.measures import TARGET_MEASURES
+from fieldguide.tables.results import read_frame
+from fieldguide.tables.settings import ConversionFigure
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -29,45 +33,45 @@ if TYPE_CHECKING:
 TEXTS_DRAWN = 60
 """Texts of a class in the principal component plot: more would hide each other."""
 
-Rows = Sequence[Mapping[str, str]]
 
-
-def number(row: Mapping[str, str], column: str) -> float | None:
-    """A value of the table; None where it is empty or the column is missing."""
-    return float(row[column]) if row.get(column) else None
-
-
-def draw_panel(axes: Axes, rows: Rows, columns: Mapping[str, str], title: str, unit: str) -> None:
+def draw_panel(axes: Axes, table: pd.DataFrame, columns: Mapping[str, str], title: str, unit: str) -> None:
     """One panel: a line per translator, from the top, a mark per measure with its interval."""
+    import numpy as np
+
     for place, (column, label) in enumerate(columns.items()):
-        found = [(y, number(row, column), number(row, f"{column}_ci95")) for y, row in enumerate(rows)]
-        kept = [
-            (y + 0.16 * (place - (len(columns) - 1) / 2), value, half) for y, value, half in found if value is not None
-        ]
-        style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        if column not in table:
+            continue
+        height = np.arange(len(table)) + 0.16 * (place - (len(columns) - 1) / 2)
+        known = table[column].notna().to_numpy()
         axes.errorbar(
-            [value for _, value, _ in kept],
-            [y for y, _, _ in kept],
-            xerr=[half or 0.0 for _, _, half in kept],
+            table[column][known],
+            height[known],
+            xerr=table[f"{column}_ci95"][known].fillna(0.0),
+            color=COLOURS[place % len(COLOURS)],
+            marker=MARKERS[place % len(MARKERS)],
             linestyle="none",
             markersize=4,
             elinewidth=1,
             label=label,
-            **style,  # type: ignore[arg-type]
         )
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(unit)
-    axes.set_yticks(range(len(rows)))
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(table)))
+    axes.set_ylim(len(table) - 0.5, -0.5)
     plain_axes(axes)
-    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.08 - 0.6 / len(rows)), frameon=False, ncols=2)
+    below = -0.08 - 0.6 / len(table)
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, below), frameon=False, ncols=2)
 
 
-def draw_measures(rows: Rows, notes: Sequence[str] = ()) -> Figure:
-    """Panels of cosines, retrieval and distances on pairs, and of accuracies on the target, a panel per text source."""
+def draw_measures(table: pd.DataFrame) -> Figure:
+    """Panels of cosines, retrieval and distances on pairs, and of accuracies on the data set, one per text source.
+
+    table: conversion.csv, a row per translator.
+    """
     from matplotlib.figure import Figure
 
-    sources = [name.removesuffix("_nearest_class_mean") for name in rows[0] if name.endswith("_nearest_class_mean")]
+    heads, ending = [str(name) for name in table], "_nearest_class_mean"
+    sources = [name.removesuffix(ending) for name in heads if name.endswith(ending)]
     panels: list[tuple[str, dict[str, str], str]] = [
         ("held-out pairs: cosine", {"cosine": "to its own image", "control": "to other images"}, "cosine"),
         (
@@ -82,21 +86,21 @@ def draw_measures(rows: Rows, notes: Sequence[str] = ()) -> Figure:
         ),
     ]
     panels += [
-        (f"target: {source}", {f"{source}_{name}": label for name, label in TARGET_MEASURES.items()}, "accuracy, %")
+        (f"data set: {source}", {f"{source}_{name}": label for name, label in TARGET_MEASURES.items()}, "accuracy, %")
         for source in sources
     ]
     across = 3
     down = -(-len(panels) // across)
-    figure = Figure(figsize=(12.5, down * (1.6 + 0.27 * len(rows)) + 0.5), layout="constrained")
+    figure = Figure(figsize=(12.5, down * (1.6 + 0.27 * len(table)) + 0.5), layout="constrained")
     all_axes = figure.subplots(down, across, sharey=True, squeeze=False)
     for axes in all_axes.flat[len(panels) :]:
         axes.set_visible(False)
     for axes, (title, columns, unit) in zip(all_axes.flat, panels, strict=False):
-        draw_panel(axes, rows, columns, title, unit)
+        draw_panel(axes, table, columns, title, unit)
     for axes in all_axes[:, 0]:
-        axes.set_yticklabels([row["translator"] for row in rows])
+        axes.set_yticklabels(table["translator"])
     words = "Bars: 95% intervals, by the bootstrap for pairs and class means, over seeds for accuracies."
-    figure.supxlabel(" ".join([words, *notes]), fontsize=8, color="0.35", wrap=True)
+    figure.supxlabel(words, fontsize=8, color="0.35", wrap=True)
     return figure
 
 
@@ -133,7 +137,7 @@ def draw_components(
         for axes, texts, when in zip(line, (before, after), ("before", "after"), strict=True):
             for place, name in enumerate(names):
                 colour = COLOURS[place % len(COLOURS)]
-                # A class has a marker, filled for images and open for texts: so it can be told in grey too.
+                # A class has a marker, filled for images and open for texts: so it can be seen in grey too.
                 marker = MARKERS[place % len(MARKERS)]
                 for features, labels, kind in ((images, image_labels, "images"), (texts, text_labels, "texts")):
                     xy = (features[labels == place] - mean) @ axes_of.T
@@ -149,33 +153,32 @@ def draw_components(
     return figure
 
 
-def draw_classes(args: argparse.Namespace) -> Figure:
+def draw_classes(args: argparse.Namespace, settings: ConversionFigure) -> Figure:
     """Read what the principal component plot shows."""
     import numpy as np
 
     from fieldguide.features.labelled import read_images, read_split
     from fieldguide.texts.source import read_source
 
-    files = args.source
+    name, *files = args.source
+    table, translated, raw = map(Path, files)
     images = read_images(args.records)
-    if files.raw is None or files.translated is None:
-        raise FieldguideError("--source: give the texts' features before and after, NAME=TABLE=TRANSLATED=RAW")
-    source = read_source(files.name, files.table, files.translated, images, files.raw)
+    source = read_source(name, table, translated, images, raw)
     assert source.features is not None and source.raw is not None
-    chosen = choose_classes(source.labels, args.count)
+    chosen = choose_classes(source.labels, settings.classes)
     test, labels, _ = read_split(args.images, images, images.test_rows)
     shown = np.isin(labels, chosen)
     # Evenly over a class's texts: an LLM's come field by field.
     rows = np.concatenate([thin(np.flatnonzero(source.labels == label), TEXTS_DRAWN) for label in chosen])
-    told = {row["class_id"]: row["class_name"] for row in read_csv(args.classes, ("class_id", "class_name"))}
+    names = {row["class_id"]: row["class_name"] for row in read_csv(args.classes, ("class_id", "class_name"))}
     return draw_components(
         test[shown],
         np.searchsorted(chosen, labels[shown]),
         source.raw[rows],
         source.features[rows],
         np.searchsorted(chosen, source.labels[rows]),
-        [told[images.class_ids[label]] for label in chosen],
-        f"{source.name} through {args.translator}",
+        [names[images.class_ids[label]] for label in chosen],
+        f"{source.name} through {settings.translator}",
     )
 
 
@@ -185,15 +188,17 @@ def thin(rows: Any, count: int) -> Any:
 
 
 def plot(args: argparse.Namespace) -> None:
-    rows = read_csv(args.csv, ("translator",))
-    if not rows:
-        raise FieldguideError(f"{args.csv}: has no rows; delete it to have it made again")
     import matplotlib
+
+    settings = parse_settings(ConversionFigure, args.settings)
+    table = read_frame(args.csv)
+    if not len(table):
+        raise FieldguideError(f"{args.csv}: has no rows; delete it to have it made again")
 
     # A matplotlibrc of the user's must not change the picture.
     matplotlib.rcdefaults()
-    save_svg(draw_measures(rows, [note for note in args.note if note]), args.svg)
-    save_svg(draw_classes(args), args.pca)
+    save_svg(draw_measures(table), args.svg)
+    save_svg(draw_classes(args, settings), args.pca)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -201,16 +206,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--csv", type=Path, required=True, help="conversion.csv as tabulate_conversion writes it")
     parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
     parser.add_argument("--classes", type=Path, required=True, help="records/classes.csv")
-    parser.add_argument("--images", type=Path, nargs="+", required=True, help="the target's image features, in shards")
+    parser.add_argument("--images", type=Path, nargs="+", required=True, help="its image features, in shards")
     parser.add_argument(
-        "--source", type=parse_source, required=True, metavar="NAME=TABLE=TRANSLATED=RAW", help="the texts drawn"
+        "--source",
+        nargs=4,
+        required=True,
+        metavar=("NAME", "TABLE", "TRANSLATED", "RAW"),
+        help="the texts drawn: their source's name, its table, and its features after and before translation",
     )
-    parser.add_argument("--translator", required=True, help="what translated them, for the heading")
-    parser.add_argument("--count", type=int, default=4, help="classes drawn")
-    parser.add_argument("--note", action="append", default=[], help="a sentence to stand below; repeatable")
+    add_settings(parser, ConversionFigure)
     parser.add_argument("--svg", type=Path, required=True, help="the picture of the measures to write")
     parser.add_argument("--pca", type=Path, required=True, help="the picture of principal components to write")
-    run_stage("plot_conversion", plot, parser, argv, imports=("numpy", "matplotlib.figure"))
+    run_stage("plot_conversion", plot, parser, argv, imports=("pandas", "matplotlib.figure"))
 
 
 if __name__ == "__main__":

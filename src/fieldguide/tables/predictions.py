@@ -1,4 +1,4 @@
-"""What trained adapters say of each test image, told by class: how often it is right, and what is taken for what.
+"""What trained adapters say of each test image, by class: how often it is right, and what is taken for what.
 
 Pure functions on arrays. R runs (seeds), M test images, C classes; labels count from 0.
 """

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fieldguide.core.stage import new_parser, run_stage
-from fieldguide.tables.comparison import Grid, build_tables, read_rows
+from fieldguide.tables.comparison import build_tables
+from fieldguide.tables.grid import Grid
+from fieldguide.tables.rows import read_rows
 
 WIDTH = 100
 GAP = "  "
@@ -42,8 +44,8 @@ def aligned(grid: Grid, width: int = WIDTH) -> list[str]:
                     spans[-1].append(i)
                 else:
                     spans.append([i])
-            told = [(groups[s[0]], sum(widths[i] for i in s) + len(GAP) * (len(s) - 1)) for s in spans]
-            lines.append(GAP.join([" " * stub, *(f" {cut(label, w - 2)} ".center(w, "-") for label, w in told)]))
+            headed = [(groups[s[0]], sum(widths[i] for i in s) + len(GAP) * (len(s) - 1)) for s in spans]
+            lines.append(GAP.join([" " * stub, *(f" {cut(label, w - 2)} ".center(w, "-") for label, w in headed)]))
         for name, cells in ((grid.stub, grid.columns), *grid.rows):
             lines.append(GAP.join([name.ljust(stub), *(cut(cells[i], widths[i]).rjust(widths[i]) for i in shown)]))
         start = stop

@@ -6,152 +6,166 @@ the columns with text keep the images and texts that were drawn once.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from fieldguide.core.significance import prediction_half_width
-from fieldguide.tables.cell_results import Cell
-from fieldguide.tables.comparison import IMAGE_ONLY, PUBLISHED_RECIPE, PublishedFigure
+from fieldguide.tables.results import summarise
+from fieldguide.tables.rows import IMAGE_ONLY, PUBLISHED_RECIPE, PublishedFigure, distinct
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FIXED, PER_EPOCH = "fixed", "per-epoch"
 SHOWN_RATIOS = (100, 50, 10, 0)
+COMBINATION = ["budget", "amount", "sampling", "redraw_image_only", "redraw_mixed"]
+"""How a whole table may have been made: one budget and sampling, and a redraw for each kind of column."""
+KEYS = [*COMBINATION, "text_source"]
 
 
-@dataclass(frozen=True, order=True)
-class Combination:
-    """How a whole table may have been made: one sampling and budget, and a redraw for each kind of column."""
-
-    budget: str
-    amount: int
-    sampling: str
-    redraw_alone: str
-    redraw_mixed: str
-
-    @property
-    def budget_name(self) -> str:
-        return f"{self.amount:,} {self.budget}"
-
-    @property
-    def title(self) -> str:
-        """In words, as a sentence names it."""
-        redraw = f"{self.redraw_alone} images"
-        if self.redraw_alone != self.redraw_mixed:
-            redraw = f"{self.redraw_alone} images in the image-only column alone ({self.redraw_mixed} beside text)"
-        return f"{self.sampling} sampling, {redraw}, {self.budget_name}"
-
-    def redraw_of(self, source: str) -> str:
-        return self.redraw_alone if source == IMAGE_ONLY else self.redraw_mixed
+def describe_combination(combination: Any) -> str:
+    """A combination in words, as a sentence names it."""
+    alone, mixed = combination.redraw_image_only, combination.redraw_mixed
+    redraw = f"{alone} images"
+    if alone != mixed:
+        redraw = f"{alone} images in the image-only column alone ({mixed} beside text)"
+    sampling = f"{combination.sampling} sampling, " if combination.sampling else ""
+    return f"{sampling}{redraw}, {format_budget(combination)}"
 
 
-@dataclass(frozen=True)
-class ColumnScore:
-    """A published column beside a combination's: root-mean-square error in points over `n` cells of the study.
+def format_budget(combination: Any) -> str:
+    """`100 epochs`."""
+    return f"{combination.amount:,} {combination.budget}"
 
-    `inside`: how many published figures lie in our 95% interval for one further run; None from one seed. `bias`: the
-    mean of ours minus published.
+
+def combine_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of the thesis's recipe, which the published figures are of, under every combination: `COMBINATION`.
+
+    Every sampling, redraw and budget of the cells, and per-epoch in the image-only column alone. A row per combination,
+    text source and share of images, the largest first; at 100% a column with text is image only. Beside the columns of
+    `summarise`: `prediction_ci95`, the half-width of the 95% interval for one further run, missing from one seed.
     """
+    import pandas as pd
 
-    source: str
-    n: int
-    rmse: float
-    bias: float
-    inside: int | None
-
-
-@dataclass(frozen=True)
-class StudyScore:
-    """One combination against all columns of one study; `missing` published columns have no cells in this run."""
-
-    study: str
-    combination: Combination
-    columns: tuple[ColumnScore, ...]
-    missing: tuple[str, ...] = ()
-
-    @property
-    def rmse(self) -> float:
-        """Over all cells of the study."""
-        total = sum(column.n for column in self.columns)
-        return math.sqrt(sum(column.n * column.rmse**2 for column in self.columns) / total)
-
-    @property
-    def worst(self) -> ColumnScore:
-        return max(self.columns, key=lambda column: column.rmse)
-
-    def explains(self, tolerance: float) -> bool:
-        """Whether every column's root-mean-square error is within the tolerance, in points."""
-        return self.worst.rmse <= tolerance
-
-
-class Grouped:
-    """The study's cells by combination and column; only the thesis's recipe, which the published figures are of."""
-
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        self._cells: dict[tuple[str, int, str, str, str], dict[float, Cell]] = {}
-        for cell in cells:
-            row = cell.row
-            if row.recipe == PUBLISHED_RECIPE and cell.amount is not None:
-                budget = row.budget.partition("-")[0]
-                key = (budget, cell.amount, row.sampling, row.redraw, row.text_source)
-                self._cells.setdefault(key, {})[row.image_percent] = cell
-
-    @property
-    def sources(self) -> list[str]:
-        """Image only first, then as they come."""
-        return sorted(dict.fromkeys(key[-1] for key in self._cells), key=lambda source: source != IMAGE_ONLY)
-
-    @property
-    def combinations(self) -> list[Combination]:
-        """Every sampling, redraw and budget of the cells, and per-epoch in the image-only column alone."""
-        found = []
-        for budget, amount, sampling in sorted({key[:3] for key in self._cells}):
-            redraws = sorted({key[3] for key in self._cells if key[:3] == (budget, amount, sampling)})
-            pairs = [(redraw, redraw) for redraw in redraws]
-            pairs += [(PER_EPOCH, FIXED)] if {FIXED, PER_EPOCH} <= set(redraws) else []
-            found += [Combination(budget, amount, sampling, *pair) for pair in pairs]
-        return found
-
-    def column(self, combination: Combination, source: str) -> dict[float, Cell]:
-        """A combination's cells of one column by image percent; at 100 a column with text is image only."""
-        c = combination
-        key = (c.budget, c.amount, c.sampling)
-        cells = dict(self._cells.get((*key, c.redraw_of(source), source), {}))
-        alone = self._cells.get((*key, c.redraw_alone, IMAGE_ONLY), {})
-        if cells and source != IMAGE_ONLY and 100 in alone:
-            cells[100] = alone[100]
-        return cells
+    widths = cells.groupby("path")["accuracy"].agg(prediction_half_width).astype(float)
+    summary = summarise(cells)
+    study = summary[(summary["recipe"] == PUBLISHED_RECIPE) & summary["amount"].notna()]
+    study = study.assign(
+        budget=[budget.partition("-")[0] for budget in study["budget"]], prediction_ci95=study["path"].map(widths)
+    )
+    if study.empty:
+        return study
+    plain = ["budget", "amount", "sampling"]
+    study = study.drop_duplicates([*plain, "redraw", "text_source", "image_percent"], keep="last")
+    combinations = []
+    for key, members in study.groupby(plain):
+        redraws = sorted(members["redraw"].unique())
+        pairs = [(redraw, redraw) for redraw in redraws]
+        pairs += [(PER_EPOCH, FIXED)] if {FIXED, PER_EPOCH} <= set(redraws) else []
+        combinations += [(*key, *pair) for pair in pairs]
+    tried = pd.DataFrame(combinations, columns=COMBINATION).astype({"amount": "Int64"})
+    found = tried.assign(place=range(len(tried))).merge(study, on=plain)
+    alone = found["text_source"] == IMAGE_ONLY
+    found = found[found["redraw"] == found["redraw_image_only"].where(alone, found["redraw_mixed"])]
+    whole = found[(found["text_source"] == IMAGE_ONLY) & (found["image_percent"] == 100)].drop(columns="text_source")
+    texts = found.loc[found["text_source"] != IMAGE_ONLY, KEYS].drop_duplicates()
+    found = pd.concat([found, texts.merge(whole, on=COMBINATION)]).drop_duplicates(
+        [*KEYS, "image_percent"], keep="last"
+    )
+    sources = sorted(study["text_source"].unique(), key=lambda source: bool(source != IMAGE_ONLY))
+    found["source_place"] = found["text_source"].map(sources.index)
+    return found.sort_values(
+        ["place", "source_place", "image_percent"], ascending=[True, True, False], ignore_index=True
+    ).drop(columns=["place", "source_place"])
 
 
-def score_column(source: str, cells: dict[float, Cell], figures: Sequence[PublishedFigure]) -> ColumnScore | None:
-    """A column's cells beside published figures at the ratios that both have; None where there are none."""
-    pairs = [(cells[f.image_percent], f.accuracy) for f in figures if f.image_percent in cells]
-    if not pairs:
-        return None
-    errors = [fmean(cell.accuracies) - published for cell, published in pairs]
-    widths = [prediction_half_width(cell.accuracies) for cell, _ in pairs]
-    known = [width for width in widths if width is not None]
-    inside = sum(abs(e) <= w for e, w in zip(errors, known, strict=True)) if len(known) == len(errors) else None
-    return ColumnScore(source, len(pairs), math.sqrt(fmean(e * e for e in errors)), fmean(errors), inside)
+def find_patterns(combined: pd.DataFrame) -> pd.DataFrame:
+    """What every combination gives in each column: a row per combination and text source.
+
+    `accuracy_100` … `accuracy_0` and `drop_100_to_10` in points; `fewest_image_percent`, the smallest share of images
+    trained on, with `distinct_images_at_fewest`, their mean over seeds, and `optimiser_steps_at_fewest` and `_at_most`.
+    """
+    accuracies = combined.pivot(index=KEYS, columns="image_percent", values="accuracy_mean").reindex(
+        columns=SHOWN_RATIOS
+    )
+    is_text_alone = combined["image_percent"] == 0
+    by_share = combined.assign(last=is_text_alone).sort_values(["last", "image_percent"])
+    fewest, most = (rows.drop_duplicates(KEYS).set_index(KEYS) for rows in (by_share, combined))
+    patterns = accuracies.rename(columns="accuracy_{}".format).assign(
+        drop_100_to_10=accuracies[100] - accuracies[10],
+        fewest_image_percent=fewest["image_percent"],
+        distinct_images_at_fewest=fewest["distinct_images"],
+        optimiser_steps_at_fewest=fewest["optimiser_steps"],
+        optimiser_steps_at_most=most["optimiser_steps"],
+    )
+    return patterns.reindex(most.index).reset_index()
 
 
-def score_studies(grouped: Grouped, figures: Sequence[PublishedFigure]) -> dict[str, list[StudyScore]]:
-    """Every combination against every study, whatever sampling the study states; the nearest first."""
-    scores = {}
-    for study in dict.fromkeys(figure.study for figure in figures):
-        found = []
-        for combination in grouped.combinations:
-            columns, missing = [], []
-            for source in dict.fromkeys(f.text_source for f in figures if f.study == study):
-                told = [f for f in figures if (f.study, f.text_source) == (study, source)]
-                column = score_column(source, grouped.column(combination, source), told)
-                columns += [column] if column else []
-                missing += [] if column else [source]
-            if columns:
-                found.append(StudyScore(study, combination, tuple(columns), tuple(missing)))
-        scores[study] = sorted(found, key=lambda score: (len(score.missing), score.rmse, score.combination))
-    return scores
+def score_columns(combined: pd.DataFrame, figures: Sequence[PublishedFigure]) -> pd.DataFrame:
+    """Every combination's columns beside those of every study, whatever sampling the study states.
+
+    A row per study, combination and text source, over the `n_cells` ratios that both have: `rmse` and `bias`, ours
+    minus published, in points; `n_inside`, how many figures lie in our interval for one further run, missing from one
+    seed.
+    """
+    import pandas as pd
+
+    published = pd.DataFrame(figures, columns=PublishedFigure._fields)[
+        ["study", "text_source", "image_percent", "accuracy"]
+    ]
+    beside = published.merge(combined, on=["text_source", "image_percent"])
+    error, width = beside["accuracy_mean"] - beside["accuracy"], beside["prediction_ci95"]
+    inside = (error.abs() <= width).astype(float).where(width.notna())
+    grouped = beside.assign(error=error, inside=inside).groupby(["study", *KEYS], sort=False)
+    return grouped.agg(
+        rmse=("error", lambda errors: math.sqrt(fmean(error * error for error in errors))),
+        bias=("error", fmean),
+        n_cells=("error", "size"),
+        n_inside=("inside", lambda inside: inside.sum(skipna=False)),
+    ).reset_index()
+
+
+def score_studies(scores: pd.DataFrame, figures: Sequence[PublishedFigure], tolerance: float) -> pd.DataFrame:
+    """Every combination against every study as a whole, the nearest first.
+
+    `rmse` over all cells; `worst_source` and `worst_rmse`, of the column that is off most; `missing`, the study's
+    columns that have no cells here; `explains`: whether every column's error is within the tolerance, in points.
+    """
+    import pandas as pd
+
+    rows = []
+    for key, columns in scores.groupby(["study", *COMBINATION], sort=False):
+        worst = columns.loc[columns["rmse"].idxmax()]
+        sources = distinct(figure.text_source for figure in figures if figure.study == key[0])
+        rows.append(
+            {
+                **dict(zip(["study", *COMBINATION], key, strict=True)),
+                "rmse": math.sqrt((columns["n_cells"] * columns["rmse"] ** 2).sum() / columns["n_cells"].sum()),
+                "worst_source": worst["text_source"],
+                "worst_rmse": worst["rmse"],
+                "missing": [source for source in sources if source not in set(columns["text_source"])],
+                "n_cells": columns["n_cells"].sum(),
+                "n_inside": columns["n_inside"].sum(skipna=False),
+                "explains": worst["rmse"] <= tolerance,
+            }
+        )
+    columns = [
+        "study",
+        *COMBINATION,
+        "rmse",
+        "worst_source",
+        "worst_rmse",
+        "missing",
+        "n_cells",
+        "n_inside",
+        "explains",
+    ]
+    found = pd.DataFrame(rows, columns=columns)
+    studies = distinct(figure.study for figure in figures)
+    found = found.assign(place=found["study"].map(studies.index), n_missing=found["missing"].map(len))
+    return found.sort_values(["place", "n_missing", "rmse", *COMBINATION], ignore_index=True)
 
 
 def stated_sampling(study: str, figures: Sequence[PublishedFigure]) -> str:
@@ -159,99 +173,50 @@ def stated_sampling(study: str, figures: Sequence[PublishedFigure]) -> str:
     return next(figure.sampling for figure in figures if figure.study == study)
 
 
-def tell_study(scores: Sequence[StudyScore], stated: str, tolerance: float, labels: dict[str, str]) -> str:
+def describe_study(scores: pd.DataFrame, stated: str, tolerance: float, labels: Mapping[str, str]) -> str:
     """One study's answer: what explains its figures within the tolerance, or that nothing tried here does."""
-    study, least = scores[0].study.capitalize(), len(scores[0].missing)
-    whole = [score for score in scores if len(score.missing) == least]
-    fitting = [score for score in whole if score.explains(tolerance)]
-    without = f" (its column {', '.join(scores[0].missing)} has no cells in this run)" if least else ""
-    if fitting:
-        best = fitting[0]
+    whole = scores[scores["n_missing"] == scores["n_missing"].min()]
+    nearest = next(whole.itertuples())
+    study = nearest.study.capitalize()
+    without = f" (its column {', '.join(nearest.missing)} has no cells in this run)" if nearest.missing else ""
+    fitting = whole[whole["explains"]]
+    if len(fitting):
+        best = next(fitting.itertuples())
         others = f" {len(fitting) - 1} more of {len(whole)} do too." if len(fitting) > 1 else ""
-        against = "" if best.combination.sampling == stated else f" The study itself states {stated} sampling."
+        against = "" if best.sampling == stated else f" The study itself states {stated} sampling."
         return (
-            f"{study}'s figures{without} are explained by {best.combination.title}: no column is off by more than "
+            f"{study}'s figures{without} are explained by {describe_combination(best)}: no column is off by more than "
             f"{tolerance:g} points, {best.rmse:.2f} over all cells.{others}{against}"
         )
-    best = whole[0]
-    worst = best.worst
     return (
         f"No combination tried explains {study}'s figures{without} within {tolerance:g} points in every column. "
-        f"The nearest is {best.combination.title}: {best.rmse:.2f} points over all cells, and {worst.rmse:.2f} in the "
-        f"column {labels.get(worst.source, worst.source)}."
+        f"The nearest is {describe_combination(nearest)}: {nearest.rmse:.2f} points over all cells, and "
+        f"{nearest.worst_rmse:.2f} in the column {labels.get(nearest.worst_source, nearest.worst_source)}."
     )
 
 
-def tell_both(scores: dict[str, list[StudyScore]], figures: Sequence[PublishedFigure], tolerance: float) -> str:
+def describe_all(scores: pd.DataFrame, figures: Sequence[PublishedFigure]) -> str:
     """Whether one redraw and budget explains all studies, each with the sampling that it states."""
-    if len(scores) < 2:
+    studies = distinct(figure.study for figure in figures)
+    if len(studies) < 2:
         return ""
-    by_study = [
-        {
-            (c.redraw_alone, c.redraw_mixed, c.budget, c.amount): score
-            for score in found
-            if (c := score.combination).sampling == stated_sampling(study, figures)
-        }
-        for study, found in scores.items()
-    ]
-    shared = [key for key in by_study[0] if all(key in other for other in by_study[1:])]
-    names = " and ".join(study.capitalize() for study in scores)
-    if not shared:
-        return f"No redraw and budget was tried with the samplings of both {names}."
-    total = {key: math.sqrt(fmean(found[key].rmse ** 2 for found in by_study)) for key in shared}
-    fitting = sorted(
-        (key for key in shared if all(found[key].explains(tolerance) for found in by_study)), key=lambda key: total[key]
+    stated = scores[scores["sampling"] == scores["study"].map(lambda study: stated_sampling(study, figures))]
+    names = " and ".join(study.capitalize() for study in studies)
+    shared = stated.groupby(["redraw_image_only", "redraw_mixed", "budget", "amount"], sort=False).agg(
+        studies=("study", "nunique"),
+        rmse=("rmse", lambda errors: math.sqrt(fmean(error**2 for error in errors))),
+        explains=("explains", "all"),
     )
-    alone, mixed, budget, amount = (fitting or sorted(shared, key=lambda key: total[key]))[0]
-    title = Combination(budget, amount, "", alone, mixed).title.removeprefix(" sampling, ")
-    if fitting:
-        return f"One way of drawing and one budget explains {names}, each with the sampling it states: {title}."
+    shared = shared[shared["studies"] == len(studies)].reset_index().assign(sampling="")
+    if shared.empty:
+        return f"No redraw and budget was tried with the samplings of both {names}."
+    nearest = next(shared.sort_values(["explains", "rmse"], ascending=[False, True]).itertuples())
+    if nearest.explains:
+        return (
+            f"One way of drawing and one budget explains {names}, each with the sampling it states: "
+            f"{describe_combination(nearest)}."
+        )
     return (
         f"No single redraw and budget explains {names} together, each with the sampling it states; the nearest is "
-        f"{title}."
+        f"{describe_combination(nearest)}."
     )
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """What one combination gives in one column: accuracies by image percent, and what lies behind them.
-
-    `images`: distinct images seen, mean over seeds, and `steps`: optimiser steps, both at the fewest images trained on.
-    """
-
-    combination: Combination
-    source: str
-    accuracies: dict[float, float]
-    fewest: float
-    images: float
-    steps: int
-    steps_most: int
-
-    @property
-    def drop(self) -> float | None:
-        """Points lost from 100% of the images to 10%."""
-        known = self.accuracies
-        return known[100] - known[10] if {100, 10} <= known.keys() else None
-
-
-def find_patterns(grouped: Grouped) -> list[Pattern]:
-    """Every combination's columns, in order."""
-    patterns = []
-    for combination, source in itertools.product(grouped.combinations, grouped.sources):
-        cells = grouped.column(combination, source)
-        some = {p: cell for p, cell in cells.items() if p > 0} or cells
-        if not cells:
-            continue
-        few, most = some[min(some)].row, cells[max(cells)].row
-        patterns.append(
-            Pattern(
-                combination,
-                source,
-                {p: fmean(cells[p].accuracies) for p in sorted(cells, reverse=True)},
-                few.image_percent,
-                few.distinct_images,
-                few.optimiser_steps or 0,
-                most.optimiser_steps or 0,
-            )
-        )
-    return patterns

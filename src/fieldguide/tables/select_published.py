@@ -16,8 +16,7 @@ from pathlib import Path
 from fieldguide.core.errors import FieldguideError, name_some
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.core.stage import log, new_parser, run_stage
-
-COLUMNS = ("image_percent", "text_percent", "text_source", "sampling", "study", "accuracy")
+from fieldguide.tables.rows import PUBLISHED_COLUMNS
 
 
 def describe_difference(ours: Collection[str], theirs: Collection[str]) -> str:
@@ -39,13 +38,13 @@ def select_published(args: argparse.Namespace) -> None:
     if not theirs:
         raise FieldguideError(f"{args.of}: lists no class; name one a line, as classes.txt of the data set does")
     ours = [row["folder"] for row in read_csv(args.classes, ("folder",))]
-    figures = read_csv(args.figures, COLUMNS)
+    figures = read_csv(args.figures, PUBLISHED_COLUMNS)
     if difference := describe_difference(ours, theirs):
         log.info("%s: not about these classes (%s), so none stand beside ours", args.figures, difference)
         figures = []
     else:
         log.info("%s: %d figures about these %d classes", args.figures, len(figures), len(ours))
-    write_csv(args.out, COLUMNS, figures)
+    write_csv(args.out, PUBLISHED_COLUMNS, figures)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

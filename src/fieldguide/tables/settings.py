@@ -1,4 +1,4 @@
-"""The configuration of what is tabulated beside the comparison table."""
+"""The configuration of what is tabulated beside the comparison table, and the settings of the stages that tabulate."""
 
 from __future__ import annotations
 
@@ -7,16 +7,26 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from fieldguide.adapters.settings import Budget, Redraw, Sampling
-from fieldguide.core.settings import Count, Name, Ratio, Section, refuse_repeats
+from fieldguide.core.settings import Count, Name, Ratio, Section, Seed, refuse_repeats
 
 
 class SamplingStudy(Section):
-    ratios: tuple[Ratio, ...] = Field(min_length=1)
-    samplings: tuple[Sampling, ...] = Field(min_length=1)
-    redraws: tuple[Redraw, ...] = Field(min_length=1)
-    steps: tuple[Count, ...]
-    epochs: tuple[Count, ...]
-    tolerance: Annotated[float, Field(gt=0)]
+    """Which sampling, redraw and budget explain the published figures: every combination that is tried."""
+
+    ratios: tuple[Ratio, ...] = Field(min_length=1, description="The ratios at which combinations are compared.")
+    samplings: tuple[Sampling, ...] = Field(min_length=1, description="The samplings tried.")
+    redraws: tuple[Redraw, ...] = Field(
+        min_length=1,
+        description="The redraws tried. With both, images drawn anew in the image-only column alone are scored too, "
+        "from the same cells.",
+    )
+    steps: tuple[Count, ...] = Field(description="The budgets tried in optimiser steps; may be empty.")
+    epochs: tuple[Count, ...] = Field(
+        description="The budgets tried in epochs over the cell's own training set; may be empty."
+    )
+    tolerance: Annotated[float, Field(gt=0)] = Field(
+        description="A combination explains a study when no column's root-mean-square error is above so many points."
+    )
 
     no_repeats = field_validator("ratios", "samplings", "redraws", "steps", "epochs")(refuse_repeats)
 
@@ -33,7 +43,58 @@ class SamplingStudy(Section):
 
 
 class Conversion(Section):
-    translators: tuple[Name, ...]
-    classes: Count
+    """How accurately translators turn texts into images; `everything` makes `tables/conversion.md` and its kin."""
+
+    translators: tuple[Name, ...] = Field(
+        description="The translators compared, by name; that of `sweep.translator` is always among them. An empty "
+        "list: no such tables."
+    )
+    classes: Count = Field(description="Classes shown in `figures/conversion_pca.svg`.")
 
     no_repeats = field_validator("translators")(refuse_repeats)
+
+
+class Heading(Section):
+    """What stands above a table or below a figure."""
+
+    dataset: str = Field(description="its name")
+    notes: tuple[str, ...] = Field(default=(), description="sentences on it")
+
+    @field_validator("notes")
+    @classmethod
+    def leave_out_empty(cls, notes: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(note for note in notes if note)
+
+
+class ScoreSettings(Heading):
+    """What score_sampling takes."""
+
+    tolerance: Annotated[float, Field(gt=0)] = Field(description="points that a column may be off, root mean square")
+
+
+class ClassSettings(Section):
+    """What predict_classes takes."""
+
+    pairs: Count = Field(default=20, description="confused pairs that are listed of a cell")
+
+
+class ProbeSettings(Section):
+    """What probe_features takes."""
+
+    seeds: tuple[Seed, ...] = Field(min_length=1, description="seeds of the cells' plans")
+    c: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(1, 3, 10, 30, 100, 300, 1000), min_length=1, description="values of C to try"
+    )
+
+
+class ConversionTable(Heading):
+    """What tabulate_conversion takes."""
+
+    translator: Name = Field(description="the translator whose classes and words the Markdown shows")
+
+
+class ConversionFigure(Section):
+    """What plot_conversion takes."""
+
+    translator: Name = Field(description="what translated the texts, for the heading")
+    classes: Count = Field(default=4, description="classes drawn in the plot of principal components")

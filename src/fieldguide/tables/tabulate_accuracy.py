@@ -8,26 +8,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import write_csv, write_text
-from fieldguide.core.stage import new_parser, run_stage
-from fieldguide.tables.cell_results import read_cells
-from fieldguide.tables.comparison import ACCURACY_COLUMNS, Comparison, build_comparison, read_published
+from fieldguide.core.files import write_text
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, new_parser, run_stage
+from fieldguide.tables.comparison import Comparison, build_comparison
 from fieldguide.tables.differences import (
-    DIFFERENCE_COLUMNS,
+    DIFFERENCE_FORMATS,
     find_differences,
+    format_legend,
     mark_cells,
     tabulate_differences,
-    tell_legend,
 )
+from fieldguide.tables.html import render_template
 from fieldguide.tables.latex import tex_file, tex_float
 from fieldguide.tables.markdown import escape, grid_table
+from fieldguide.tables.results import ACCURACY_FORMATS, read_cells, summarise, to_rows, write_frame
+from fieldguide.tables.rows import read_published
+from fieldguide.tables.settings import Heading
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATE = Path(__file__).parent / "templates" / "accuracy.html.j2"
 
 
 def render_markdown(comparison: Comparison) -> str:
-    """The comparison as GitHub Markdown; groups of columns are told in the column's name."""
-
+    """The comparison as GitHub Markdown; groups of columns stand in the column's name."""
     parts = [f"# {escape(comparison.heading)}"]
     parts += [f"**{escape(note)}**" for note in comparison.notes]
     parts += ["\n".join(f"- {name}: {escape(value)}" for name, value in comparison.facts)]
@@ -50,58 +53,40 @@ def render_tex(comparison: Comparison) -> str:
 
 def render_html(comparison: Comparison) -> str:
     """The comparison as one page that needs nothing else."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("accuracy.html.j2").render(comparison=comparison)
+    return render_template(TEMPLATE, comparison=comparison)
 
 
 RENDERERS: dict[str, Callable[[Comparison], str]] = {"md": render_markdown, "tex": render_tex, "html": render_html}
 
 
-def is_cub(dataset: str) -> bool:
-    """Whether the published figures are about this data set: `cub`, or a run on it such as `cub-quick`."""
-    return dataset == "cub" or dataset.startswith("cub-")
-
-
 def run(args: argparse.Namespace) -> None:
     """Read all, check all, render all, and only then write."""
+    heading = parse_settings(Heading, args.settings)
     paths = args.cells or [p.strip() for p in args.cells_list.read_text(encoding="utf-8").splitlines() if p.strip()]
     if not paths:
         raise FieldguideError(f"{args.cells_list}: names no cell; give one path per line")
-    if args.columns_published and not is_cub(args.dataset):
-        raise FieldguideError(
-            f"--columns-published {args.columns_published}: its figures are about CUB, not {args.dataset}; leave it out"
-        )
     cells = read_cells(paths)
-    notes = [note for note in args.note if note]
-    if not notes and not is_cub(args.dataset):
-        notes = [f"The data set is {args.dataset}: these numbers say nothing about CUB."]
-    published = read_published(args.columns_published) if args.columns_published else []
-    rows = [cell.row for cell in cells]
+    published = read_published(args.published) if args.published else []
+    notes = heading.notes
+    if not notes and not published:
+        notes = (f"The data set is {heading.dataset}: these numbers say nothing about CUB.",)
+    summary = summarise(cells)
     differences = find_differences(cells)
     marks = mark_cells(differences)
     comparison = build_comparison(
-        rows,
-        args.dataset,
-        cells[0].seeds,
+        to_rows(summary),
+        heading.dataset,
+        cells["seed"].unique().tolist(),
         notes,
         published,
         marks,
-        tell_legend(marks.values()),
+        format_legend(marks.values()),
         tabulate_differences(differences),
     )
     rendered = {getattr(args, name): render(comparison) for name, render in RENDERERS.items()}
-    write_csv(args.csv, ACCURACY_COLUMNS, (row.as_csv() for row in rows))
+    write_frame(args.csv, summary, ACCURACY_FORMATS)
     if args.differences:
-        write_csv(args.differences, DIFFERENCE_COLUMNS, (difference.as_csv() for difference in differences))
+        write_frame(args.differences, differences, DIFFERENCE_FORMATS)
     for path, text in rendered.items():
         write_text(path, text)
 
@@ -111,14 +96,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     cells = parser.add_mutually_exclusive_group(required=True)
     cells.add_argument("--cells", nargs="+", metavar="JSON", help="the cells, one JSON each")
     cells.add_argument("--cells-list", type=Path, metavar="FILE", help="a file that names the cells, one path per line")
-    parser.add_argument("--dataset", required=True, help="its name, for the heading")
-    parser.add_argument("--columns-published", type=Path, metavar="CSV", help="published figures (CUB only)")
-    parser.add_argument("--note", action="append", default=[], help="a sentence to stand above the table; repeatable")
+    parser.add_argument(
+        "--published", type=Path, nargs="?", metavar="CSV", help="published figures to stand beside ours"
+    )
     parser.add_argument("--csv", type=Path, required=True, help="the tidy table to write")
     parser.add_argument("--differences", type=Path, metavar="CSV", help="the tidy table of paired differences to write")
     for name in RENDERERS:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"the comparison table to write, as {name}")
-    run_stage("tabulate_accuracy", run, parser, argv, imports=("scipy.special", "jinja2"))
+    add_settings(parser, Heading)
+    run_stage("tabulate_accuracy", run, parser, argv, imports=("pandas", "scipy.special", "jinja2"))
 
 
 if __name__ == "__main__":

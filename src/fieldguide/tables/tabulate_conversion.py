@@ -1,7 +1,7 @@
 """The conversion tables: a row per translator, and what converts and what is lost by field, class and word.
 
-  python -m fieldguide.tables.tabulate_conversion --measures conversion/…/*.json --cells adapters/…/ratio-50.json … \\
-      --translator qformer --dataset aviary --out tables
+  python -m fieldguide.tables.tabulate_conversion --settings '{"translator": "qformer", "dataset": "aviary"}' \\
+      --measures conversion/…/*.json --cells adapters/…/ratio-50.json … --out tables
 """
 
 from __future__ import annotations
@@ -9,151 +9,195 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import read_json, write_csv, write_text
-from fieldguide.core.significance import half_width
-from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.tables.cell_results import Cell, read_cell
-from fieldguide.tables.comparison import Grid
+from fieldguide.core.files import write_text
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
+from fieldguide.tables.grid import MISSING, Grid
 from fieldguide.tables.markdown import grid_table
+from fieldguide.tables.measures import PAIR_MEASURES, TARGET_MEASURES
+from fieldguide.tables.results import read_cells, summarise, to_rows, write_frame
+from fieldguide.tables.settings import ConversionTable
+from fieldguide.translators.results import ConversionResult
 
-PAIR_MEASURES = {
-    "cosine": ("cosine", 3),
-    "control": ("control", 3),
-    "recall_1": ("R@1", 1),
-    "recall_5": ("R@5", 1),
-    "recall_10": ("R@10", 1),
-    "centred_recall_1": ("R@1 centred", 1),
-    "centroid_distance": ("centroid distance", 3),
-    "covariance_distance": ("covariance distance", 3),
-    "variance_ratio": ("variance ratio", 2),
-}
-"""Measures on pairs: their heads and decimals."""
-TARGET_MEASURES = {
-    "nearest_class_mean": "nearest class mean",
-    "zs_translated": "zs-translated",
-    "accuracy_50": "adapter at 50:50",
-    "accuracy_0": "adapter at 0:100",
-}
-"""Measures on the target, of every text source, all in percent."""
+if TYPE_CHECKING:
+    import pandas as pd
+
 CELLS = {("zs-translated", 0): "zs_translated", ("thesis", 50): "accuracy_50", ("thesis", 0): "accuracy_0"}
 """The measure that a cell holds, by its recipe and its share of images."""
-PART_MEASURES = ("nearest_class_mean", "cosine", "control")
+PART_MEASURES = [f"{name}{end}" for name in ("nearest_class_mean", "cosine", "control") for end in ("", "_ci95")]
+PART_COLUMNS = {
+    "fields": ["field", "texts", *PART_MEASURES],
+    "classes": ["class_id", "class_name", "texts", *PART_MEASURES],
+    "words": ["word", "texts", "classes", "effect", "t"],
+}
+"""Columns of the tables by part, after the translator and the text source."""
 CLASSES_SHOWN = 5
 """Classes at either end that the Markdown shows."""
 WORDS_SHOWN = 12
 """Words at either end that the Markdown shows."""
 CHANCE = 4.0
 """Below this |t| a difference may be chance: hundreds of words are tested."""
-KEYS = ("translator", "kind", "backbone", "pairs", "sources")
 
 
-def columns_of(sources: Sequence[str]) -> list[str]:
-    """The columns of conversion.csv; every measure is followed by its interval's half-width."""
-    measures = [*PAIR_MEASURES, *(f"{source}_{name}" for source in sources for name in TARGET_MEASURES)]
-    return ["translator", "kind", "test_captions", "test_images", *(c for m in measures for c in (m, f"{m}_ci95"))]
+# ---------------------------------------------------------------- frames
 
 
-def read_measures(paths: Sequence[Path]) -> list[dict[str, Any]]:
+def read_results(paths: Sequence[Path]) -> list[ConversionResult]:
     """The files of measure_conversion, one per translator; raises FieldguideError naming one that cannot stand here."""
-    found: list[dict[str, Any]] = []
+    found: list[ConversionResult] = []
     for path in paths:
-        told = read_json(path)
-        missing = [key for key in KEYS if not isinstance(told, dict) or key not in told]
-        if missing:
-            raise FieldguideError(f"{path}: lacks {', '.join(missing)}; delete it to have it made again")
-        if found and told["backbone"] != found[0]["backbone"]:
-            raise FieldguideError(
-                f"{path}: is of backbone {told['backbone']}, but {paths[0]} of {found[0]['backbone']}"
-            )
-        if told["translator"] in [other["translator"] for other in found]:
-            raise FieldguideError(f"{path}: translator {told['translator']} is there twice; leave one out")
-        found.append(told)
+        result = ConversionResult.read(path)
+        if found and result.backbone != found[0].backbone:
+            raise FieldguideError(f"{path}: is of backbone {result.backbone}, but {paths[0]} of {found[0].backbone}")
+        if result.translator in [other.translator for other in found]:
+            raise FieldguideError(f"{path}: translator {result.translator} is there twice; leave one out")
+        found.append(result)
     return found
 
 
-def sort_cells(cells: Sequence[Cell]) -> dict[tuple[str, str, str], tuple[float, float | None]]:
-    """Mean accuracy and half-width over seeds of each cell, by translator, source and measure."""
-    sorted_cells = {}
-    for cell in cells:
-        measure = CELLS.get((cell.row.recipe, int(cell.row.image_percent)))
+def cell_measures(cells: Sequence[Path]) -> list[tuple[str, str, float, float | None]]:
+    """Translator, measure, mean accuracy and half-width over seeds of each cell; raises FieldguideError naming one that
+    has no column."""
+    rows: list[tuple[str, str, float, float | None]] = []
+    for cell in to_rows(summarise(read_cells(cells))) if cells else []:
+        measure = CELLS.get((cell.recipe, int(cell.image_percent)))
         if measure is None:
-            raise FieldguideError(
-                f"{cell.path}: recipe {cell.row.recipe} at {cell.row.image_percent}% has no column here"
-            )
-        key = (cell.row.translator, cell.row.text_source, measure)
-        sorted_cells[key] = (cell.row.accuracy_mean, half_width(cell.accuracies))
-    return sorted_cells
+            raise FieldguideError(f"{cell.path}: recipe {cell.recipe} at {cell.image_percent}% has no column here")
+        rows.append((cell.translator, f"{cell.text_source}_{measure}", cell.accuracy_mean, cell.accuracy_ci95))
+    return rows
 
 
-def row_of(told: Mapping[str, Any], cells: Mapping[tuple[str, str, str], tuple[float, float | None]]) -> dict[str, Any]:
-    """A translator's row: its names, and (value, half-width) or None by measure."""
-    pairs = told["pairs"]
-    row: dict[str, Any] = {name: pairs[name] for name in PAIR_MEASURES}
-    for source, measures in told["sources"].items():
-        row[f"{source}_nearest_class_mean"] = measures["nearest_class_mean"]
-        for name in CELLS.values():
-            row[f"{source}_{name}"] = cells.get((told["translator"], source, name))
-    names = {"translator": told["translator"], "kind": told["kind"]}
-    return {**names, "test_captions": pairs["captions"], "test_images": pairs["images"], **row}
+def measure_frame(results: Sequence[ConversionResult], cells: Sequence[Path]) -> pd.DataFrame:
+    """A row per translator and measure: `value`, and `half_width` of its 95% interval, NaN where there is none."""
+    import pandas as pd
+
+    rows: list[tuple[str, str, float, float | None]] = []
+    for result in results:
+        rows += [(result.translator, name, *getattr(result.pairs, name)) for name in PAIR_MEASURES]
+        for source, found in result.sources.items():
+            rows.append((result.translator, f"{source}_nearest_class_mean", *found.nearest_class_mean))
+    rows += cell_measures(cells)
+    frame = pd.DataFrame(rows, columns=["translator", "measure", "value", "half_width"]).astype({"half_width": float})
+    return frame.drop_duplicates(["translator", "measure"], keep="last")
 
 
-def spread_out(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with every (value, half-width) in two columns, in six significant digits."""
+def conversion_frame(results: Sequence[ConversionResult], measures: pd.DataFrame) -> pd.DataFrame:
+    """conversion.csv: a row per translator, every measure followed by its interval's half-width (`_ci95`)."""
+    import pandas as pd
+
+    names = [r.translator for r in results]
+    columns = [*PAIR_MEASURES, *(f"{s}_{name}" for s in results[0].sources for name in TARGET_MEASURES)]
+    table = pd.DataFrame(
+        {
+            "translator": names,
+            "kind": [r.kind for r in results],
+            "test_captions": [r.pairs.captions for r in results],
+            "test_images": [r.pairs.images for r in results],
+        }
+    )
+    wide = measures.pivot(index="translator", columns="measure", values=["value", "half_width"]).reindex(names)
+    for name in columns:
+        for part, ending in (("value", ""), ("half_width", "_ci95")):
+            table[f"{name}{ending}"] = wide[part][name].to_numpy() if (part, name) in wide else float("nan")
+    return table
+
+
+def part_frame(results: Sequence[ConversionResult], kind: str) -> pd.DataFrame:
+    """A row per translator, text source and part; `kind` is "classes", "fields" or "words"."""
+    import pandas as pd
+
+    rows = [
+        {"translator": result.translator, "text_source": source, **flatten(part.model_dump())}
+        for result in results
+        for source, found in result.sources.items()
+        for part in getattr(found, kind)
+    ]
+    return pd.DataFrame(rows, columns=["translator", "text_source", *PART_COLUMNS[kind]])
+
+
+def flatten(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Every (value, half-width) as two columns, NaN where there is none."""
     flat: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, (list, tuple)):
-            flat[name], flat[f"{name}_ci95"] = ("" if part is None else f"{part:.6g}" for part in value)
+    for name, value in part.items():
+        if isinstance(value, tuple):
+            flat[name], flat[f"{name}_ci95"] = (float("nan") if number is None else number for number in value)
         else:
-            flat[name] = "" if value is None else value
+            flat[name] = value
     return flat
 
 
-def show(value: Sequence[float | None] | None, decimals: int = 1) -> str:
-    """`67.1 ± 0.8`."""
-    if value is None or value[0] is None:
-        return "–"
-    return f"{value[0]:.{decimals}f}" + ("" if value[1] is None else f" ± {value[1]:.{decimals}f}")
+def write_numbers(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame as CSV, numbers in six significant digits."""
+    write_frame(path, frame, {name: ".6g" if frame[name].dtype == float else "" for name in frame})
 
 
-def table(stub: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """A Markdown table."""
-    return grid_table(Grid(stub, tuple(columns), tuple((name, tuple(cells)) for name, cells in rows)))
+# ---------------------------------------------------------------- Markdown
 
 
-def tell(
-    measures: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], dataset: str, notes: Sequence[str]
-) -> str:
+def format_value(value: float, half: float, decimals: int = 1) -> str:
+    """`67.1 ± 0.8`; NaN where there is none."""
+    if value != value:
+        return MISSING
+    return f"{value:.{decimals}f}" + ("" if half != half else f" ± {half:.{decimals}f}")
+
+
+def format_table(stub: str, frame: pd.DataFrame) -> str:
+    """A frame of words as a Markdown table, its index as the first column."""
+    rows = ((str(name), tuple(map(str, cells))) for name, cells in zip(frame.index, frame.to_numpy(), strict=True))
+    return grid_table(Grid(stub, tuple(frame.columns), tuple(rows)))
+
+
+def format_columns(table: pd.DataFrame, columns: Mapping[str, tuple[str, int]]) -> str:
+    """Some measures of conversion.csv by translator: the column's name to its head and decimals."""
+    import pandas as pd
+
+    return format_table(
+        "translator",
+        pd.DataFrame(
+            {
+                head: [format_value(v, h, digits) for v, h in zip(table[name], table[f"{name}_ci95"], strict=True)]
+                for name, (head, digits) in columns.items()
+            },
+            index=table["translator"],
+        ),
+    )
+
+
+def format_page(table: pd.DataFrame, sources: Sequence[str], dataset: str, notes: Sequence[str]) -> str:
     """conversion.md."""
     parts = [f"# Conversion accuracy: {dataset}", *(f"**{note}**" for note in notes)]
     parts.append(
-        f"On {rows[0]['test_captions']} captions of {rows[0]['test_images']} images of the world that no translator "
+        f"On {table['test_captions'][0]} captions of {table['test_images'][0]} images of the pairs that no translator "
         "learnt from. Control: the cosine to all other images, beside which the cosine has to be read. R@k: the "
         "caption's own image among the k nearest, percent; centred: texts and images each less their own mean. "
         "Covariance distance: 0 if texts spread as images do, 1 if they were all one point. Variance ratio: the "
         "spread of translated texts by that of images. ± 1.96 bootstrap standard errors, images drawn anew."
     )
-    heads = [head for head, _ in PAIR_MEASURES.values()]
-    shown = [
-        (row["translator"], [show(row[name], places) for name, (_, places) in PAIR_MEASURES.items()]) for row in rows
-    ]
-    parts.append(table("translator", heads, shown))
-    for source in measures[0]["sources"]:
-        parts.append(f"## On the target: {source}")
+    parts.append(format_columns(table, PAIR_MEASURES))
+    for source in sources:
+        parts.append(f"## On the data set: {source}")
         parts.append(
             "Percent. Nearest class mean: translated texts whose nearest mean of real test images is their own "
             "class's (± by the bootstrap over classes). The others are of test images, ± the half-width of the t "
             "interval over seeds: zero-shot with translated texts, and the thesis recipe at two shares of images to "
             "texts."
         )
-        cells = [(row["translator"], [show(row.get(f"{source}_{name}")) for name in TARGET_MEASURES]) for row in rows]
-        parts.append(table("translator", list(TARGET_MEASURES.values()), cells))
+        parts.append(format_columns(table, {f"{source}_{name}": (head, 1) for name, head in TARGET_MEASURES.items()}))
     return "\n\n".join(parts) + "\n"
 
 
-def tell_parts(measures: Sequence[Mapping[str, Any]], chosen: str, dataset: str) -> str:
+def add_margin(parts: pd.DataFrame) -> pd.DataFrame:
+    """With `margin`, the cosine to the own class's mean less that to the others' in hundredths, and `shown`, which is
+    `31.2 ± 2.0 (12.4)`."""
+    margin = 100 * (parts["cosine"] - parts["control"])
+    values = zip(parts["nearest_class_mean"], parts["nearest_class_mean_ci95"], margin, strict=True)
+    return parts.assign(margin=margin, shown=[f"{format_value(v, h)} ({m:.1f})" for v, h, m in values])
+
+
+def format_parts(results: Sequence[ConversionResult], chosen: str, dataset: str) -> str:
     """conversion_fields.md: by field of all translators; by class and by word of the chosen one."""
     parts = [f"# What converts and what is lost: {dataset}"]
     parts.append(
@@ -161,31 +205,38 @@ def tell_parts(measures: Sequence[Mapping[str, Any]], chosen: str, dataset: str)
         "1.96 bootstrap standard errors over classes; in brackets the margin, the cosine to the own class's mean less "
         "the mean cosine to the others', in hundredths."
     )
-    for source, first in measures[0]["sources"].items():
-        fields = [part["field"] for part in first["fields"]]
-        rows = []
-        for told in measures:
-            by_field = {part["field"]: part for part in told["sources"][source]["fields"]}
-            rows.append((told["translator"], [show_part(by_field[field]) for field in fields]))
-        heads = [f"{part['field']} ({part['texts']} texts)" for part in first["fields"]]
-        parts += [f"## {source}", table("translator", heads, rows)]
-    own = next(told for told in measures if told["translator"] == chosen)
-    for source, told in own["sources"].items():
-        classes = sorted(told["classes"], key=lambda part: (-part["nearest_class_mean"][0], -margin_of(part)))
-        shown = classes if len(classes) <= 2 * CLASSES_SHOWN else [*classes[:CLASSES_SHOWN], *classes[-CLASSES_SHOWN:]]
-        listed = [(part["class_name"], [str(part["texts"]), show_part(part)]) for part in shown]
+    fields, classes = (add_margin(part_frame(results, kind)) for kind in ("fields", "classes"))
+    words = part_frame(results, "words")
+    for source, found in results[0].sources.items():
+        heads = {part.field: f"{part.field} ({part.texts} texts)" for part in found.fields}
+        own = fields[fields["text_source"] == source].pivot(index="translator", columns="field", values="shown")
+        own = own.reindex(index=[result.translator for result in results], columns=list(heads))
+        parts += [f"## {source}", format_table("translator", own.rename(columns=heads))]
+
+    def of_chosen(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+        return frame[(frame["translator"] == chosen) & (frame["text_source"] == source)]
+
+    for source in results[0].sources:
+        ranked = of_chosen(classes, source).sort_values(["nearest_class_mean", "margin"], ascending=False)
+        if len(ranked) > 2 * CLASSES_SHOWN:
+            ranked = ranked.iloc[[*range(CLASSES_SHOWN), *range(-CLASSES_SHOWN, 0)]]
+        ranked = ranked.set_index("class_name")[["texts", "shown"]]
         parts += [
             f"## Classes: {source}, {chosen}",
             "The best and the worst; all are in conversion_classes.csv.",
+            format_table("class", ranked.rename(columns={"shown": "nearest class mean (margin)"})),
+            f"## Words: {source}, {chosen}",
+            format_words(of_chosen(words, source)),
         ]
-        parts.append(table("class", ["texts", "nearest class mean (margin)"], listed))
-        parts += [f"## Words: {source}, {chosen}", tell_words(told["words"])]
     return "\n\n".join(parts) + "\n"
 
 
-def tell_words(words: Sequence[Mapping[str, Any]]) -> str:
-    """The words at both ends, as two tables; words that always stand in the same texts share a line."""
-    if not words:
+def format_words(words: pd.DataFrame) -> str:
+    """The words at both ends, as two tables; words that always stand in the same texts share a line.
+
+    words: columns word, texts, classes, effect and t, sorted by t from the largest.
+    """
+    if not len(words):
         return "No word is in enough texts."
     head = (
         "Difference in margin, in hundredths, of texts that have the word from texts of the same class and field that "
@@ -193,69 +244,46 @@ def tell_words(words: Sequence[Mapping[str, Any]]) -> str:
         f"there are rows there, a |t| below {CHANCE:g} may be chance and is not shown here."
     )
 
-    def lines(some: Sequence[Mapping[str, Any]]) -> str:
-        alike: dict[tuple[str, ...], list[str]] = {}
-        for w in some:
-            told = (str(w["texts"]), str(w["classes"]), f"{w['effect']:+.2f}", f"{w['t']:+.1f}")
-            alike.setdefault(told, []).append(w["word"])
-        rows = [(", ".join(names), list(told)) for told, names in list(alike.items())[:WORDS_SHOWN]]
-        return table("word", ["texts", "classes", "difference", "t"], rows) if rows else "None."
+    def lines(some: pd.DataFrame) -> str:
+        if not len(some):
+            return "None."
+        some = some.assign(difference=some["effect"].map("{:+.2f}".format), t=some["t"].map("{:+.1f}".format))
+        alike = some.groupby(["texts", "classes", "difference", "t"], sort=False)["word"].agg(", ".join)
+        return format_table("word", alike.head(WORDS_SHOWN).reset_index().set_index("word"))
 
-    best = [word for word in words if word["t"] >= CHANCE]
-    worst = [word for word in reversed(words) if word["t"] <= -CHANCE]
+    best, worst = words[words["t"] >= CHANCE], words[words["t"] <= -CHANCE][::-1]
     return "\n\n".join([head, "Converts:", lines(best), "Is lost:", lines(worst)])
 
 
-def show_part(part: Mapping[str, Any]) -> str:
-    """`31.2 ± 2.0 (12.4)`."""
-    return f"{show(part['nearest_class_mean'])} ({margin_of(part):.1f})"
-
-
-def margin_of(part: Mapping[str, Any]) -> float:
-    """How much nearer a part's texts are to their own class's mean than to others', in hundredths of a cosine."""
-    return 100 * float(part["cosine"][0] - part["control"][0])
-
-
-def part_rows(measures: Sequence[Mapping[str, Any]], kind: str) -> list[dict[str, Any]]:
-    """The rows of all translators and sources by "classes", "fields" or "words"."""
-    return [
-        {"translator": told["translator"], "text_source": source, **spread_out(part)}
-        for told in measures
-        for source, parts in told["sources"].items()
-        for part in parts[kind]
-    ]
+# ---------------------------------------------------------------- the stage
 
 
 def tabulate(args: argparse.Namespace) -> None:
-    measures = read_measures(args.measures)
-    names = [told["translator"] for told in measures]
-    if args.translator not in names:
-        raise FieldguideError(f"--translator {args.translator}: is not among those measured ({', '.join(names)})")
-    cells = sort_cells([read_cell(str(path)) for path in args.cells])
-    rows = [row_of(told, cells) for told in measures]
-    sources = list(measures[0]["sources"])
-    text, parts = tell(measures, rows, args.dataset, args.note), tell_parts(measures, args.translator, args.dataset)
-    write_csv(args.out / "conversion.csv", columns_of(sources), map(spread_out, rows))
-    both = [column for name in PART_MEASURES for column in (name, f"{name}_ci95")]
-    for kind, own in {"fields": ["field"], "classes": ["class_id", "class_name"]}.items():
-        head = ["translator", "text_source", *own, "texts", *both]
-        write_csv(args.out / f"conversion_{kind}.csv", head, part_rows(measures, kind))
-    head = ["translator", "text_source", "word", "texts", "classes", "effect", "t"]
-    write_csv(args.out / "conversion_words.csv", head, part_rows(measures, "words"))
-    write_text(args.out / "conversion.md", text)
+    settings = parse_settings(ConversionTable, args.settings)
+    results = read_results(args.measures)
+    names = [result.translator for result in results]
+    if settings.translator not in names:
+        raise FieldguideError(f"translator {settings.translator}: is not among those measured ({', '.join(names)})")
+    table = conversion_frame(results, measure_frame(results, args.cells))
+    page = format_page(table, list(results[0].sources), settings.dataset, settings.notes)
+    parts = format_parts(results, settings.translator, settings.dataset)
+    write_numbers(args.out / "conversion.csv", table)
+    for kind in ("fields", "classes"):
+        write_numbers(args.out / f"conversion_{kind}.csv", part_frame(results, kind))
+    words = part_frame(results, "words")
+    write_frame(args.out / "conversion_words.csv", words, dict.fromkeys(words.columns, ""))  # as they were rounded
+    write_text(args.out / "conversion.md", page)
     write_text(args.out / "conversion_fields.md", parts)
-    log.info("%d translators, %d cells, to %s", len(rows), len(cells), args.out)
+    log.info("%d translators, %d cells, to %s", len(table), len(args.cells), args.out)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("tables.tabulate_conversion", __doc__)
     parser.add_argument("--measures", type=Path, nargs="+", required=True, help="JSON of measure_conversion, one each")
     parser.add_argument("--cells", type=Path, nargs="*", default=[], help="cells that use those translators")
-    parser.add_argument("--translator", required=True, help="the one whose classes and words the Markdown shows")
-    parser.add_argument("--dataset", required=True, help="its name, for the heading")
-    parser.add_argument("--note", action="append", default=[], help="a sentence to stand above the table; repeatable")
+    add_settings(parser, ConversionTable)
     parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
-    run_stage("tabulate_conversion", tabulate, parser, argv, imports=("scipy.special",))
+    run_stage("tabulate_conversion", tabulate, parser, argv, imports=("scipy.special", "pandas"))
 
 
 if __name__ == "__main__":

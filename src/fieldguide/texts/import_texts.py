@@ -1,10 +1,10 @@
 """Read a text source that somebody brings along, about classes or about images, from JSON, JSON lines, CSV or TSV.
 
-  python -m fieldguide.texts.import_texts --file gpt-4.json --per class \\
-      --images records/images.csv --classes records/classes.csv --out texts/gpt-4.csv
+  python -m fieldguide.texts.import_texts --settings '{"kind": "file", "path": "gpt-4.json"}' \\
+      --images records/images.csv --classes records/classes.csv --out texts/raw/gpt-4.csv
 
 JSON is {class: [texts]}, {class: text}, {class: {field: text or [texts]}}, or a list of records; a line of JSON lines
-or a row of a table is a record, with the columns that the options name. For texts of images read image for class.
+or a row of a table is a record, with the columns that the settings name. For texts of images read image for class.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any
-from fieldguide.core.files import read_csv, write_csv
-from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.data.class_names import NO_CLASS, add_name_option, match_names, report
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.core.files import read_csv
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
+from fieldguide.data.class_names import NO_CLASS, match_names, report
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.data.user_files import DELIMITERS, read_json_lines, read_json_strictly, read_rows
-
-FIELD = "text"
-"""The field of a text of which the file names none."""
+from fieldguide.texts.settings import CLASS_NAMES_HINT, FileSource
+from fieldguide.texts.table import UNNAMED_FIELD, TextRow, has_words, write_texts
 
 
 class Columns(NamedTuple):
@@ -51,7 +51,7 @@ def clean_text(text: str) -> str:
     return " ".join("".join(c for c in kept if unicodedata.category(c) not in ("Cc", "Cs", "Cn")).split())
 
 
-def read_texts(path: Path, columns: Columns) -> list[Text]:
+def read_file(path: Path, columns: Columns) -> list[Text]:
     """All texts of a file as they stand there; raises FieldguideError naming what has another shape."""
     if not path.is_file():
         raise FieldguideError(f"{path}: is no file; correct the `path` of the text source")
@@ -106,7 +106,7 @@ def _need_fields(record: Mapping[str, Any], columns: Columns, where: str) -> Non
 def _record_texts(record: Mapping[str, Any], columns: Columns, where: str, path: Path | None = None) -> Iterator[Text]:
     owner = record[columns.owner].strip()
     if columns.text in record:
-        field = record.get(columns.field) or FIELD
+        field = record.get(columns.field) or UNNAMED_FIELD
         if not isinstance(field, str):
             raise FieldguideError(f"{path}, {where}: {columns.field} is {_kind(field)}; it should be a name")
         yield from _texts(owner, field, record[columns.text], where, path)
@@ -117,7 +117,7 @@ def _record_texts(record: Mapping[str, Any], columns: Columns, where: str, path:
 
 def _owner_texts(owner: str, value: Any, columns: Columns, path: Path) -> Iterator[Text]:
     if not isinstance(value, dict):
-        yield from _texts(owner, FIELD, value, owner, path)
+        yield from _texts(owner, UNNAMED_FIELD, value, owner, path)
         return
     lacks = [field for field in columns.fields if field not in value]
     refuse_if_any(lacks, f"{path}: {owner!r} lacks fields", "add them, or name other `fields`")
@@ -150,22 +150,16 @@ def in_order(texts: Sequence[Text], fields: Sequence[str]) -> list[Text]:
 
 def class_rows(
     texts: Sequence[Text], classes: Sequence[Mapping[str, str]], class_ids: Mapping[str, str]
-) -> list[dict[str, str]]:
+) -> list[TextRow]:
     """The rows of the table for texts of classes: by class, then in their order; others are left out."""
     names = {row["class_id"]: row["class_name"] for row in classes}
     rows = [
-        {
-            "class_id": class_ids[text.owner],
-            "class_name": names[class_ids[text.owner]],
-            "image_id": "",
-            "field": text.field,
-            "text": text.text,
-        }
+        TextRow(class_ids[text.owner], names[class_ids[text.owner]], "", text.field, text.text)
         for text in texts
         if text.owner in class_ids
     ]
-    place = {row["class_id"]: number for number, row in enumerate(classes)}
-    return sorted(rows, key=lambda row: place[row["class_id"]])
+    place = {class_id: number for number, class_id in enumerate(names)}
+    return sorted(rows, key=lambda row: place[row.class_id])
 
 
 class ImageNames:
@@ -199,7 +193,7 @@ def image_rows(
     classes: Sequence[Mapping[str, str]],
     path: Path,
     others: str,
-) -> list[dict[str, str]]:
+) -> list[TextRow]:
     """The rows of the table for texts of images: training images in their order; texts of test images are left out."""
     names = ImageNames(images)
     owners = list(dict.fromkeys(text.owner for text in texts))
@@ -208,8 +202,8 @@ def image_rows(
     refuse_if_any(unclear, f"{path}: names that several images have", "give paths or ids instead of file names")
     unknown = [owner for owner, ids in found.items() if not ids]
     if others == "refuse":
-        way_out = "correct them, or leave them out by `others: leave-out`"
-        refuse_if_any(unknown, f"{path}: images that the data set does not have", way_out)
+        hint = "correct them, or leave them out by `others: leave-out`"
+        refuse_if_any(unknown, f"{path}: images that the data set does not have", hint)
     elif unknown:
         log.info(
             "left out the texts of %d images that the data set does not have: %s", len(unknown), name_some(unknown)
@@ -226,13 +220,7 @@ def image_rows(
         log.info("left out %d texts of %d test images", sum(len(by_image[i]) for i in tested), len(tested))
     class_names = {row["class_id"]: row["class_name"] for row in classes}
     return [
-        {
-            "class_id": image["class_id"],
-            "class_name": class_names[image["class_id"]],
-            "image_id": image["image_id"],
-            "field": text.field,
-            "text": text.text,
-        }
+        TextRow(image["class_id"], class_names[image["class_id"]], image["image_id"], text.field, text.text)
         for image in train
         for text in by_image[image["image_id"]]
     ]
@@ -247,12 +235,9 @@ def match_classes(
     except FieldguideError as error:
         raise FieldguideError(f"{path}: {error}") from error
     unknown = [name for name, why in matching.unmatched.items() if why == NO_CLASS]
-    told = report(matching, classes, unknown=others == "refuse")
-    if told:
-        way_out = "write `their name: our name` under `class_names` of the text source"
-        if unknown and not matching.lacking:
-            way_out += ", or leave other classes out by `others: leave-out`"
-        raise FieldguideError(f"{path}: {told} - {way_out}")
+    if mismatch := report(matching, classes, unknown=others == "refuse"):
+        leave_out = ", or leave other classes out by `others: leave-out`" if unknown and not matching.lacking else ""
+        raise FieldguideError(f"{path}: {mismatch} - {CLASS_NAMES_HINT}{leave_out}")
     if unknown:
         log.info("left out the texts of %d other classes: %s", len(unknown), name_some(unknown))
     spelled = [name for name, class_id in matching.class_ids.items() if name not in _spellings(classes, class_id)]
@@ -266,15 +251,28 @@ def _spellings(classes: Sequence[Mapping[str, str]], class_id: str) -> tuple[str
 
 def without_empty(texts: Sequence[Text]) -> list[Text]:
     """The texts that say anything; the others are named in the log."""
-    empty = [text.where for text in texts if not any(c.isalnum() for c in text.text)]
+    empty = [text.where for text in texts if not has_words(text.text)]
     if empty:
         log.warning("left out %d texts without a word: %s", len(empty), name_some(empty, "; "))
-    return [text for text in texts if any(c.isalnum() for c in text.text)]
+    return [text for text in texts if has_words(text.text)]
 
 
-def log_repeats(rows: Sequence[Mapping[str, str]]) -> None:
+def check_texts(read: Sequence[Text], owner: str, fields: Sequence[str], path: Path) -> list[Text]:
+    """The texts that are taken, in their order; raises FieldguideError where one is about nothing, or a field lacks."""
+    if not read:
+        raise FieldguideError(f"{path}: holds no text")
+    unnamed = [text.where for text in read if not text.owner.strip()]
+    refuse_if_any(unnamed, f"{path}: texts that do not say what they are about", f"fill in {owner}")
+    texts = in_order(without_empty(read), fields)
+    found = sorted({text.field for text in read})
+    lacking = [field for field in fields if field not in found]
+    refuse_if_any(lacking, f"{path}: has no texts of some of `fields` (it has {name_some(found)})", "correct them")
+    return texts
+
+
+def log_repeats(rows: Sequence[TextRow]) -> None:
     """Name classes in which a text stands more than once; all are kept."""
-    count = Counter((row["class_name"], row["image_id"], row["text"]) for row in rows)
+    count = Counter((row.class_name, row.image_id, row.text) for row in rows)
     again: Counter[str] = Counter()
     for (name, image_id, _), number in count.items():
         if number > 1:
@@ -284,64 +282,41 @@ def log_repeats(rows: Sequence[Mapping[str, str]]) -> None:
         log.warning("%d texts are there more than once: %s", again.total(), named)
 
 
-def run(args: argparse.Namespace) -> None:
+def import_texts(args: argparse.Namespace) -> None:
     """Read, match, check and write."""
+    settings = parse_settings(FileSource, args.settings)
+    path = Path(settings.path)
     images = read_csv(args.images, IMAGE_COLUMNS)
     classes = sorted(read_csv(args.classes, CLASS_COLUMNS), key=lambda row: int(row["class_id"]))
-    owner = args.class_column if args.per == "class" else args.image_column
-    columns = Columns(owner, args.field_column, args.text_column, tuple(args.fields))
-    read = read_texts(args.file, columns)
-    if not read:
-        raise FieldguideError(f"{args.file}: holds no text")
-    unnamed = [text.where for text in read if not text.owner.strip()]
-    refuse_if_any(unnamed, f"{args.file}: texts that do not say what they are about", f"fill in {owner}")
-    texts = in_order(without_empty(read), columns.fields)
-    found = sorted({text.field for text in read})
-    lacks = [field for field in columns.fields if field not in found]
-    refuse_if_any(lacks, f"{args.file}: has no texts of some of `fields` (it has {name_some(found)})", "correct them")
-    if args.per == "class":
-        owners = list(dict.fromkeys(text.owner for text in read))
-        class_ids = match_classes(owners, classes, dict(args.name), args.file, args.others)
+    owner = settings.class_column if settings.per == "class" else settings.image_column
+    read = read_file(path, Columns(owner, settings.field_column, settings.text_column, settings.fields))
+    texts = check_texts(read, owner, settings.fields, path)
+    if settings.per == "class":
+        named = list(dict.fromkeys(text.owner for text in read))
+        class_ids = match_classes(named, classes, settings.class_names, path, settings.others)
         rows = class_rows(texts, classes, class_ids)
-        has = {row["class_id"] for row in rows}
-        bare = [row["class_name"] for row in classes if row["class_id"] not in has]
-        refuse_if_any(bare, f"{args.file}: classes without a text", "add texts for them")
+        found = {row.class_id for row in rows}
+        lacking = [row["class_name"] for row in classes if row["class_id"] not in found]
+        refuse_if_any(lacking, f"{path}: classes without a text", "add texts for them")
+    elif settings.class_names:
+        raise FieldguideError(f"{path}: `class_names` is for texts of classes; these are of images")
     else:
-        if args.name:
-            raise FieldguideError(f"{args.file}: `class_names` is for texts of classes; these are of images")
-        rows = image_rows(texts, images, classes, args.file, args.others)
+        rows = image_rows(texts, images, classes, path, settings.others)
     log_repeats(rows)
-    write_csv(args.out, TEXT_COLUMNS, rows)
-    fields = Counter(row["field"] for row in rows)
-    log.info(
-        "%s: %d texts of %d %s, of the field(s) %s",
-        *(args.file, len(rows), len({row["image_id"] or row["class_id"] for row in rows})),
-        *("classes" if args.per == "class" else "images", name_some([f"{name} ({n})" for name, n in fields.items()])),
-    )
+    write_texts(args.out, rows)
+    fields = name_some([f"{name} ({count})" for name, count in Counter(row.field for row in rows).items()])
+    owners = len({row.image_id or row.class_id for row in rows})
+    what = "classes" if settings.per == "class" else "images"
+    log.info("%s: %d texts of %d %s, of the field(s) %s", path, len(rows), owners, what, fields)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("texts.import_texts", __doc__)
-    parser.add_argument("--file", type=Path, required=True, help=".json, .jsonl, .csv or .tsv")
-    parser.add_argument("--per", choices=("class", "image"), default="class", help="what a text is about")
-    parser.add_argument("--class-column", default="class", help="of a record: the class, for texts of classes")
-    parser.add_argument("--image-column", default="image", help="of a record: the image's id, path or file name")
-    parser.add_argument("--field-column", default="field", help="of a record: the field; it may be missing")
-    parser.add_argument("--text-column", default="text", help="of a record: the text")
-    parser.add_argument(
-        "--fields",
-        nargs="*",
-        default=[],
-        help="the fields to take, in this order; columns of texts where there is no text",
-    )
-    add_name_option(parser)
-    parser.add_argument(
-        "--others", choices=("refuse", "leave-out"), default="refuse", help="texts of what the data set does not have"
-    )
+    add_settings(parser, FileSource)
     parser.add_argument("--images", type=Path, required=True, help="table of images")
     parser.add_argument("--classes", type=Path, required=True, help="table of classes")
     parser.add_argument("--out", type=Path, required=True, help="table of texts to write")
-    run_stage("import_texts", run, parser, argv)
+    run_stage("import_texts", import_texts, parser, argv)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Read Reed et al.'s captions: ten for each image, of which only those of training images are taken.
 
 An image's captions are found by its file name, as some class folders are spelled otherwise than CUB's; the folder has
-to agree with the image's class by the rule of `class_names`, or by the table of --name.
+to agree with the image's class by the rule of `data.class_names`, or by the source's own `class_names`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from fieldguide.core.errors import FieldguideError, refuse_if_any, repeated
-from fieldguide.core.files import read_csv, write_csv
-from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.data.class_names import ClassRule, add_name_option
+from fieldguide.core.files import read_csv
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
+from fieldguide.data.class_names import ClassRule
 from fieldguide.data.image_store import AGAIN
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
+from fieldguide.texts.settings import CaptionSettings
+from fieldguide.texts.table import TextRow, write_texts
 
 FIELD = "caption"
 # What became of a three-byte apostrophe, and of anything else that was no ASCII (mostly non-breaking spaces), when
@@ -125,16 +128,17 @@ def stem_of(image: Mapping[str, str]) -> str:
     return PurePosixPath(image["path"]).stem
 
 
-def run(args: argparse.Namespace) -> None:
+def index_captions(args: argparse.Namespace) -> None:
     """Read, check and write."""
     root: Path = args.root
+    settings = parse_settings(CaptionSettings, args.settings)
     images = [row for row in read_csv(args.images, IMAGE_COLUMNS) if row["split"] == "train"]
     classes = read_csv(args.classes, CLASS_COLUMNS)
     names = {row["class_id"]: row["class_name"] for row in classes}
     unknown = sorted({row["class_id"] for row in images} - names.keys())
     refuse_if_any(unknown, f"{args.classes}: lacks classes of {args.images}", "make both again with index_images")
     paths = match_files(images, caption_files(root), root)
-    otherwise = check_folders(images, paths, classes, dict(args.name), root)
+    otherwise = check_folders(images, paths, classes, settings.class_names, root)
     # `disable=None`: no bar where stderr is not a terminal.
     read = {
         image_id: parse_captions(path.read_bytes())
@@ -142,17 +146,10 @@ def run(args: argparse.Namespace) -> None:
     }
     empty = [str(paths[image_id]) for image_id, captions in read.items() if not captions.texts]
     refuse_if_any(empty, f"{root}: caption files of training images without any caption", AGAIN)
-    write_csv(
+    write_texts(
         args.out,
-        TEXT_COLUMNS,
         (
-            {
-                "class_id": row["class_id"],
-                "class_name": names[row["class_id"]],
-                "image_id": row["image_id"],
-                "field": FIELD,
-                "text": text,
-            }
+            TextRow(row["class_id"], names[row["class_id"]], row["image_id"], FIELD, text)
             for row in images
             for text in read[row["image_id"]].texts
         ),
@@ -180,9 +177,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, required=True, help="the unpacked folder text_c10")
     parser.add_argument("--images", type=Path, required=True, help="table of images, from index_images")
     parser.add_argument("--classes", type=Path, required=True, help="table of classes, from index_images")
-    add_name_option(parser)
+    add_settings(parser, CaptionSettings)
     parser.add_argument("--out", type=Path, required=True, help="table of texts to write")
-    run_stage("index_captions", run, parser, argv)
+    run_stage("index_captions", index_captions, parser, argv)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def parse_line(line: bytes, where: str) -> LedgerRecord:
         raise FieldguideError(f"{where}: not a ledger record ({what}); mend or remove the line") from error
 
 
-def is_torn(last_line: bytes) -> bool:
+def is_truncated(last_line: bytes) -> bool:
     """True when what follows the last line end is the beginning of a record: its writer was stopped."""
     try:
         json.loads(last_line)
@@ -173,15 +173,17 @@ def is_torn(last_line: bytes) -> bool:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Line numbers and lines that are not blank, without a torn last one, which is reported."""
+    """Line numbers and lines that are not blank, without a truncated last one, which is reported."""
     with path.open("rb") as stream:
-        # Not while a writer sets a torn line aside: the file's beginning would be the old one's, its end the new one's.
+        # Not while a writer moves a truncated line: the file's beginning would be the old one's, its end the new one's.
         with suppress(OSError):  # a file system without locks
             fcntl.flock(stream, fcntl.LOCK_SH)
         *whole, last = stream.read().split(b"\n")
-    if is_torn(last):
+    if is_truncated(last):
         log.warning(
-            "%s:%d: the last line is torn (its writer was stopped, or is at it); it is left out", path, len(whole) + 1
+            "%s:%d: the last line is truncated (its writer was stopped, or is at it); it is left out",
+            path,
+            len(whole) + 1,
         )
         last = b""
     for number, line in enumerate((*whole, last), 1):
@@ -190,7 +192,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def read_ledger(path: Path | str) -> list[LedgerRecord]:
-    """All records in the order of the file; a torn last line is reported and left out.
+    """All records in the order of the file; a truncated last line is reported and left out.
 
     Raises FieldguideError naming file and line of any other line that is not a record.
     """
@@ -198,20 +200,20 @@ def read_ledger(path: Path | str) -> list[LedgerRecord]:
     return [parse_line(line, f"{path}:{number}") for number, line in numbered_lines(path)]
 
 
-def set_torn_line_aside(stream: BinaryIO, path: Path) -> None:
-    """Make the file end with a line end; a torn last line moves to `<ledger>.torn`, since it may have been paid for."""
+def move_truncated_line(stream: BinaryIO, path: Path) -> None:
+    """Make the file end with a line end; a truncated last line, which may be paid for, moves to `<ledger>.torn`."""
     size = stream.seek(0, os.SEEK_END)
     if not size or os.pread(stream.fileno(), 1, size - 1) == b"\n":
         return
     last = os.pread(stream.fileno(), size, 0).rpartition(b"\n")[2]
-    if is_torn(last):
+    if is_truncated(last):
         beside = path.with_name(path.name + ".torn")
         with beside.open("ab") as torn:
             torn.write(last + b"\n")
             torn.flush()
             os.fsync(torn.fileno())
         stream.truncate(size - len(last))
-        log.warning("%s: its last line was torn (its writer was stopped); moved to %s", path, beside)
+        log.warning("%s: its last line was truncated (its writer was stopped); moved to %s", path, beside)
     else:
         stream.write(b"\n")
 
@@ -226,7 +228,7 @@ def append_record(path: Path | str, record: LedgerRecord) -> None:
     is_new = not path.exists()
     with path.open("ab+", buffering=0) as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        set_torn_line_aside(stream, path)
+        move_truncated_line(stream, path)
         size = stream.seek(0, os.SEEK_END)
         line = memoryview(record_line(record))
         try:
@@ -243,10 +245,11 @@ def append_record(path: Path | str, record: LedgerRecord) -> None:
 
 
 @contextmanager
-def only_asker(path: Path | str) -> Iterator[None]:
-    """Be the one process that asks on behalf of a ledger; another waits, and then finds what this one bought.
+def lock_ledger(path: Path | str) -> Iterator[None]:
+    """Be the one process that asks for a ledger's replies; another waits, and then finds what this one bought.
 
-    The lock is `<ledger>.lock`; the system frees it when its holder ends, however it ends.
+    The lock is `<ledger>.lock`; the system frees it when its holder ends, however it ends. It holds the number of
+    its process; filelock would empty the file before it waits.
     """
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
+
+from fieldguide.texts.table import TextRow
 
 NAMED, UNNAMED = "named", "unnamed"
 
@@ -129,6 +131,20 @@ class NameIndex:
         return ",".join([*parts, text[end:]])
 
 
+def find_other_class(text: str, class_name: str, names: NameIndex) -> str | None:
+    """The first other class that a text names, if any.
+
+    A name within the class's own (`Gull` in `Western Gull`) does not count. A name of one word may be a common word
+    (`rose`, `cardinal`), so it counts only where the text does not name its own class.
+    """
+    names_own = has_name(text, class_name)
+    for name, _, _ in names.find(text):
+        is_one_word = len(_WORD.findall(name)) == 1
+        if name != class_name and not has_name(class_name, name) and not (names_own and is_one_word):
+            return name
+    return None
+
+
 def pluralise(thing: str) -> str:
     """A noun's plural, by the rule."""
     if thing.endswith("craft"):
@@ -183,17 +199,14 @@ def add_name(text: str, class_name: str, template: str) -> str:
     return template.replace("{class_name}", name).replace("{text}", text)
 
 
-def fault_of_template(template: str) -> str:
+def find_template_error(template: str) -> str:
     """What is wrong with a template that is to add names; empty if nothing is."""
     found = sorted(re.findall(r"\{[^{}]*\}", template))
     wrong = found != ["{class_name}", "{text}"] or "{" in re.sub(r"\{[^{}]*\}", "", template)
     return f"should hold {{class_name}} and {{text}} once each and no other braces, not {template!r}" if wrong else ""
 
 
-def tell_names(rows: Iterable[Mapping[str, str]]) -> str:
-    """What the comparison table says of a source in `text_names`: "named" if most of its texts name their class.
-
-    Each row has `class_name` and `text`.
-    """
-    naming = [has_name(row["text"], row["class_name"]) for row in rows]
+def classify_naming(rows: Iterable[TextRow]) -> str:
+    """What the comparison table says of a source in `text_names`: "named" if most of its texts name their class."""
+    naming = [has_name(row.text, row.class_name) for row in rows]
     return NAMED if 2 * sum(naming) > len(naming) else UNNAMED

@@ -8,120 +8,16 @@ at 45 tokens per field (a label and one or two sentences).
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import NamedTuple
-
-from pydantic import ValidationError
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
-from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.texts.ledger import LedgerRecord, read_ledger
-from fieldguide.texts.questions import Question, missing_slots
-from fieldguide.texts.settings import LLMSource
-
-CHARACTERS_PER_TOKEN = 4
-TOKENS_PER_FIELD = 45
-TOKENS_PER_REQUEST = 8
-"""What a chat's frame adds to a question of one message."""
-SOME_CLASS = "Black footed Albatross"
-"""A name of usual length, where no name is known yet."""
-
-Counter = Callable[[str], int]
-
-
-class Price(NamedTuple):
-    """What the missing replies of one source will cost."""
-
-    source: str
-    replies: int  # wanted in all
-    held: int  # of them in the ledger
-    tokens_in: float  # per request
-    tokens_out: float
-    dollars: float
-    paid: float  # what the ledger's replies have cost, USD
-    notes: tuple[str, ...]
-
-    @property
-    def missing(self) -> int:
-        return self.replies - self.held
-
-
-def token_counter(model: str) -> tuple[Counter, str]:
-    """A function that counts a text's tokens for a model, and how it does so. Touches no network."""
-    import tiktoken
-
-    folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
-    cache = Path(folder) if folder else Path(tempfile.gettempdir()) / "data-gym-cache"
-    try:
-        name = tiktoken.encoding_name_for_model(model)
-    except KeyError:
-        name, why = "", f"tiktoken does not know {model}"
-    else:
-        why = f"tiktoken's {name} is not on this machine"
-    # tiktoken keeps a file by the hash of its address; without it, it would fetch it.
-    address = f"https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
-    if name and (cache / hashlib.sha1(address.encode(), usedforsecurity=False).hexdigest()).is_file():
-        encoding = tiktoken.get_encoding(name)
-        return lambda text: len(encoding.encode(text, disallowed_special=())), f"counted with tiktoken's {name}"
-    return lambda text: round(len(text) / CHARACTERS_PER_TOKEN), f"estimated at 4 characters a token: {why}"
-
-
-def price_source(
-    source: str,
-    settings: LLMSource,
-    prompt: str,
-    names: Sequence[str],
-    class_count: int,
-    records: Sequence[LedgerRecord],
-    thing: str = "",
-) -> Price:
-    """The price of one source. `names` are the classes' names; where they are not known yet, empty.
-
-    The ledger's own classes stand for the data set's then.
-    """
-    count = settings.replies_per_class
-    question = Question(
-        prompt, settings.model, settings.fields, settings.request_parameters(), thing, settings.structured
-    )
-    known = list(names) or list(dict.fromkeys(record.class_name for record in records))[:class_count]
-    replies = class_count * count
-    held = len(known) * count - len(missing_slots(question, known, records, count))
-    counted, how = token_counter(settings.model)
-    asked = [question.request(name, question.forms[0]).messages for name in known or [SOME_CLASS]]
-    tokens_in = fmean(sum(counted(message.content) for message in messages) for messages in asked) + TOKENS_PER_REQUEST
-
-    keys = {key for name in known for key in question.keys(name)}
-    own = [record for record in records if record.key in keys and record.usage]
-    usages = [record.usage for record in own if record.usage]
-    notes = [f"tokens of a request {how}"]
-    if usages:
-        tokens_in = fmean(usage.prompt_tokens for usage in usages)
-        tokens_out = fmean(usage.completion_tokens for usage in usages)
-        accepted = sum(record.rejected is None for record in own)
-        notes = [f"tokens are the mean of the ledger's {len(usages)} replies"]
-        if rejected := len(own) - accepted:
-            notes.append(f"{rejected} of them could not be used; the price counts no further ones")
-    else:
-        tokens_out = TOKENS_PER_FIELD * len(settings.fields)
-        notes.append(f"tokens of a reply are a guess: {TOKENS_PER_FIELD} per field")
-    each = (tokens_in * settings.prices.input + tokens_out * settings.prices.output) / 1e6
-    if not (settings.prices.input or settings.prices.output):
-        notes.append("its prices are 0: right for a local model only")
-    if not settings.base_url:
-        notes.append("it has no `base_url`, so nothing will be asked: its ledger is replayed")
-    paid = sum(record.price_usd or 0 for record in records)
-    dollars = (replies - held) * each
-    if settings.budget_usd is not None:
-        what = "enough" if paid + dollars <= settings.budget_usd else "NOT ENOUGH"
-        notes.append(f"budget ${settings.budget_usd:g}, of which ${paid:.4f} is spent: {what}")
-    return Price(source, replies, held, tokens_in, tokens_out, dollars, paid, tuple(notes))
+from fieldguide.core.settings import parse_settings
+from fieldguide.core.stage import add_settings, log, new_parser, run_stage
+from fieldguide.texts.ledger import read_ledger
+from fieldguide.texts.prices import Price, price_source
+from fieldguide.texts.settings import PriceSettings
 
 
 def price_table(prices: Sequence[Price]) -> str:
@@ -141,56 +37,42 @@ def price_table(prices: Sequence[Price]) -> str:
     return "\n".join([*lines, "", *(f"{price.source}: {note}" for price in prices for note in price.notes)])
 
 
-def read_sources(text: str) -> dict[str, LLMSource]:
-    """The sources from the command line's JSON, an object of a configuration's `texts` entries by name."""
-    try:
-        found = json.loads(text)
-        if not isinstance(found, dict):
-            raise FieldguideError("--sources should be a JSON object of text sources by name")
-        return {name: LLMSource.model_validate(settings) for name, settings in found.items()}
-    except json.JSONDecodeError as error:
-        raise FieldguideError(f"--sources is not JSON ({error})") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise FieldguideError(f"--sources: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
 def price_texts(args: argparse.Namespace) -> None:
     """Print what the missing replies of all sources will cost."""
-    sources: Mapping[str, LLMSource] = read_sources(args.sources)
-    if not sources:
+    settings = parse_settings(PriceSettings, args.settings)
+    if not settings.sources:
         print("No text source of the table is an LLM: nothing will be asked.")
         return
-    table = Path(args.classes) if args.classes else None
+    table = args.classes
     names: list[str] = []
     if table and table.is_file():
         names = [row["class_name"] for row in read_csv(table, ("class_name",))]
-        told = f"{len(names)} classes, from {table}"
-    elif args.class_count > 0:
-        told = f"{args.class_count} classes, from the configuration; {table or 'no table of classes'} is not there yet"
+        known = f"{len(names)} classes, from {table}"
+    elif settings.class_count > 0:
+        absent = f"{table or 'no table of classes'} is not there yet"
+        known = f"{settings.class_count} classes, from the configuration; {absent}"
     else:
         raise FieldguideError(
             f"{table or '--classes'} is not there, and the number of classes is not known without it; make it first:"
             f" `snakemake {table or 'TABLE'}`"
         )
+    count = len(names) or settings.class_count
     prices = []
-    for name, settings in sources.items():
-        ledger = Path(settings.ledger)
+    for name, source in settings.sources.items():
+        ledger = Path(source.ledger)
         records = read_ledger(ledger) if ledger.exists() else []
-        prompt = Path(settings.prompt).read_text(encoding="utf-8")
-        prices.append(price_source(name, settings, prompt, names, len(names) or args.class_count, records, args.thing))
+        prompt = Path(source.prompt).read_text(encoding="utf-8")
+        prices.append(price_source(name, source, prompt, names, count, records, settings.thing))
         log.info("%s: %d of %d replies to ask, $%.4f", name, prices[-1].missing, prices[-1].replies, prices[-1].dollars)
-    print(f"{told}\n\n{price_table(prices)}\n\nNothing was asked. Replies that have to be asked for again come on top.")
+    print(
+        f"{known}\n\n{price_table(prices)}\n\nNothing was asked. Replies that have to be asked for again come on top."
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("texts.price_texts", __doc__)
-    parser.add_argument("--sources", required=True, help="text sources as in the configuration, a JSON object by name")
-    parser.add_argument("--classes", default="", help="the table of classes, where it is there already")
-    parser.add_argument(
-        "--class-count", type=int, default=0, help="the number of classes, where the table is not there"
-    )
-    parser.add_argument("--thing", default="", help="what the classes are, for prompts with {thing}")
+    add_settings(parser, PriceSettings)
+    parser.add_argument("--classes", type=Path, help="the table of classes, where it is there already")
     run_stage("price_texts", price_texts, parser, argv)
 
 

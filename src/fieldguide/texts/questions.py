@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 
 from fieldguide.texts.ledger import MARKDOWN, LedgerRecord, Message, Request, request_for, request_key
+from fieldguide.texts.settings import LLMSource
 
 Structured = Literal["auto", "json_schema", "off"]
 
@@ -30,7 +31,7 @@ UNFIT = (NO_ANSWER, NO_COMPLETION)
 
 
 class Slot(NamedTuple):
-    """A reply that is wanted: about which class, and the how manieth."""
+    """A reply that is wanted: about which class, and which of its replies, counted from 0."""
 
     class_name: str
     reply_index: int
@@ -56,6 +57,11 @@ class Question(NamedTuple):
     parameters: Mapping[str, JsonValue]
     thing: str = ""
     structured: Structured = "off"
+
+    @classmethod
+    def of(cls, source: LLMSource, prompt: str, thing: str) -> Question:
+        """What a source asks by its settings, with the text of its prompt."""
+        return cls(prompt, source.model, source.fields, source.request_parameters(), thing, source.structured)
 
     @property
     def forms(self) -> tuple[bool, ...]:

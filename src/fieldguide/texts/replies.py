@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fieldguide.core.errors import FieldguideError
+from fieldguide.texts.naming import NameIndex, find_other_class
+from fieldguide.texts.table import has_words
 
 _LABEL = re.compile(
     r"""(?P<indent>\s*)
@@ -155,11 +157,6 @@ def fields_not_asked_for(reply: str, fields: Sequence[str]) -> list[str]:
     return [section.label.name for section in split_reply(reply, fields) if section.field is None]
 
 
-def is_said(text: str) -> bool:
-    """Whether a field's text says anything."""
-    return any(character.isalnum() for character in text)
-
-
 def reply_texts(reply: str, fields: Sequence[str], where: str) -> list[str]:
     """The reply's texts in the order of `fields`; raises FieldguideError naming the first field it fails."""
     found = parse_reply(reply, fields)
@@ -169,7 +166,7 @@ def reply_texts(reply: str, fields: Sequence[str], where: str) -> list[str]:
                 f"{where}: lacks the field {field!r} (it has {', '.join(found) or 'none of those asked for'});"
                 " remove that line from the ledger, or name other fields"
             )
-        if not is_said(found[field]):
+        if not has_words(found[field]):
             raise FieldguideError(f"{where}: its field {field!r} is empty; remove that line from the ledger")
     return [found[field] for field in fields]
 
@@ -177,37 +174,12 @@ def reply_texts(reply: str, fields: Sequence[str], where: str) -> list[str]:
 # ---------------------------------------------------------------- what is wrong with a reply
 
 
-def words(text: str) -> str:
-    """The text's words alone, so that `Black_footed` is found in `a black-footed bird`."""
-    return f" {re.sub(r'[^a-z0-9]+', ' ', text.casefold()).strip()} "
-
-
-def other_class_in(text: str, class_name: str, classes: Iterable[str]) -> str | None:
-    """The first of the other classes that a text names, if any.
-
-    A name within the class's own (`Gull` in `Western Gull`) does not count. A name of one word may be a common word
-    (`rose`, `cardinal`), so it counts only where the text does not name its own class.
-    """
-    own, said = words(class_name), words(text)
-    without_own = said.replace(own, " | ")
-    for other in classes:
-        name = words(other)
-        if not name.strip() or name in own:
-            continue
-        if len(name.split()) == 1 and own in said:
-            continue
-        # A longer name that holds the class's own must be looked for before that is taken out.
-        if name in (said if own in name else without_own):
-            return other
-    return None
-
-
-def fault_of(
-    reply: str, finish_reason: str | None, refused: bool, class_name: str, fields: Sequence[str], others: Iterable[str]
+def find_error(
+    reply: str, finish_reason: str | None, refused: bool, class_name: str, fields: Sequence[str], names: NameIndex
 ) -> str | None:
     """What keeps a reply from being used, as the end of a sentence that begins with "it"; None when nothing does.
 
-    `others` are the classes that it may not name.
+    `names` are those of the classes, of which it may name its own alone.
     """
     if refused or finish_reason == "content_filter":
         return "declined to answer"
@@ -223,8 +195,8 @@ def fault_of(
         return "is not valid JSON"
     if lacking:
         return f"lacks the field{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
-    if empty := [field for field in fields if not is_said(found[field])]:
+    if empty := [field for field in fields if not has_words(found[field])]:
         return f"says nothing about {', '.join(empty)}"
-    if (other := other_class_in(reply, class_name, others)) is not None:
+    if (other := find_other_class(reply, class_name, names)) is not None:
         return f"names another class, {other}"
     return None

@@ -153,14 +153,14 @@ class Lexicon:
         return False
 
 
-class Sight(NamedTuple):
+class Visibility(NamedTuple):
     """What a sentence speaks of: topics that no photograph shows, and whether of something else that one does."""
 
     topics: tuple[str, ...]
     visible: bool
 
     @property
-    def unseen(self) -> bool:
+    def is_invisible(self) -> bool:
         """Whether a photograph shows nothing of it."""
         return bool(self.topics) and not self.visible
 
@@ -210,23 +210,23 @@ def read_lexicon(text: str, where: str) -> Lexicon:
 
 
 def _pattern_of(words: Sequence[str]) -> re.Pattern[str]:
-    told = (
+    patterns = (
         re.escape(word).replace(r"\*", r"\w*").replace(r"\ ", r"[\s-]+").replace(r"\-", r"[\s-]+")
         for word in sorted(set(words))
     )
-    return re.compile(rf"(?<!\w)(?:{'|'.join(told)})(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(patterns)})(?!\w)", re.IGNORECASE)
 
 
-def see(sentence: str, lexicon: Lexicon) -> Sight:
+def classify_visibility(sentence: str, lexicon: Lexicon) -> Visibility:
     """What a sentence speaks of, by the lexicon; what a topic's phrase takes up is not looked at again.
 
     So `large insects` under diet is not the size of the bird. Take class names out first: a Marsh Wren is no marsh.
     """
     if not lexicon.may_speak_of(sentence):
-        return Sight((), True)
+        return Visibility((), True)
     topics, rest = [], sentence
     for topic, pattern in lexicon.topics.items():
         if pattern.search(sentence):
             topics.append(topic)
             rest = pattern.sub(" ", rest)
-    return Sight(tuple(topics), bool(lexicon.visible.search(rest)) if topics else True)
+    return Visibility(tuple(topics), bool(lexicon.visible.search(rest)) if topics else True)

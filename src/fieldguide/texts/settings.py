@@ -1,7 +1,8 @@
-"""The configuration of text sources."""
+"""The configuration of text sources, and what their stages need beside it."""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -9,63 +10,179 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from fieldguide.core.settings import Count, Section, Seed, UserPath, refuse_repeats
-from fieldguide.texts.naming import fault_of_template
+from fieldguide.texts.naming import find_template_error
+
+Number = Annotated[float, Field(ge=0)]
 
 
 class TextChecks(Section):
     """What every text source has: how check_texts treats its texts."""
 
-    at_least: Count = 1
-    naming: Literal["as-is", "removed", "added"] = "as-is"
-    template: str = "a photo of a {class_name}, {text}"
-    visible_only: Annotated[bool, Field(strict=True)] = False
+    at_least: Count = Field(
+        default=1, description="texts that every class must have; the classes that have fewer are refused, all named"
+    )
+    naming: Literal["as-is", "removed", "added"] = Field(
+        default="as-is",
+        description="class names in the texts: `as-is`; `removed`, in any spelling (not a scientific name or a"
+        ' synonym), with "the bird" (`dataset.thing`) instead; `added` by the template to texts that lack it',
+    )
+    template: str = Field(
+        default="a photo of a {class_name}, {text}",
+        description="how a name is added, with `{class_name}` and `{text}`; `a` before the name becomes `an` where it"
+        " has to",
+    )
+    visible_only: Annotated[bool, Field(strict=True)] = Field(
+        default=False,
+        description="`true`: sentences of which no photograph shows anything are left out, and with them texts that"
+        " hold no other. An image keeps its captions where it would have none left; classes with fewer than `at_least`"
+        " texts afterwards are refused",
+    )
 
     @field_validator("template")
     @classmethod
     def template_is_whole(cls, template: str) -> str:
-        if fault := fault_of_template(template):
-            raise ValueError(fault)
+        if error := find_template_error(template):
+            raise ValueError(error)
         return template
 
 
+class CheckSettings(TextChecks):
+    """What check_texts needs to know of a source."""
+
+    thing: str = Field(default="bird", description="the noun that stands for a name taken out, `dataset.thing`")
+    images_shown: Count = Field(default=3, description="images of each class on the page, with their captions")
+
+
+CLASS_NAMES_HINT = "write `their name: our name` under `class_names` of the text source"
+"""What to do about a name that is no class."""
+
+ClassNames = Annotated[
+    dict[str, str],
+    Field(description="exceptions to the rule of class names, `their name: our name, folder or id`"),
+]
+
+
+class CaptionSettings(Section):
+    """What index_captions needs to know of Reed et al.'s captions."""
+
+    class_names: ClassNames = Field(default_factory=dict)
+
+
 class CaptionSource(TextChecks):
-    kind: Literal["captions"]
-    class_names: dict[str, str] = Field(default_factory=dict)
-    unit: Literal["caption"] = "caption"
+    """Human captions of each image, as Reed et al. published them."""
+
+    kind: Literal["captions"] = Field(description="`captions`: human captions per image (Reed)")
+    class_names: ClassNames = Field(default_factory=dict)
+    unit: Literal["caption"] = Field(default="caption", description="what one text is: a `caption` of an image")
 
 
 class Prices(Section):
     """USD per million tokens."""
 
-    input: Annotated[float, Field(ge=0)] = 0
-    output: Annotated[float, Field(ge=0)] = 0
+    input: Number = Field(default=0, description="USD per million tokens of a request; 0 for a local model")
+    output: Number = Field(default=0, description="USD per million tokens of a reply; 0 for a local model")
+
+    def cost(self, tokens_in: float, tokens_out: float) -> float:
+        """What a request of so many tokens costs, USD."""
+        return (tokens_in * self.input + tokens_out * self.output) / 1e6
 
 
 class LLMSource(TextChecks):
-    kind: Literal["llm"]
-    unit: Literal["field", "reply"] = "field"
-    model: str
-    ledger: UserPath
-    prompt: UserPath
-    fields: tuple[str, ...] = Field(min_length=1)
-    replies_per_class: Count
-    structured: Literal["auto", "json_schema", "off"] = "off"
-    temperature: Annotated[float, Field(ge=0)] | None = None
-    max_tokens: Count | None = None
-    seed: Seed | None = None
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    base_url: str = ""
-    key_variable: str = "OPENAI_API_KEY"
-    prices: Prices = Field(default_factory=Prices)
-    budget_usd: Annotated[float, Field(ge=0)] | None = None
-    max_concurrency: Count = 8
-    requests_per_minute: Annotated[float, Field(ge=0)] = 0
-    tokens_per_minute: Annotated[float, Field(ge=0)] = 0
-    other_classes: Literal["refuse", "allow"] = "refuse"
-    attempts: Count = 4
-    retries: Annotated[int, Field(ge=0, strict=True)] = 8
-    backoff: Annotated[float, Field(gt=0)] = 1
-    timeout: Annotated[float, Field(gt=0)] = 120
+    """Sentences per class, written by an LLM and replayed from a ledger of its replies."""
+
+    kind: Literal["llm"] = Field(description="`llm`: sentences per class from a ledger of replies")
+    unit: Literal["field", "reply"] = Field(
+        default="field",
+        description="what one text is: `field`, each field of each reply, or `reply`. A whole reply is longer than"
+        " CLIP reads (77 tokens), so its feature is the normalised mean of its fields' translated features; the rows of"
+        " one reply are found by the order of the fields in the table. To compare both, list the source twice under two"
+        " names",
+    )
+    model: str = Field(description="the model, as the endpoint and the ledger call it")
+    ledger: UserPath = Field(
+        description="JSON lines, one reply each; kept outside `results/` because replies cost money"
+    )
+    prompt: UserPath = Field(
+        description="the file of what is asked; `{class_name}` must stand in it, `{fields}`, `{thing}`"
+        " (`dataset.thing`) and `{format}` may"
+    )
+    fields: tuple[str, ...] = Field(
+        min_length=1,
+        description="the fields that a reply must have, words of letters; each field of each reply is one text",
+    )
+    replies_per_class: Count = Field(
+        description="replies used per class; more asks for the difference. Not part of a reply's key"
+    )
+    structured: Literal["auto", "json_schema", "off"] = Field(
+        default="off",
+        description="what `{format}` asks for: `off`, Markdown with a bold label per field, as in the thesis;"
+        " `json_schema`, a JSON object by a schema that the endpoint enforces; `auto`, the schema where the endpoint"
+        " takes it, found out by one request, else Markdown. gpt-3.5-turbo takes none",
+    )
+    temperature: Number | None = Field(
+        default=None, description="as the API has it; `null` sends none, as some newer models want it"
+    )
+    max_tokens: Count | None = Field(
+        default=None,
+        description="the most tokens of a reply, as the API has it; `null` sends none, as some newer models want it",
+    )
+    seed: Seed | None = Field(
+        default=None,
+        description="of a class's first reply; the next is asked with the next seed, so that a server that keeps to"
+        " seeds does not say the same six times. `null` sends none",
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="further parameters, as the endpoint takes them: `{top_p: 0.9}`,"
+        " `{max_completion_tokens: 2000, reasoning_effort: low}`",
+    )
+    base_url: str = Field(
+        default="",
+        description="an OpenAI-compatible endpoint, as a rule ending in `/v1`. Empty: nothing is asked, the ledger is"
+        " replayed",
+    )
+    key_variable: str = Field(
+        default="OPENAI_API_KEY",
+        description="the environment variable that holds the endpoint's key; it is sent to `base_url` and stands in no"
+        " file. Endpoints other than OpenAI's are asked without one when it is not set",
+    )
+    prices: Prices = Field(
+        default_factory=Prices,
+        description="`{input, output}` in USD per million tokens; 0 for a local model. Check them: they change",
+    )
+    budget_usd: Number | None = Field(
+        default=None,
+        description="what the ledger may cost in all, earlier runs and rejected replies included; `null`: no limit. A"
+        " request is sent only if the most that it and all others under way can cost still fits (no more tokens than"
+        " bytes go in, no more than `max_tokens` come out), so it needs `max_tokens`. One that timed out or was cut off"
+        " counts at its most. A kill hides up to `max_concurrency` replies from it",
+    )
+    max_concurrency: Count = Field(
+        default=8, description="requests under way at a time; fewer while the endpoint answers 429"
+    )
+    requests_per_minute: Number = Field(
+        default=0, description="your account's limit of requests, spread evenly; 0: none"
+    )
+    tokens_per_minute: Number = Field(
+        default=0,
+        description="your account's limit of tokens, spread evenly; 0: none. A request counts at most, and what it did"
+        " not use is given back",
+    )
+    other_classes: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="`refuse` asks again when a reply names another class (whole names, in any spelling; a name of one"
+        " word only where the reply does not name its own); `allow` takes such replies",
+    )
+    attempts: Count = Field(default=4, description="replies asked for, in one run, until one can be used")
+    retries: Annotated[int, Field(ge=0, strict=True)] = Field(
+        default=8, description="repetitions of a request that is not answered"
+    )
+    backoff: Annotated[float, Field(gt=0)] = Field(
+        default=1,
+        description="seconds before the first repetition, doubling up to a minute; an endpoint's `Retry-After` goes"
+        " before",
+    )
+    timeout: Annotated[float, Field(gt=0)] = Field(default=120, description="seconds to wait for a reply")
 
     @field_validator("structured", mode="before")
     @classmethod
@@ -112,6 +229,10 @@ class LLMSource(TextChecks):
         taken = ("model", "messages", "temperature", "max_tokens", "seed", "n", "stream", "response_format")
         if doubled := [name for name in taken if name in value]:
             raise ValueError(f"{doubled[0]} cannot be given here; see the source's other keys")
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError("holds a value that JSON does not know, so it cannot be sent") from None
         return value
 
     @model_validator(mode="after")
@@ -127,29 +248,62 @@ class LLMSource(TextChecks):
         return {**self.parameters, **{name: value for name, value in named.items() if value is not None}}
 
 
+class GenerateSettings(LLMSource):
+    """What generate_texts needs to know of a source."""
+
+    thing: str = Field(default="", description="what the classes are, `dataset.thing`, for a prompt with `{thing}`")
+
+
+class PriceSettings(Section):
+    """What price_texts needs to know."""
+
+    sources: dict[str, LLMSource] = Field(description="the LLMs of the table, by name")
+    thing: str = Field(default="", description="what the classes are, `dataset.thing`, for prompts with `{thing}`")
+    class_count: int = Field(
+        default=0, ge=0, description="the number of classes, where their table is not there yet; 0: unknown"
+    )
+
+
 class FileSource(TextChecks):
-    kind: Literal["file"]
-    path: UserPath
-    per: Literal["class", "image"] = "class"
-    fields: tuple[str, ...] = ()
-    class_column: str = "class"
-    image_column: str = "image"
-    field_column: str = "field"
-    text_column: str = "text"
-    class_names: dict[str, str] = Field(default_factory=dict)
-    others: Literal["refuse", "leave-out"] = "refuse"
+    """Texts that the user brings along."""
+
+    kind: Literal["file"] = Field(description="`file`: texts of your own")
+    path: UserPath = Field(description="`.json`, `.jsonl`, `.csv` or `.tsv`")
+    per: Literal["class", "image"] = Field(
+        default="class",
+        description="what a text is about: a `class`, or an `image`, by id, path or file name; texts of test images are"
+        " left out",
+    )
+    fields: tuple[str, ...] = Field(
+        default=(),
+        description="the fields to take, in this order, all if empty; in a table without a column of texts, its columns"
+        " of texts",
+    )
+    class_column: str = Field(default="class", description="what records call the class")
+    image_column: str = Field(default="image", description="what records call the image")
+    field_column: str = Field(default="field", description="what records call the field; it may be missing")
+    text_column: str = Field(default="text", description="what records call the text")
+    class_names: ClassNames = Field(default_factory=dict)
+    others: Literal["refuse", "leave-out"] = Field(
+        default="refuse",
+        description="texts of classes or images that the data set does not have: `refuse`, or `leave-out`",
+    )
 
     no_repeats = field_validator("fields")(refuse_repeats)
 
 
 class FeatureSource(Section):
-    kind: Literal["features"]
-    path: UserPath
-    classes: UserPath = ""
-    texts: UserPath = ""
-    fields: UserPath = ""
-    image_ids: UserPath = ""
-    class_names: dict[str, str] = Field(default_factory=dict)
+    """Text features that were computed elsewhere."""
+
+    kind: Literal["features"] = Field(description="`features`: text features, with `dataset.kind: features` only")
+    path: UserPath = Field(description="`.npz`, `.safetensors` or `.npy`")
+    classes: UserPath = Field(
+        default="", description="the classes, where they are a file of their own; as the images' labels, or as names"
+    )
+    texts: UserPath = Field(default="", description="the texts, where they are a file of their own")
+    fields: UserPath = Field(default="", description="the fields, where they are a file of their own")
+    image_ids: UserPath = Field(default="", description="the image ids, where they are a file of their own")
+    class_names: ClassNames = Field(default_factory=dict)
 
 
 Source = Annotated[CaptionSource | LLMSource | FileSource | FeatureSource, Field(discriminator="kind")]

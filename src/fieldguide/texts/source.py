@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fieldguide.core.arrays import Ints
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import read_csv
 from fieldguide.features.labelled import ImageTable
 from fieldguide.features.store import check_same_backbone, read_features
+from fieldguide.texts.table import read_texts
 
 if TYPE_CHECKING:
     from fieldguide.core.arrays import Floats
@@ -78,28 +77,28 @@ def read_source(
     `name` is the source's, and `<name>:reply` makes each whole reply one text: its feature is the normalised mean of
     its fields' features, since a reply is longer than a text encoder reads.
     """
-    rows = read_csv(table, ("class_id", "image_id", "field", "text"))
-    texts = [row["text"] for row in rows]
+    rows = read_texts(table)
+    texts = [row.text for row in rows]
     read = {path: read_features(path, texts) for path in (translated, raw) if path is not None}
     backbone = check_same_backbone(*((path, about) for path, (_, about) in read.items()))
     number = {class_id: i for i, class_id in enumerate(images.class_ids)}
-    unknown = {row["class_id"] for row in rows} - number.keys()
+    unknown = {row.class_id for row in rows} - number.keys()
     if unknown:
         raise FieldguideError(f"{table}: class_id {min(unknown)} is not among the images' classes")
     test = {images.ids[i] for i in images.test_rows}
-    leaked = next((row["image_id"] for row in rows if row["image_id"] in test), None)
+    leaked = next((row.image_id for row in rows if row.image_id in test), None)
     if leaked:
         raise FieldguideError(f"{table}: holds a caption of test image {leaked}; only training captions may be used")
-    unit = "caption" if any(row["image_id"] for row in rows) else "field"
-    labels = np.array([number[row["class_id"]] for row in rows])
+    unit = "caption" if any(row.image_id for row in rows) else "field"
+    labels = np.array([number[row.class_id] for row in rows])
     features, as_they_are = (None if path is None else read[path][0]["features"] for path in (translated, raw))
-    image_ids = [row["image_id"] for row in rows]
+    image_ids = [row.image_id for row in rows]
     name, _, asked = name.partition(":")
     if asked not in ("", unit):
         if asked != "reply" or unit == "caption":
             raise FieldguideError(f"{table}: its texts are of the unit {unit}; they cannot be taken as {asked}")
-        fields = [row["field"] for row in rows]
-        groups = group_replies([row["class_id"] for row in rows], fields)
+        fields = [row.field for row in rows]
+        groups = group_replies([row.class_id for row in rows], fields)
         features, as_they_are = (
             kind if kind is None else mean_by_group(kind, groups, fields) for kind in (features, as_they_are)
         )
@@ -116,55 +115,3 @@ def check_width(images: Floats, source: TextSource) -> None:
                 f"text source {source.name}: its features are {features.shape[1]} wide, the images' "
                 f"{images.shape[1]}; take a translator that is trained, such as qformer"
             )
-
-
-class SourceFiles(NamedTuple):
-    """Where a text source lies: its table, and its features, translated or as they are, where they are read."""
-
-    name: str
-    table: Path
-    translated: Path | None
-    raw: Path | None = None
-
-
-class SourceAction(argparse.Action):
-    """Takes the words of one `--source` and appends its SourceFiles."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        name, table, *features = [*(values or ()), "", ""][:4]
-        if not 3 <= len(values or ()) <= 4 or not table or not any(features):
-            parser.error(f"{option_string} {' '.join(values or ())!r} is not NAME TABLE TRANSLATED [RAW]")
-        translated, raw = (Path(file) if file else None for file in (*features, "", "")[:2])
-        files = SourceFiles(name, Path(table), translated, raw)
-        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), files])
-
-
-def add_source_option(parser: argparse.ArgumentParser, required: bool = False) -> None:
-    """Add `--source NAME TABLE TRANSLATED [RAW]`, once for each text source; `args.source` is a list of SourceFiles.
-
-    TRANSLATED and RAW are feature files; either may be empty (''). The name `<source>:reply` makes a whole reply of an
-    LLM one text (`read_source`).
-    """
-    parser.add_argument(
-        "--source",
-        action=SourceAction,
-        nargs="+",
-        required=required,
-        default=[],
-        metavar=("NAME", "TABLE TRANSLATED [RAW]"),
-        help="a text source: its name, its table and its feature files, translated and as they are; '' for none",
-    )
-
-
-def parse_source(text: str) -> SourceFiles:
-    """NAME=TABLE=FEATURES, or NAME=TABLE=FEATURES=RAW, where FEATURES may be empty."""
-    name, table, translated, raw = [*text.split("=", 3), "", "", ""][:4]
-    if not table or not (translated or raw):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TABLE=FEATURES, nor NAME=TABLE=FEATURES=RAW")
-    return SourceFiles(name, Path(table), Path(translated) if translated else None, Path(raw) if raw else None)

@@ -15,46 +15,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import read_csv, write_csv
+from fieldguide.core.files import read_csv
 from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.data.records import CLASS_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS
 from fieldguide.texts.naming import add_name
+from fieldguide.texts.table import TextRow, read_texts, write_texts
 
 ALONE = "a photo of a {class_name}.{text}"
 BEFORE = "a photo of a {class_name}, {text}"
 
 
-def write(args: argparse.Namespace) -> None:
+def write_prompts(args: argparse.Namespace) -> None:
     """One row per class, or one per text of the source."""
-    classes = read_csv(args.classes, CLASS_COLUMNS)
-    empty = dict.fromkeys(TEXT_COLUMNS, "")
+    names = {row["class_id"]: row["class_name"] for row in read_csv(args.classes, CLASS_COLUMNS)}
     if args.texts is None:
-        rows = [
-            {
-                **empty,
-                "class_id": c["class_id"],
-                "class_name": c["class_name"],
-                "field": "name",
-                "text": add_name("", c["class_name"], ALONE),
-            }
-            for c in classes
-        ]
+        rows = [TextRow(class_id, name, "", "name", add_name("", name, ALONE)) for class_id, name in names.items()]
     else:
-        told = read_csv(args.texts, TEXT_COLUMNS)
-        names = {c["class_id"]: c["class_name"] for c in classes}
-        if unknown := sorted({row["class_id"] for row in told} - names.keys()):
+        texts = read_texts(args.texts)
+        if unknown := sorted({row.class_id for row in texts} - names.keys()):
             raise FieldguideError(f"{args.texts}: class_id {unknown[0]} is not in {args.classes}; make both anew")
-        rows = [{**empty, **row, "text": add_name(row["text"], names[row["class_id"]], BEFORE)} for row in told]
-    write_csv(args.out, TEXT_COLUMNS, rows)
-    log.info("%d texts with the names of %d classes, to %s", len(rows), len(classes), args.out)
+        rows = [row._replace(text=add_name(row.text, names[row.class_id], BEFORE)) for row in texts]
+    write_texts(args.out, rows)
+    log.info("%d texts with the names of %d classes, to %s", len(rows), len(names), args.out)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = new_parser("texts.write_prompts", __doc__)
     parser.add_argument("--classes", type=Path, required=True, help="records/classes.csv")
-    parser.add_argument("--texts", type=Path, help="text table to put names into; none: the names alone")
+    parser.add_argument(
+        "--texts", type=Path, nargs="?", help="text table to put names into; without one the names alone are written"
+    )
     parser.add_argument("--out", type=Path, required=True, help="text table to write")
-    run_stage("write_prompts", write, parser, argv)
+    run_stage("write_prompts", write_prompts, parser, argv)
 
 
 if __name__ == "__main__":

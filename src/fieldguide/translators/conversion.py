@@ -1,8 +1,8 @@
 """How accurately translated texts stand in for image features. Pure functions on arrays.
 
-On pairs a text is measured against its own image and against all others; on a target data set against class means of
+On pairs a text is measured against its own image and against all others; on the data set against class means of
 real images. Features are of unit norm throughout. Intervals are 95%: 1.96 standard errors by the bootstrap, which draws
-whole images (of pairs) or whole classes (of the target) anew, since their texts are not independent of each other.
+whole images (of pairs) or whole classes (of the data set) anew, since their texts are not independent of each other.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fieldguide.core.arrays import Doubles, Floats, Ints
 from fieldguide.core.random import generator
+from fieldguide.translators.retrieval import ranks
 
 RECALLS = (1, 5, 10)
 """The ranks k of R@k."""
@@ -23,8 +24,6 @@ RESAMPLES = 200
 """Bootstrap samples: enough for a standard error."""
 WORD = re.compile(r"[a-z][a-z'-]*[a-z]")
 """What counts as a word, in lower case."""
-BLOCK = 2048
-"""Texts that are compared with all images at a time."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,9 @@ class Estimate:
     value: float
     half_width: float | None = None
 
-    def told(self) -> list[float | None]:
+    def rounded(self) -> tuple[float, float | None]:
         """As it stands in a JSON file."""
-        return [round(self.value, 6), None if self.half_width is None else round(self.half_width, 6)]
+        return round(self.value, 6), None if self.half_width is None else round(self.half_width, 6)
 
 
 # ---------------------------------------------------------------- pairs
@@ -51,21 +50,6 @@ def paired_cosines(texts: Floats, images: Floats, image_of: Ints) -> tuple[Doubl
     own = np.einsum("nd,nd->n", texts, images[image_of], dtype=np.float64)
     everything = texts @ images.sum(0, dtype=np.float64)
     return own, (everything - own) / (len(images) - 1)
-
-
-def ranks(texts: Floats, images: Floats, image_of: Ints) -> Ints:
-    """How many other images (m, d) have at least the cosine to each text (n, d) that its own image has (n,).
-
-    A tie counts as not found: texts that are all one point, or nothing at all, find nothing.
-    """
-    found = np.empty(len(texts), np.int64)
-    for start in range(0, len(texts), BLOCK):
-        rows = slice(start, start + BLOCK)
-        scores = texts[rows] @ images.T
-        own = np.take_along_axis(scores, image_of[rows, None], 1)
-        # Nothing compares with NaN: without the second part a broken translator would find everything.
-        found[rows] = np.where(np.isfinite(own[:, 0]), (scores >= own).sum(1) - 1, len(images))
-    return found
 
 
 def centred(features: Floats) -> Floats:
@@ -151,7 +135,7 @@ def measure_pairs(texts: Floats, images: Floats, image_of: Ints, seed: int = 0) 
     return found | {n: Estimate(v, half_width_of(s)) for n, v, s in zip(names, whole, samples.T, strict=True)}
 
 
-# ---------------------------------------------------------------- target
+# ---------------------------------------------------------------- data set
 
 
 def image_class_means(images: Floats, labels: Ints, classes: int) -> Floats:

@@ -1,21 +1,31 @@
-"""The world's pairs as translators learn from them: read, some left out, some held out, some kept for measuring."""
+"""Image/caption pairs as translators learn from them: read, some left out, some held out, some kept for measuring."""
 
 from __future__ import annotations
 
+import argparse
 import re
 import zlib
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fieldguide.core.arrays import Ints
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_columns
 from fieldguide.core.stage import log
 
 if TYPE_CHECKING:
-    pass
+    from typing import Any
+
+    from fieldguide.core.arrays import Floats, Ints
+
+
+def add_pair_options(parser: argparse.ArgumentParser) -> None:
+    """The options that name image/caption pairs and their features."""
+    parser.add_argument("--pairs", type=Path, required=True, help="CSV with image_id and caption")
+    parser.add_argument("--pair-images", type=Path, nargs="+", required=True, help="their image features, in shards")
+    parser.add_argument("--pair-texts", type=Path, nargs="+", required=True, help="their text features, in shards")
 
 
 def read_pairs(path: Path) -> tuple[list[str], list[str], Ints]:
@@ -34,7 +44,7 @@ def read_pairs(path: Path) -> tuple[list[str], list[str], Ints]:
 def measured_images(image_ids: Sequence[str], share: float) -> Ints:
     """The images that no translator learns from, about that share of all: conversion accuracy is measured on them.
 
-    Chosen by a hash of their ids, so that another number of images in the world moves none to the other side.
+    Chosen by a hash of their ids, so that further images move none to the other side.
     """
     import numpy as np
 
@@ -58,24 +68,10 @@ def split_images(image_of: Ints, share: float, seed: int) -> tuple[Ints, Ints]:
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)[first]
 
 
-def fault_of_expression(pattern: str) -> str:
-    """What is wrong with a regular expression; empty if nothing is."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        return str(error)
-    return ""
-
-
 def excluded_images(image_of: Ints, captions: Sequence[str], pattern: str) -> Ints:
-    """The images one of whose captions matches, sorted; raises FieldguideError on a broken expression.
-
-    image_of (n,): the image of each caption.
-    """
+    """The images one of whose captions matches, sorted; image_of (n,): the image of each caption."""
     import numpy as np
 
-    if fault := fault_of_expression(pattern):
-        raise FieldguideError(f"--exclude {pattern!r}: is not a regular expression: {fault}")
     wanted = re.compile(pattern, re.IGNORECASE)
     return np.unique(image_of[[wanted.search(caption) is not None for caption in captions]])
 
@@ -97,3 +93,29 @@ def usable_pairs(
     if len(np.unique(image_of[usable])) < 2:
         raise FieldguideError(f"{path}: fewer than two images to train on and hold out")
     return usable
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """Pairs with their features, as a translator learns from them."""
+
+    image_of: Ints  # (n,) row in `images` of each pair
+    images: Floats  # (m, d) unit norm
+    texts: dict[str, Any]  # arrays of the text features; "rows" (n,): each pair's distinct text
+    usable: Ints  # (k,) pairs that may be learnt from
+    about: dict[str, str]  # backbone and precision, as what is learnt says them in its metadata
+
+
+def read_encoded(args: argparse.Namespace, names: Sequence[str], exclude: str, test_share: float) -> EncodedPairs:
+    """The pairs of `add_pair_options`, with these arrays of their text features.
+
+    Raises FieldguideError where files do not fit together, or too few pairs are left (`usable_pairs`).
+    """
+    from fieldguide.features.store import check_same_backbone, kept_dtype, read_features
+
+    image_ids, captions, image_of = read_pairs(args.pairs)
+    images, about_images = read_features(args.pair_images, image_ids)
+    texts, about = read_features(args.pair_texts, captions, names=names)
+    backbone = check_same_backbone((args.pair_images[0], about_images), (args.pair_texts[0], about))
+    usable = usable_pairs(args.pairs, image_ids, captions, image_of, exclude, test_share)
+    return EncodedPairs(image_of, images["features"], texts, usable, {"backbone": backbone, **kept_dtype(about)})

@@ -224,50 +224,6 @@ def conversion_loss(
     return loss
 
 
-class LeastSquares:
-    """A linear map with an offset, fitted to rows that come in parts; memory does not grow with their number."""
-
-    def __init__(self, width: int, target_width: int) -> None:
-        self.count = 0
-        self.products = torch.zeros(width + 1, width + 1, dtype=torch.float64)
-        self.targets = torch.zeros(width + 1, target_width, dtype=torch.float64)
-
-    def add(self, x: Tensor, y: Tensor) -> None:
-        """Further rows x (n, width) and their targets y (n, target_width)."""
-        whole = torch.cat([x.double(), torch.ones(len(x), 1, dtype=torch.float64)], 1)
-        self.count += len(x)
-        self.products += whole.T @ whole
-        self.targets += whole.T @ y.double()
-
-    def solve(self, penalty: float, towards_inputs: bool = False) -> tuple[Tensor, Tensor]:
-        """Weight (target_width, width) and bias (target_width,) float32, of ridge regression.
-
-        `penalty` is in units of the inputs' mean variance; it pulls the weight to zero, or `towards_inputs` to the
-        scaled identity that fits best: what the pairs do not determine is kept as it is. The offset is not penalised.
-        """
-        n = self.count
-        mean, target_mean = self.products[-1, :-1] / n, self.targets[-1] / n
-        covariance = self.products[:-1, :-1] / n - torch.outer(mean, mean)
-        shared = self.targets[:-1] / n - torch.outer(mean, target_mean)
-        spread = covariance.diagonal().sum().clamp(min=1e-12)
-        scale = shared.diagonal().sum() / spread if towards_inputs else torch.zeros((), dtype=torch.float64)
-        unit = torch.eye(len(mean), dtype=torch.float64)
-        ridge = covariance + penalty * spread / len(mean) * unit
-        prior = scale * unit if towards_inputs else torch.zeros_like(shared)
-        weight = (prior + torch.linalg.solve(ridge, shared - covariance @ prior)).T
-        return weight.float(), (target_mean - weight @ mean).float()
-
-
-def retrieval_at(texts: Tensor, images: Tensor, true: Tensor, k: int) -> float:
-    """R@k in percent: how often texts (n, d) find their own image `true` (n,) among images (m, d) in the first k."""
-    scores = texts @ images.T
-    own = scores.gather(1, true[:, None])
-    # A tie counts as found, since a photograph may be in the world twice. Nothing is greater than NaN: without the
-    # second part a diverged model would find everything.
-    found = ((scores > own).sum(1) < k) & own.squeeze(1).isfinite()
-    return float(found.float().mean() * 100)
-
-
 @torch.inference_mode()
 def translate(model: QFormer, tokens: Tensor, offsets: Tensor, batch: int = 512) -> Tensor:
     """Translated features (u, d) float32, unit norm, of all texts of a ragged token table, in order of length."""

@@ -1,16 +1,15 @@
 """The translators by kind: which file each is and what it learns from. Standard library only.
 
-A translator is a module of this package with `fit(pairs, setting, seed) -> state` and `translate(state, texts)`, pure
-functions on arrays, and `VALUES`, the hyper-parameters that are tried; a new one is its file and its line in
-`TRANSLATORS`.
+`fieldguide.translators.kinds` says what a kind's module holds; a new kind is its file and its line in `TRANSLATORS`.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -55,3 +54,33 @@ TRANSLATORS: Mapping[str, Translator] = {
 def kinds_of(rule: str) -> tuple[str, ...]:
     """The kinds that a rule fits."""
     return tuple(kind for kind, line in TRANSLATORS.items() if line.rule == rule)
+
+
+def values_to_try(kind: str, given: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """The values tried of each hyper-parameter of a kind: its own, or those given in their place.
+
+    Where its own are whole numbers, so are those given. Raises ValueError naming what the kind does not have, or what
+    is no list of numbers that it can take.
+    """
+    module = TRANSLATORS[kind].load()
+    own: dict[str, tuple[float, ...]] = module.VALUES
+    largest: Mapping[str, float] = getattr(module, "LARGEST", {})
+    for name, values in given.items():
+        if name not in own:
+            raise ValueError(f"{kind} has no hyper-parameter '{name}'; it has {', '.join(own) or 'none'}")
+        whole = all(isinstance(value, int) for value in own[name])
+        # The configuration reads a list as a tuple; the message shows what was written.
+        written = list(values) if isinstance(values, tuple) else values
+        if not isinstance(written, list) or not written or not all(is_usable(value, whole) for value in written):
+            what = "whole numbers" if whole else "numbers"
+            raise ValueError(f"{name} should be a list of {what} above 0, not {written!r}")
+        if max(written) > largest.get(name, math.inf):
+            raise ValueError(f"{name} should be {largest[name]:g} at most, not {written!r}")
+    return {name: tuple(given.get(name, values)) for name, values in own.items()}
+
+
+def is_usable(value: object, whole: bool) -> bool:
+    """Whether a value of the configuration can be a hyper-parameter's."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return False
+    return value > 0 and (not whole or value == int(value))

@@ -1,15 +1,14 @@
-"""The configuration of translators."""
+"""The configuration of translators, and what each of their stages is given as `--settings`."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from fieldguide.core.settings import Count, Section, Seed
-from fieldguide.translators.fit_translator import values_of
-from fieldguide.translators.pairs import fault_of_expression
-from fieldguide.translators.registry import kinds_of
+from fieldguide.translators.registry import kinds_of, values_to_try
 
 if TYPE_CHECKING:
     PooledKind = str
@@ -17,69 +16,115 @@ else:
     PooledKind = Literal[kinds_of("fit_translator")]
 
 
+def check_expression(value: str) -> str:
+    """A regular expression that Python can read."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"'{value}' is not a regular expression: {error}") from None
+    return value
+
+
+Expression = Annotated[str, AfterValidator(check_expression)]
+Weight = Annotated[float, Field(ge=0)]
+TestShare = Annotated[float, Field(ge=0, lt=1)]
+
+EXCLUDE = "Leave out every image one of whose captions matches this regular expression, whatever the case."
+TEST_SHARE = "Share of the pairs' images that nothing is learnt from, since conversion accuracy is measured on them."
+
+
 class IdentitySettings(Section):
     """The pooled text feature as it is: nothing to set and nothing to train."""
 
-    kind: Literal["identity"]
-
-
-def refuse_broken_expression(value: str) -> str:
-    """For `exclude`: told before anything is encoded."""
-    if fault := fault_of_expression(value):
-        raise ValueError(f"'{value}' is not a regular expression: {fault}")
-    return value
+    kind: Literal["identity"] = Field(description="The texts as they are.")
 
 
 class PooledSettings(Section):
     """A translator that `fit_translator` fits to pooled features: which pairs it may see, and what is tried."""
 
-    kind: PooledKind
-    exclude: str = ""
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    seed: Seed = 0
-    values: dict[str, tuple[Annotated[float, Field(gt=0)], ...]] = Field(default_factory=dict)
-
-    exclude_can_be_read = field_validator("exclude")(refuse_broken_expression)
+    kind: PooledKind = Field(description="Which translator; docs/translators.md says what each is.")
+    exclude: Expression = Field("", description=EXCLUDE)
+    held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05, description="Share of images held out to choose the hyper-parameters, 0.05 unless said; then all fit."
+    )
+    seed: Seed = Field(0, description="Of what is held out and of what is drawn; 0 unless said.")
+    values: dict[str, tuple[Annotated[float, Field(gt=0)], ...]] = Field(
+        default_factory=dict,
+        description="Values to try in place of the kind's own: `{penalty: [0.1, 1]}`; a single value is taken as it "
+        "is. `ridge` and `ridge-identity` have `penalty`, `covariance` `shrinkage` (1 at most), `noise` and "
+        "`mean-shift-noise` `scale`, `memory` `temperature` and `images`, `mlp` `width`, `epochs`, `learning_rate`, "
+        "`weight_decay`, `batch` and `penalty`.",
+    )
 
     @model_validator(mode="after")
     def values_are_its_own(self) -> PooledSettings:
         try:
-            values_of(self.kind, self.values)
+            values_to_try(self.kind, self.values)
         except ValueError as error:
             raise ValueError(f"values: {error}") from None
         return self
 
 
 class QFormerSettings(Section):
-    kind: Literal["qformer", "qformer-pooled"]
-    exclude: str = ""
-    queries: Count
-    layers: Count
-    hidden: Count
-    heads: Count
-    cross_attention_frequency: Count
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    pooling: Literal["mean", "first", "concat"] = "mean"
-    residual: Literal["none", "text", "ridge"] = "none"
-    correction: Annotated[float, Field(ge=0)] = 0.0
-    steps: Count
-    batch: Annotated[int, Field(ge=2, strict=True)]
-    lr: Annotated[float, Field(gt=0)]
-    warmup: Annotated[int, Field(ge=0, strict=True)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    cosine: Annotated[float, Field(ge=0)] = 1.0
-    mse: Annotated[float, Field(ge=0)] = 0.0
-    info_nce: Annotated[float, Field(ge=0)]
-    temperature: Annotated[float, Field(gt=0)]
-    captions: Literal["all", "one"] = "all"
-    bucketing: Count = 16
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    held_out: Annotated[float, Field(gt=0, lt=1)]
-    evaluate_every: Count
-    seed: Seed
+    """The Q-Former that `train_qformer` trains; docs/qformer.md says what each key does."""
 
-    exclude_can_be_read = field_validator("exclude")(refuse_broken_expression)
+    kind: Literal["qformer", "qformer-pooled"] = Field(
+        description="`qformer` reads a text's token sequence; `qformer-pooled`, an ablation, its pooled feature as the "
+        "only token."
+    )
+    exclude: Expression = Field("", description=EXCLUDE)
+    queries: Count = Field(description="Learned queries.")
+    layers: Count = Field(description="Transformer layers.")
+    hidden: Count = Field(description="Width of the queries' states; a multiple of `heads`.")
+    heads: Count = Field(description="Heads of each attention.")
+    cross_attention_frequency: Count = Field(
+        description="Every n-th layer attends to the text's tokens, the first too."
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="Share of states dropped while training.")
+    pooling: Literal["mean", "first", "concat"] = Field(
+        "mean",
+        description="How the queries' last states become one: their `mean`, the `first`, or all end to end (`concat`).",
+    )
+    residual: Literal["none", "text", "ridge"] = Field(
+        "none",
+        description="`none`: the queries make the image feature, as in the thesis. `text`, `ridge`: they add to a "
+        "linear map of the caption's last token, fitted beforehand and kept: to the image feature through the pooled "
+        "text feature, as `ridge-identity` at penalty 5, or by plain ridge.",
+    )
+    correction: Weight = Field(
+        0.0, description="Weight of the squared norm of what they add; only where `residual` is not `none`."
+    )
+    steps: Count = Field(description="Optimiser steps (AdamW).")
+    batch: Annotated[int, Field(ge=2, strict=True)] = Field(description="Pairs per step.")
+    lr: Annotated[float, Field(gt=0)] = Field(
+        description="The highest learning rate, after a linear warm-up; from there a cosine to zero."
+    )
+    warmup: Annotated[int, Field(ge=0, strict=True)] = Field(description="Steps of warm-up, no more than `steps`.")
+    weight_decay: Weight = Field(description="AdamW's, of matrices alone.")
+    clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Gradients are cut to this norm.")
+    cosine: Weight = Field(1.0, description="Weight of the cosine loss.")
+    mse: Weight = Field(0.0, description="Weight of the squared distance before normalisation.")
+    info_nce: Weight = Field(
+        description="Weight of InfoNCE, with captions of the same image as positives of each other."
+    )
+    temperature: Annotated[float, Field(gt=0)] = Field(description="InfoNCE's temperature.")
+    captions: Literal["all", "one"] = Field(
+        "all",
+        description="An epoch is every pair (`all`), or every image once with one of its captions, drawn anew (`one`).",
+    )
+    bucketing: Count = Field(
+        16,
+        description="Captions are sorted by length within so many batches, so that a batch needs little padding; 1 "
+        "sorts nothing.",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Of the forward pass: `fp32`, `bf16`, or `auto`: bf16 on a GPU that has it."
+    )
+    held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Share of images held out; the checkpoint with the best R@1 on them is kept."
+    )
+    evaluate_every: Count = Field(description="Steps between measurements on the held-out images.")
+    seed: Seed = Field(description="Of start, order and dropout.")
 
     @model_validator(mode="after")
     def warm_up_ends(self) -> QFormerSettings:
@@ -107,3 +152,21 @@ class QFormerSettings(Section):
 
 
 Translator = Annotated[QFormerSettings | PooledSettings | IdentitySettings, Field(discriminator="kind")]
+
+
+class TrainQFormer(QFormerSettings):
+    """`train_qformer --settings`."""
+
+    test_share: TestShare = Field(0.0, description=TEST_SHARE)
+
+
+class FitTranslator(PooledSettings):
+    """`fit_translator --settings`."""
+
+    test_share: TestShare = Field(0.0, description=TEST_SHARE)
+
+
+class MeasureConversion(Section):
+    """`measure_conversion --settings`."""
+
+    test_share: TestShare = Field(description=TEST_SHARE)

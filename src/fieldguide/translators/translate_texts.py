@@ -3,7 +3,7 @@
   python -m fieldguide.translators.translate_texts --translator translators/…/qformer/translator.safetensors \\
       --texts features/…/texts/reed/*.safetensors --table texts/reed.csv --out translated/…/reed.safetensors
 
-`--kind identity` needs no translator: a text stands for the image whose feature its own pooled feature would be.
+Without a translator a text stands for the image whose feature its own pooled feature would be (`identity`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from fieldguide.features.store import Paths
     from fieldguide.translators.task import State
 
-UNFITTED = tuple(kind for kind, line in TRANSLATORS.items() if not line.rule)
+UNFITTED = "identity"
+"""The kind that translates where no fitted translator is given."""
 
 
 def read_translator(path: Path) -> tuple[State, dict[str, str]]:
@@ -38,7 +39,6 @@ def read_translator(path: Path) -> tuple[State, dict[str, str]]:
 
 
 def run_translator(
-    kind: str | None,
     fitted: Path | None,
     paths: Paths,
     texts: Sequence[str],
@@ -47,7 +47,8 @@ def run_translator(
 ) -> tuple[Floats, dict[str, str]]:
     """Texts of a set of text features as image features (n, d) float32, unit norm, and the set's metadata.
 
-    Of a `kind` that learns nothing, or as its file `fitted` says. `wanted` (n,): which rows of the texts; all if None.
+    `fitted`: the file of a translator; None: texts as they are. `wanted` (n,): which rows of the texts; all if None.
+    Raises FieldguideError where the translator and the texts are not of one backbone.
     """
     import numpy as np
 
@@ -56,12 +57,13 @@ def run_translator(
     from fieldguide.translators.task import TokenRows
 
     features, about = read_features(paths, texts, names=("rows",))
+    kind = UNFITTED
     state: State = {}
     if fitted is not None:
         state, translator = read_translator(fitted)
         check_same_backbone((fitted, translator), (list_files(paths)[0], about))
         kind = translator["translator"]
-    line = TRANSLATORS[kind or "identity"]
+    line = TRANSLATORS[kind]
     rows = features["rows"] if wanted is None else features["rows"][wanted]
     # A text that occurs many times is translated once.
     distinct, place = np.unique(rows, return_inverse=True)
@@ -83,7 +85,7 @@ def translate_source(args: argparse.Namespace) -> None:
     from fieldguide.features.store import save_features
 
     texts = [text for (text,) in read_columns(args.table, ("text",))]
-    translated, about = run_translator(args.kind, args.translator, args.texts, texts, device=args.device)
+    translated, about = run_translator(args.translator, args.texts, texts, device=args.device)
     save_features(args.out, {"features": translated}, texts, about["backbone"], about_translated(about))
     log.info("%d texts of %s, %d wide, to %s", len(texts), args.table, translated.shape[1], args.out)
 
@@ -96,7 +98,7 @@ def about_translated(about: Mapping[str, str]) -> dict[str, str]:
 
 
 def needs_torch(fitted: Path | None) -> bool:
-    """Whether translating runs a network, by the file's header; what is wrong with the file is told later.
+    """Whether translating runs a network, by the file's header; what is wrong with the file is said when it is read.
 
     Without numpy, which takes its number of threads when it is imported.
     """
@@ -110,11 +112,14 @@ def needs_torch(fitted: Path | None) -> bool:
         return False
 
 
+def add_translator_option(parser: argparse.ArgumentParser) -> None:
+    """The option that names a fitted translator, or none."""
+    parser.add_argument("--translator", type=Path, nargs="?", help="translator.safetensors; without: as they are")
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("translators.translate_texts", __doc__)
-    how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument("--translator", type=Path, help="translator.safetensors")
-    how.add_argument("--kind", choices=UNFITTED, help="a translator that is not fitted")
+    add_translator_option(parser)
     parser.add_argument("--texts", type=Path, nargs="+", required=True, help="text features, in shards")
     parser.add_argument("--table", type=Path, required=True, help="CSV of the texts, in the features' order")
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")

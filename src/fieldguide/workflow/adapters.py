@@ -1,4 +1,4 @@
-"""Arguments of the jobs that plan, tune and train adapters."""
+"""Arguments of the jobs that plan, tune, train and calibrate adapters."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fieldguide.adapters.recipes.registry import RAW, RECIPES, WITH_NAMES
+from fieldguide.adapters.settings import AdapterSettings, CellSettings, PlanSettings, Training, TuningSettings
 from fieldguide.core.provenance import code_hash
 from fieldguide.workflow.jobs import Jobs
 
@@ -28,53 +29,60 @@ class AdapterJobs(Jobs):
 
         return code
 
-    def budget(self, wildcards: Any) -> str:
-        """A cell's budget and its amount, as the adapter stages take them: `epochs-100`, or the adapter's own."""
-        budget, _, amount = wildcards.budget.partition("-")
-        return f"--budget {budget} --amount {amount or self.config.adapter.amount}"
+    # ---------------------------------------------------------------- settings
+
+    def plan_settings(self, wildcards: Any) -> str:
+        return PlanSettings(sampling=wildcards.sampling, seeds=self.config.sweep.seeds).model_dump_json()
+
+    def adapter_settings(self, budget: str) -> dict[str, Any]:
+        """The adapter's settings with a cell's budget: `epochs-100`, or the adapter's own."""
+        kind, _, amount = budget.partition("-")
+        own = self.config.adapter
+        return {**AdapterSettings.model_dump(own), "budget": kind, "amount": int(amount or own.amount)}
+
+    def tuning_settings(self, wildcards: Any) -> str:
+        settings = TuningSettings(**self.adapter_settings(wildcards.budget), recipe=wildcards.recipe)
+        return settings.model_dump_json()
+
+    def cell_settings(self, wildcards: Any) -> str:
+        training = self.adapter_settings(wildcards.budget)
+        return CellSettings(
+            **{key: training[key] for key in Training.model_fields},
+            ratio=int(wildcards.ratio),
+            redraw=wildcards.redraw,
+            recipe=wildcards.recipe,
+            translator=wildcards.translator,
+            seeds=self.config.sweep.seeds,
+            dataset=self.config.dataset.name,
+        ).model_dump_json()
 
     # ---------------------------------------------------------------- texts
 
     def source_files(self, translator: str, source: str, recipe: str) -> list[str]:
-        """A source's text table, its translated features and its raw ones, as far as the recipe reads them."""
-        texts = source + WITH_NAMES if RECIPES[recipe].prompts == "attributes" else source
-        translated = self.layout.translated(translator, texts) if RECIPES[recipe].translates else ""
-        raw = [self.layout.translated(RAW, texts)] if "raw" in RECIPES[recipe].texts else []
-        return [self.layout.texts(texts), translated, *raw]
+        """A source's text table, its translated features and its raw ones; empty what the recipe does not read."""
+        table, kinds = name_table(source, recipe), RECIPES[recipe].texts
+        translated = self.layout.translated(translator, table) if "translated" in kinds else ""
+        return [self.layout.texts(table), translated, self.layout.translated(RAW, table) if "raw" in kinds else ""]
 
-    def source_option(self, translator: str, source: str, recipe: str) -> str:
-        """NAME=TABLE=TRANSLATED=RAW, as the adapter stages take a text source; a unit that its table lacks is named."""
-        unit = getattr(self.config.texts.get(source), "unit", "")
-        name = f"{source}:reply" if unit == "reply" else source
-        return "--source " + "=".join([name, *self.source_files(translator, source, recipe)])
-
-    def tuning_sources(self, wildcards: Any) -> list[str]:
-        """The text sources that tuning a recipe looks at: all of the table, or none."""
+    def sources(self, wildcards: Any) -> list[str]:
+        """The text source of a cell, none for image only; of a tuning all of the table, if the recipe takes text."""
+        if hasattr(wildcards, "source"):
+            return [] if wildcards.source == "none" else [wildcards.source]
         return self.layout.sources if RECIPES[wildcards.recipe].texts else []
 
-    def tuning_texts(self, wildcards: Any) -> list[str]:
+    def texts(self, wildcards: Any) -> list[str]:
         """Their files."""
-        names = self.tuning_sources(wildcards)
-        files = [self.source_files(wildcards.translator, name, wildcards.recipe) for name in names]
+        files = [self.source_files(wildcards.translator, s, wildcards.recipe) for s in self.sources(wildcards)]
         return [file for of_source in files for file in of_source if file]
 
-    def tuning_source_options(self, wildcards: Any) -> str:
-        """The options that name them."""
-        names = self.tuning_sources(wildcards)
-        return " ".join(self.source_option(wildcards.translator, name, wildcards.recipe) for name in names)
-
-    def cell_texts(self, wildcards: Any) -> list[str]:
-        """The files of a cell's text source; none for image only."""
-        if wildcards.source == "none":
-            return []
-        files = self.source_files(wildcards.translator, wildcards.source, wildcards.recipe)
-        return [file for file in files if file]
-
-    def cell_source_option(self, wildcards: Any) -> str:
-        """The option that names a cell's text source; none for image only."""
-        if wildcards.source == "none":
-            return ""
-        return self.source_option(wildcards.translator, wildcards.source, wildcards.recipe)
+    def source_options(self, wildcards: Any) -> list[str]:
+        """The options that name them; a unit that a table does not tell is named with its source."""
+        words = []
+        for source in self.sources(wildcards):
+            by_reply = getattr(self.config.texts.get(source), "unit", "") == "reply"
+            name = f"{source}:reply" if by_reply else source
+            words += ["--source", name, *self.source_files(wildcards.translator, source, wildcards.recipe)]
+        return words
 
     # ---------------------------------------------------------------- tuning
 
@@ -84,6 +92,37 @@ class AdapterJobs(Jobs):
         path = self.layout.tuning(self.config.sweep.translator, recipe, wildcards.budget)
         return [path] if RECIPES[recipe].tuned else []
 
-    def tuning_option(self, wildcards: Any) -> str:
+    def tuning_options(self, wildcards: Any) -> list[str]:
         """The option that names it."""
-        return " ".join(f"--tuning {path}" for path in self.tuning(wildcards))
+        return [word for path in self.tuning(wildcards) for word in ("--tuning", path)]
+
+    # ---------------------------------------------------------------- calibration
+
+    def _calibrated_texts(self) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
+        """The text tables of all calibrated cells by name, and their features by translator and name."""
+        tables, features = dict[str, str](), dict[tuple[str, str], str]()
+        for cell in self.targets.calibrated_cells:
+            translator, recipe, _, source, *_ = cell.removeprefix(f"{self.layout.cells}/").split("/")
+            if source == "none":
+                continue
+            table, (file, *files) = name_table(source, recipe), self.source_files(translator, source, recipe)
+            tables[table] = file
+            features |= {(name, table): path for name, path in zip((translator, RAW), files, strict=True) if path}
+        return tables, features
+
+    @property
+    def calibration_texts(self) -> list[str]:
+        """The files of texts of all calibrated cells."""
+        tables, features = self._calibrated_texts()
+        return [*tables.values(), *features.values()]
+
+    def calibration_options(self, wildcards: Any) -> list[str]:
+        """The options that name them."""
+        tables, features = self._calibrated_texts()
+        words = [word for name, path in tables.items() for word in ("--texts", name, path)]
+        return words + [w for names, path in features.items() for w in ("--features", *names, path)]
+
+
+def name_table(source: str, recipe: str) -> str:
+    """The name of the text table that a recipe takes a source's texts from."""
+    return source + WITH_NAMES if RECIPES[recipe].prompts == "attributes" else source

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from fieldguide.aviary.settings import Species
-from fieldguide.data.settings import FeaturesDataset, FolderDataset
-from fieldguide.workflow.jobs import Jobs, join_options
+from fieldguide.data.settings import (
+    ArchiveLimits,
+    ArchiveSource,
+    FeaturesDataset,
+    FolderDataset,
+    FolderSettings,
+    ImageSelection,
+    PairSelection,
+    PairStageSettings,
+)
+from fieldguide.workflow.jobs import Jobs, dump_part
 from fieldguide.workflow.layout import existing
 from fieldguide.workflow.links import link_output, link_path
 
@@ -22,14 +31,44 @@ class DataJobs(Jobs):
             return self.layout.raw({"cub": "CUB_200_2011.tgz", "reed": "reed_text_c10.tgz"}[wildcards.archive])
         return link_path(getattr(self.config.data, wildcards.archive).path)
 
-    def missing_archives(self) -> dict[str, dict[str, Any]]:
-        """Raw archives to download, by name. One that is there is the user's: Snakemake deletes what it will make."""
+    def missing_archives(self) -> dict[str, str]:
+        """Raw archives to download: the key of each by its rule's name. What is there is the user's, and never made."""
         names = {"reed": "reed_captions"}
-        return {
-            names.get(key, key): {**dict(archive), "path": link_output(f"data.{key}.path", archive.path)}
-            for key, archive in dict(self.config.data).items()
-            if not Path(archive.path).exists()
-        }
+        archives = dict(self.config.data)
+        return {names.get(key, key): key for key, archive in archives.items() if not Path(archive.path).exists()}
+
+    def download_path(self, key: str) -> str:
+        """Where a raw archive goes."""
+        return link_output(f"data.{key}.path", getattr(self.config.data, key).path)
+
+    def download_paths(self) -> list[str]:
+        """The same of all that are missing; raises FieldguideError for a name that cannot be made."""
+        return [] if self.layout.is_aviary else [self.download_path(key) for key in self.missing_archives().values()]
+
+    def download_settings(self, key: str) -> Callable[[Any], str]:
+        """Where it comes from, as a params function."""
+        text = dump_part(getattr(self.config.data, key), ArchiveSource)
+        return lambda wildcards: text
+
+    def unpack_settings(self, wildcards: Any) -> str:
+        """How much a raw archive may hold."""
+        return dump_part(getattr(self.config.data, wildcards.archive), ArchiveLimits)
+
+    def image_settings(self, wildcards: Any) -> str:
+        """Which labelled images are taken, and what the user's own folders call the splits."""
+        kind = FolderSettings if isinstance(self.config.dataset, FolderDataset) else ImageSelection
+        return dump_part(self.config.dataset, kind)
+
+    def pair_settings(self, wildcards: Any) -> str:
+        """Which pairs are taken, and how much their archives may hold."""
+        archives = self.config.data
+        return PairStageSettings(
+            **self.config.pairs.model_dump(include=set(PairSelection.model_fields)),
+            image_limits=ArchiveLimits(max_gb=archives.coco_images.max_gb, max_files=archives.coco_images.max_files),
+            annotation_limits=ArchiveLimits(
+                max_gb=archives.coco_annotations.max_gb, max_files=archives.coco_annotations.max_files
+            ),
+        ).model_dump_json()
 
     def pair_images(self, wildcards: Any = None) -> str:
         """The pairs' images: a zip read in place, or a folder."""
@@ -71,9 +110,12 @@ class DataJobs(Jobs):
         """The table that lists them, where there is one."""
         return existing([self.folder.table] if self.folder.table else [])
 
-    def table_option(self, wildcards: Any) -> str:
-        """The option that names it."""
-        return join_options(table=self.folder.table)
+    def image_root(self, wildcards: Any) -> str:
+        return self.folder.root
+
+    def table_words(self, wildcards: Any) -> list[str]:
+        """The option that names the table, and its path; nothing where there is none."""
+        return ["--table", self.folder.table] if self.folder.table else []
 
     # ---------------------------------------------------------------- features computed elsewhere
 
@@ -81,22 +123,23 @@ class DataJobs(Jobs):
     def given(self) -> FeaturesDataset:
         return cast(FeaturesDataset, self.config.dataset)
 
-    def named_feature_files(self) -> list[tuple[str, str]]:
-        """The user's files of image features: the option that takes each, and its path."""
+    def named_feature_files(self) -> list[tuple[str, ...]]:
+        """The user's files of image features, each as a job's command line names it; the path comes last."""
         dataset = self.given
         parts = {"all": dataset.images, "train": dataset.train, "test": dataset.test}
-        named = [
-            (f"--{option} {part}=", getattr(files, key))
+        options = {"path": "--features", "labels": "--labels", "splits": "--splits", "ids": "--ids"}
+        named: list[tuple[str, ...]] = [
+            (option, part, getattr(files, key))
             for part, files in parts.items()
-            for key, option in (("path", "features"), ("labels", "labels"), ("splits", "splits"), ("ids", "ids"))
+            for key, option in options.items()
             if files
         ]
-        return [(option, file) for option, file in [*named, ("--class-names=", dataset.class_names)] if file]
+        return [words for words in (*named, ("--class-names", dataset.class_names)) if words[-1]]
 
     def feature_files(self, wildcards: Any) -> list[str]:
         """Those that are there."""
-        return existing(file for _, file in self.named_feature_files())
+        return existing(words[-1] for words in self.named_feature_files())
 
-    def feature_options(self, wildcards: Any) -> str:
+    def feature_words(self, wildcards: Any) -> list[str]:
         """The options that name them."""
-        return " ".join(option + shlex.quote(file) for option, file in self.named_feature_files())
+        return [word for words in self.named_feature_files() for word in words]

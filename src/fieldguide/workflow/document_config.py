@@ -37,15 +37,24 @@ ASKED = (
     *("replies_per_class", "ledger"),
 )
 ASKING = (
-    *("base_url", "key_variable", "prices", "budget_usd", "max_concurrency", "requests_per_minute"),
+    *(
+        "base_url",
+        "key_variable",
+        "prices",
+        "prices.input",
+        "prices.output",
+        "budget_usd",
+        "max_concurrency",
+        "requests_per_minute",
+    ),
     *("tokens_per_minute", "other_classes", "attempts", "retries", "backoff", "timeout"),
 )
 
 TABLES: Mapping[str, tuple[tuple[type[Section], ...], Sequence[str]]] = {
-    "sections": ((Config,), ()),
+    "sections": ((Config,), tuple(Config.model_fields)),
     "dataset": ((ArchiveDataset, FolderDataset, FeaturesDataset), ()),
     "feature-file": ((FeatureFile,), ()),
-    "data": ((Archive,), ()),
+    "data": ((Archive,), ("path", "urls", "md5", "sha256", "by_hand", "max_gb", "max_files")),
     "pairs": ((Pairs,), ()),
     "aviary": ((Aviary,), ()),
     "backbone": ((BackboneSettings,), ()),
@@ -92,22 +101,41 @@ def nested_section(field: FieldInfo) -> type[Section] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
 
+def as_sentence(meaning: str) -> str:
+    """A description as a cell of a Markdown table: one line that begins with a capital and ends with a full stop."""
+    line = " ".join(meaning.split()).replace("|", "&#124;")
+    return line[:1].upper() + line[1:] + ("" if not line or line[-1] in ".!?" else ".")
+
+
+def describe_default(field: FieldInfo) -> str:
+    """The value of a key that is not given; empty where it has to be, and where it is nothing or a section."""
+    if (
+        field.is_required()
+        or not isinstance(field.default, bool | int | float | str | tuple)
+        or field.default in ("", ())
+    ):
+        return ""
+    return f" Default: `{yaml_text(field.default)}`."
+
+
+def yaml_text(value: Any) -> str:
+    """A value as YAML on one line."""
+    import yaml
+
+    plain = list(value) if isinstance(value, tuple) else value
+    return str(yaml.safe_dump(plain, default_flow_style=True, width=1000)).removesuffix("...\n").strip()
+
+
 def describe_keys(model: type[Section], within: str = "") -> dict[str, str]:
-    """The description of every key of a model, keys of nested sections behind a dot; empty where there is none."""
+    """The description of every key of a model and its default, keys of nested sections behind a dot; empty for none."""
     found = {}
     for name, field in model.model_fields.items():
-        found[within + name] = field.description or ""
+        found[within + name] = as_sentence(field.description) + describe_default(field) if field.description else ""
         nested = nested_section(field)
         # A section whose keys the key's own description tells has none of its own.
         if nested and any(inner.description for inner in nested.model_fields.values()):
             found |= describe_keys(nested, f"{within}{name}.")
     return found
-
-
-def as_sentence(meaning: str) -> str:
-    """A description as a cell of a Markdown table: one line that begins with a capital and ends with a full stop."""
-    line = " ".join(meaning.split()).replace("|", "&#124;")
-    return line[:1].upper() + line[1:] + ("" if not line or line[-1] in ".!?" else ".")
 
 
 def rows_of(models: Sequence[type[Section]], keys: Iterable[str] = (), without: Iterable[str] = ()) -> dict[str, str]:
@@ -118,7 +146,7 @@ def rows_of(models: Sequence[type[Section]], keys: Iterable[str] = (), without: 
     kinds_by_meaning: dict[str, dict[str, list[str]]] = {"kind": {}}
     for model in models:
         for key, meaning in describe_keys(model).items():
-            kinds_by_meaning.setdefault(key, {}).setdefault(as_sentence(meaning), []).extend(kinds_of(model))
+            kinds_by_meaning.setdefault(key, {}).setdefault(meaning, []).extend(kinds_of(model))
     every = {kind for model in models for kind in kinds_of(model)}
     rows = {}
     for key in tuple(keys) or kinds_by_meaning:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fieldguide.features.backbone import is_downloaded, manifest_path
-from fieldguide.features.tokenizer import ORDINARY, tokenizer_files, tokenizer_model
+from fieldguide.features.settings import BackboneDownload, Batch, EncoderSettings
+from fieldguide.features.tokenizer import DEFAULT_CLIP, tokenizer_files, tokenizer_model
 from fieldguide.workflow.data import DataJobs
-from fieldguide.workflow.jobs import Jobs
+from fieldguide.workflow.jobs import Jobs, dump_part
 from fieldguide.workflow.links import link_output, link_path
 
 
@@ -23,7 +24,7 @@ class FeatureJobs(Jobs):
 
     def tokenizer_manifest(self) -> list[str]:
         """The same for the tokenizer; none where it is CLIP's own, which open_clip brings along."""
-        return [] if tokenizer_model(self.layout.model) == ORDINARY else self.manifest()
+        return [] if tokenizer_model(self.layout.model) == DEFAULT_CLIP else self.manifest()
 
     def tokenizer_files(self, wildcards: Any) -> list[str]:
         """The files of a tokenizer that lies in a local folder."""
@@ -32,8 +33,23 @@ class FeatureJobs(Jobs):
     def tokenizer_model(self, wildcards: Any) -> str:
         return tokenizer_model(self.layout.model)
 
-    def model(self, wildcards: Any) -> str:
-        return self.layout.model
+    def download_settings(self, wildcards: Any) -> str:
+        """Which backbone is downloaded."""
+        return dump_part(self.config.backbone.model_copy(update={"model": self.layout.model}), BackboneDownload)
+
+    def image_settings(self, wildcards: Any) -> str:
+        """By what, and how many at a time, images are encoded."""
+        return self._encoder(self.config.backbone.image_batch)
+
+    def text_settings(self, wildcards: Any) -> str:
+        """By what, and how many at a time, texts are encoded."""
+        return self._encoder(self.config.backbone.text_batch)
+
+    def _encoder(self, batch: Batch) -> str:
+        backbone = self.config.backbone
+        return EncoderSettings(
+            model=self.layout.model, pretrained=backbone.pretrained, precision=backbone.precision, batch=batch
+        ).model_dump_json()
 
     def cache(self, wildcards: Any, input: Any) -> str:
         """The folder that an encoder takes the weights from; empty where they are no download."""

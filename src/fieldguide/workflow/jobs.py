@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from fieldguide.core.provenance import code_hash
+from fieldguide.core.settings import Section
 from fieldguide.workflow.config import Config
 from fieldguide.workflow.layout import Layout
 from fieldguide.workflow.targets import Targets
@@ -29,6 +30,11 @@ def more_each_try(amount: int) -> Callable[..., int]:
 def join_options(**options: str) -> str:
     """Long options with their values, quoted; those without a value are left out."""
     return " ".join(f"--{name.replace('_', '-')}={shlex.quote(value)}" for name, value in options.items() if value)
+
+
+def dump_part(section: Section, part: type[Section]) -> str:
+    """The keys of a section that a stage reads, as its `--settings`: a change of the others makes nothing run again."""
+    return section.model_dump_json(include=set(part.model_fields))
 
 
 @dataclass(frozen=True)

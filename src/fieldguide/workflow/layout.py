@@ -173,8 +173,13 @@ class Layout:
         """The chosen hyper-parameters of a recipe."""
         return f"{self.results}/tuning/{self.backbone}/{translator}/{recipe}/{budget}.json"
 
+    @property
+    def cells(self) -> str:
+        """The folder of all cells."""
+        return f"{self.results}/adapters/{self.backbone}"
+
     def cell_file(self, cell: str = CELL, ending: str = "json") -> str:
-        return f"{self.results}/adapters/{self.backbone}/{cell}.{ending}"
+        return f"{self.cells}/{cell}.{ending}"
 
     def table(self, name: str) -> str:
         return f"{self.results}/tables/{name}"

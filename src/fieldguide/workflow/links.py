@@ -2,7 +2,7 @@
 
 In the paths that a rule names, and in those that its functions return, Snakemake reads `{x}` as a wildcard and `<x>` as
 a path variable, and knows no way to write a brace itself. A path that holds such a character is therefore named by a
-link, `.snakemake/fieldguide/<hash>`, to the last part of it that does. All other paths stay as they are.
+link, `.snakemake/fieldguide/<hash>/…`, to the last part of it that does. All other paths stay as they are.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ def link_path(path: str) -> str:
         return path
     parts = Path(path).parts
     last = max(number for number, part in enumerate(parts, 1) if not is_plain(part))
-    target = Path.cwd().joinpath(*parts[:last])
-    link = FOLDER / hashlib.sha256(str(target).encode()).hexdigest()[:16]
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    target = Path(*parts[:last])
+    # A folder for each, since Snakemake looks once into a folder to see what is there; and the ending says what it is.
+    folder = FOLDER / hashlib.sha256(str(target).encode()).hexdigest()[:16]
+    link = folder / "".join("_" if letter in SPECIAL else letter for letter in target.name)
+    folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
-        link.symlink_to(target)
+        link.symlink_to(target if target.is_absolute() else os.path.relpath(target, folder))
         os.utime(link, (0, 0), follow_symlinks=False)  # a new link is no new input
     return link.joinpath(*parts[last:]).as_posix()
 
@@ -53,3 +55,11 @@ def link_output(key: str, path: str) -> str:
             f"config: {key}: Snakemake cannot make a file called '{whole.name}'; give it a name without {{ }} < and >"
         )
     return (link_folder(str(whole.parent)) + f"/{whole.name}") if not is_plain(path) else path
+
+
+def refuse_checkout(checkout: Path) -> None:
+    """Raises FieldguideError where Snakemake could not name the environment files of the repository itself."""
+    if not is_plain(str(checkout)):
+        raise FieldguideError(
+            f"{checkout}: Snakemake runs nothing from a folder whose path holds {{ }} < or >; move this repository"
+        )

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-import shlex
 from typing import Any
 
+from fieldguide.report.settings import ReportSettings
+from fieldguide.tables.settings import Heading, ProbeSettings, ScoreSettings
 from fieldguide.workflow.jobs import Jobs
 from fieldguide.workflow.links import link_path
+from fieldguide.workflow.texts import TextJobs
+
+CHOICE = (
+    "Hyper-parameters were chosen on a held-out part of all training images, so labels beyond a cell's own share had a "
+    "part in that choice."
+)
+"""The sentence that stands above every table of accuracies."""
 
 
 class TableJobs(Jobs):
-    """For rules/tables.smk, and the notes of conversion.smk."""
+    """For rules/tables.smk."""
 
     def published(self) -> list[str]:
         """The published figures that belong beside ours; only of data sets in CUB's layout, whose split is given."""
@@ -24,25 +32,38 @@ class TableJobs(Jobs):
     def published_classes(self, wildcards: Any) -> str:
         return link_path(self.layout.resource(self.config.published.classes))
 
-    def published_option(self, option: str) -> str:
-        """The option that hands them over; none elsewhere."""
-        return " ".join([option, *self.published()]) if self.published() else ""
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What stands above every table: the data set's own note, on one line, and how settings were chosen."""
+        note = " ".join(self.config.dataset.note.split())
+        return (note, CHOICE) if note else (CHOICE,)
 
-    def notes(self, wildcards: Any) -> str:
-        """The options with the sentences that stand above the table."""
-        sentences = [self.config.dataset.note] if self.config.dataset.note else []
-        sentences.append(
-            "Hyper-parameters were chosen on a held-out part of all training images, so labels beyond a "
-            "cell's own share had a part in that choice."
-        )
-        return " ".join(f"--note {shlex.quote(' '.join(sentence.split()))}" for sentence in sentences)
+    def heading(self, wildcards: Any) -> str:
+        """The settings of a stage that makes a table."""
+        return Heading(dataset=self.config.dataset.name, notes=self.sentences).model_dump_json()
 
-    def report_options(self, wildcards: Any) -> str:
-        """The options that name the photographs and the texts of the table."""
-        texts = [f"{source}={self.layout.texts(source)}" for source in self.layout.sources]
-        photographs = [f"--photographs={shlex.quote(folder)}" for folder in self.layout.photographs]
-        return " ".join([*photographs, f"--texts {shlex.join(texts)}" if texts else ""])
+    def scores(self, wildcards: Any) -> str:
+        """Those of score_sampling."""
+        tolerance = self.config.sampling_study.tolerance
+        return ScoreSettings(
+            dataset=self.config.dataset.name, notes=self.sentences, tolerance=tolerance
+        ).model_dump_json()
 
-    def configuration(self, wildcards: Any) -> str:
-        """The whole configuration as JSON, which the report shows."""
-        return json.dumps(self.config.model_dump(mode="json"))
+    def probe(self, wildcards: Any) -> str:
+        """Those of probe_features."""
+        return ProbeSettings(seeds=self.config.sweep.seeds).model_dump_json()
+
+    def report(self, wildcards: Any) -> str:
+        """Those of write_report; the configuration is shown as it is."""
+        return ReportSettings(
+            dataset=self.config.dataset.name,
+            notes=self.sentences,
+            language=self.config.language,
+            thing=self.config.dataset.thing,
+            sources=TextJobs(self.layout).llms(),
+            configuration=json.loads(self.config.model_dump_json()),
+        ).model_dump_json()
+
+    def texts(self, wildcards: Any) -> list[str]:
+        """The options of write_report that name the texts of the table, word by word."""
+        return [word for name in self.layout.sources for word in ("--texts", name, self.layout.texts(name))]

@@ -101,6 +101,27 @@ class Targets:
         return [cell for recipe in recipes for cell in self.recipe_cells(recipe, first)]
 
     @cached_property
+    def calibrated_cells(self) -> list[str]:
+        """The cells that `fieldguide classify` is made ready for: of the table, and those compared with its recipes."""
+        return list(dict.fromkeys([*self.cells, *self.compared_cells]))
+
+    @cached_property
+    def calibrated_plans(self) -> list[str]:
+        """The plans of those cells."""
+        variants = self.config.sweep.variants
+        return [self.layout.plan(sampling) for sampling in sorted({variant.sampling for variant in variants})]
+
+    @cached_property
+    def calibrations(self) -> list[str]:
+        """What their logits become probabilities by."""
+        return [str(Path(cell).with_suffix(".calibration.json")) for cell in self.calibrated_cells]
+
+    @cached_property
+    def cards(self) -> list[str]:
+        """What they were trained on, in words."""
+        return [str(Path(cell).with_suffix(".md")) for cell in self.calibrated_cells]
+
+    @cached_property
     def probed_cells(self) -> list[str]:
         """The cells of images alone that logistic regression is compared with."""
         return [self.layout.cell("none", "none", "class-wise", "fixed", ratio) for ratio in (100, 10)]
@@ -160,7 +181,7 @@ class Targets:
         trained = self.used_translators("train_qformer") if self.config.dataset.kind != "features" else []
         curves = [self.layout.translator(name, "curve.svg") for name in trained]
         birds = [self.layout.figure("birds.png")] if self.layout.is_aviary else []
-        return [*map(self.layout.table, names), *curves, *self.conversion_tables, *birds]
+        return [*map(self.layout.table, names), *curves, *self.conversion_tables, *self.calibrations, *birds]
 
     @cached_property
     def report_tables(self) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from fieldguide.core.provenance import code_hash
 from fieldguide.translators.registry import TRANSLATORS
-from fieldguide.translators.settings import PooledSettings
+from fieldguide.translators.settings import FitTranslator, QFormerSettings, TrainQFormer
 from fieldguide.workflow.jobs import GPU, Jobs
 
 # What it lists is hashed line by line, so that another translator is fitted without fitting the others anew.
@@ -32,26 +30,15 @@ class TranslatorJobs(Jobs):
 
         return code
 
-    def qformer_options(self, wildcards: Any) -> str:
-        """A Q-Former's settings as train_qformer takes them: all are named alike."""
-        settings = self.config.translators[wildcards.translator].model_dump()
-        return shlex.join(f"--{name.replace('_', '-')}={value}" for name, value in settings.items())
-
-    def fit_options(self, wildcards: Any) -> str:
-        """The settings of a translator that is fitted to pooled features."""
-        settings = cast(PooledSettings, self.config.translators[wildcards.translator])
-        values = json.dumps({name: list(tried) for name, tried in settings.values.items()})
-        options = [f"--kind={settings.kind}", f"--exclude={settings.exclude}", f"--values={values}"]
-        return shlex.join([*options, f"--held-out={settings.held_out}", f"--seed={settings.seed}"])
+    def settings(self, wildcards: Any) -> str:
+        """The settings of a job that fits a translator: the configuration's, and what is kept to be measured on."""
+        own = self.config.translators[wildcards.translator]
+        stage = TrainQFormer if isinstance(own, QFormerSettings) else FitTranslator
+        return stage.model_validate({**own.model_dump(), "test_share": self.config.pairs.test_share}).model_dump_json()
 
     def fitted(self, wildcards: Any) -> list[str]:
         """The file of a fitted translator; none for one that learns nothing."""
         return self.layout.fitted_translator(wildcards.translator)
-
-    def option(self, wildcards: Any) -> str:
-        """The option that says how a translator translates: its kind, or the file that its fitting wrote."""
-        fitted = self.fitted(wildcards)
-        return f"--translator {shlex.quote(fitted[0])}" if fitted else f"--kind {self.kind(wildcards)}"
 
     def gpu(self, wildcards: Any) -> int:
         """GPUs that translating asks for; only some translators run a network."""

@@ -14,9 +14,10 @@ from fieldguide.adapters.cells import draw_runs, hash_plan, pool_texts
 from fieldguide.adapters.plans import Drawer
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv, write_csv
-from fieldguide.data.records import IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import IMAGE_COLUMNS
 from fieldguide.features.labelled import ImageTable, read_images, read_split
 from fieldguide.texts.source import check_width, group_replies, mean_by_group, read_source
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.unit.planted_features import BACKBONE, CAPTIONS, SENTENCES, World, write_source, write_world
 
 

@@ -50,6 +50,11 @@ def captions_for(labels: Ints) -> TextPool:
     return TextPool(by_image=tuple(np.arange(CAPTIONS) + CAPTIONS * i for i in range(len(labels))))
 
 
+def settings(sampling: str, *seeds: int) -> str:
+    """The settings of a plan as its stage takes them."""
+    return json.dumps({"sampling": sampling, "seeds": seeds})
+
+
 def sentences_for(labels: Ints, per_class: int) -> TextPool:
     """`per_class` sentences per class: class c has the rows per_class * c and following."""
     return TextPool(by_class=tuple(np.arange(per_class) + per_class * c for c in range(int(labels.max()) + 1)))
@@ -359,7 +364,7 @@ def test_no_test_image_is_in_a_plan(
     images = read_images(records)
     assert images.train_ids == train
     plan_images.main(
-        ["--records", str(records), "--sampling", sampling, "--seeds", "0", "7", "--out", str(folder / "plan.json")]
+        ["--records", str(records), "--settings", settings(sampling, 0, 7), "--out", str(folder / "plan.json")]
     )
     plan = read_json(folder / "plan.json")
     assert plan["sampling"] == sampling
@@ -400,9 +405,9 @@ def test_hashes_tell_what_was_kept(counts: list[int], seed: int, sampling: str, 
 def test_adding_seeds_changes_no_plan(tmp_path: Path) -> None:
     records = write_records(tmp_path / "images.csv", [(i % 3, i % 4 > 0) for i in range(30)])
     plans = []
-    for number, chosen in enumerate((["1"], ["0", "1", "2"], ["2", "1", "0"])):
+    for number, chosen in enumerate(([1], [0, 1, 2], [2, 1, 0])):
         out = tmp_path / f"{number}.json"
-        argv = ["--records", str(records), "--sampling", "class-wise", "--seeds", *chosen, "--out", str(out)]
+        argv = ["--records", str(records), "--settings", settings("class-wise", *chosen), "--out", str(out)]
         plan_images.main(argv)
         plans.append(json.loads(out.read_text())["seeds"])
     assert plans[0]["1"] == plans[1]["1"]
@@ -411,6 +416,6 @@ def test_adding_seeds_changes_no_plan(tmp_path: Path) -> None:
 
 
 def test_plan_images_names_a_missing_table(tmp_path: Path) -> None:
-    argv = ["--records", tmp_path / "no.csv", "--sampling", "global", "--seeds", 0, "--out", tmp_path / "plan.json"]
+    argv = ["--records", tmp_path / "no.csv", "--settings", settings("global", 0), "--out", tmp_path / "plan.json"]
     assert f"{tmp_path / 'no.csv'}: No such file" in refusal(plan_images.main, *argv)
     assert not (tmp_path / "plan.json").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from fieldguide.core.arrays import Floats, Ints
 from fieldguide.core.files import read_json, write_csv
 from fieldguide.data.records import IMAGE_COLUMNS
 from tests.tiny_data import refusal
-from tests.unit.planted_features import World, write_world
+from tests.unit.planted_features import World, cell_options, write_world
 
 CLASSES, WIDTH, PER_CLASS, TEXTS_PER_CLASS = 5, 12, 8, 6
 
@@ -111,25 +112,26 @@ def world(tmp_path: Path) -> World:
     return write_world(tmp_path, spread=0.35)
 
 
-def argv(world: World, recipe: str, *more: object) -> list[str]:
+def argv(world: World, recipe: str, *options: str, **settings: Any) -> list[str]:
     line = RECIPES[recipe]
-    given: list[object] = ["--records", world.records, "--images", world.images, "--plan", world.plan]
-    given += ["--recipe", recipe, "--ratio", 0 if line.prompts else 50, "--seeds", 0, 1, 2]
-    given += ["--amount", 20, "--batch", 20, "--translator", "qformer"]
-    given += ["--source", world.source("llm", recipe)] if line.texts else []
-    given += ["--tuning", world.folder / "own.json"] if line.tuned else []
-    given += ["--out", world.folder / "cell.json", "--weights", world.folder / "cell.safetensors"]
-    return [str(word) for word in (*given, *more)]
+    given = [*options, *(["--tuning", str(world.folder / "own.json")] if line.tuned else [])]
+    given += world.source_options("llm", recipe) if line.texts and "--source" not in options else []
+    own = {"recipe": recipe, "ratio": 0 if line.prompts else 50, "amount": 20, "translator": "qformer"}
+    return cell_options(world, "cell", *given, **own | settings)
+
+
+def tuning_argv(world: World, recipe: str, *options: str) -> list[str]:
+    settings = {"recipe": recipe, "learning_rates": [0.01, 0.1], "weight_decays": [0], "budget": "steps", "amount": 20}
+    settings |= {"batch": 20, "validation": 0.2, "tuning_seeds": 1}
+    words = ["--records", world.records, "--images", world.images, "--settings", json.dumps(settings)]
+    return [str(word) for word in (*words, *options, "--out", world.folder / "own.json")]
 
 
 def tuned(world: World, recipe: str) -> dict[str, Any]:
     """Tune a recipe as the workflow does, to own.json."""
     recipe = RECIPES[recipe].tuned_as or recipe
-    sources = [word for name in ("reed", "llm") for word in ("--source", world.source(name, recipe))]
-    words: list[object] = ["--records", world.records, "--images", world.images, "--recipe", recipe]
-    words += ["--learning-rates", 0.01, 0.1, "--weight-decays", 0, "--amount", 20, "--batch", 20, "--seeds", 1]
-    words += [*(sources if RECIPES[recipe].texts else []), "--out", world.folder / "own.json"]
-    tune_adapter.main([str(word) for word in words])
+    sources = [word for name in ("reed", "llm") for word in world.source_options(name, recipe)]
+    tune_adapter.main(tuning_argv(world, recipe, *(sources if RECIPES[recipe].texts else [])))
     found: dict[str, Any] = read_json(world.folder / "own.json")
     return found
 
@@ -171,25 +173,26 @@ def test_a_cell_of_every_recipe_says_what_it_is(world: World, recipe: str) -> No
 
 
 def test_what_a_recipe_cannot_do_is_refused(world: World) -> None:
-    assert "recipe gda has no epochs; use fixed" in refusal(
-        train_adapter.main, *argv(world, "gda", "--redraw", "per-epoch")
+    assert "recipe 'gda' has no epochs: it needs redraw: fixed" in refusal(
+        train_adapter.main, *argv(world, "gda", redraw="per-epoch")
     )
-    image_only = argv(world, "anchored-image-only", "--source", world.source("llm"))
-    assert "recipe anchored-image-only takes no text" in refusal(train_adapter.main, *image_only)
-    without_raw = argv(world, "zs-text", "--source", world.source("llm"))
-    assert "recipe zs-text needs raw text features too" in refusal(train_adapter.main, *without_raw)
-    untuned = [word for word in argv(world, "gda") if word not in ("--tuning", str(world.folder / "own.json"))]
-    assert "--recipe gda needs --tuning" in refusal(train_adapter.main, *untuned)
+    translated = world.source_options("llm")
+    assert "recipe anchored-image-only takes no text" in refusal(
+        train_adapter.main, *argv(world, "anchored-image-only", *translated)
+    )
+    assert "recipe zs-text needs raw text features too" in refusal(
+        train_adapter.main, *argv(world, "zs-text", *translated)
+    )
+    untuned = argv(world, "gda")
+    for word in ("--tuning", str(world.folder / "own.json"), "--tuning", str(world.tuning)):
+        untuned.remove(word)
+    assert "recipe gda needs --tuning" in refusal(train_adapter.main, *untuned)
     tuned(world, "gda")
     assert "own.json: lacks c; it was not made for logistic-regression" in refusal(
         train_adapter.main, *argv(world, "logistic-regression")
     )
-    no_text = ["--records", world.records, "--images", world.images, "--out", world.folder / "x.json", "--amount", 1]
-    no_text += ["--learning-rates", 0.1, "--weight-decays", 0, "--recipe"]
-    assert "--recipe tip-adapter needs a text source" in refusal(
-        tune_adapter.main, *map(str, [*no_text, "tip-adapter"])
-    )
-    assert "zs-text has nothing to choose" in refusal(tune_adapter.main, *map(str, [*no_text, "zs-text"]))
+    assert "recipe tip-adapter needs a text source" in refusal(tune_adapter.main, *tuning_argv(world, "tip-adapter"))
+    assert "zs-text has nothing to choose" in refusal(tune_adapter.main, *tuning_argv(world, "zs-text"))
 
 
 # One by one

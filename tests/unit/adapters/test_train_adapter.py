@@ -14,15 +14,15 @@ import pytest
 from safetensors.numpy import load_file
 
 from fieldguide.adapters.train_adapter import main
-from fieldguide.core.files import read_json, write_csv
+from fieldguide.core.files import read_json, write_csv, write_json
 from fieldguide.data.records import IMAGE_COLUMNS
 from fieldguide.features.labelled import read_images
-from fieldguide.features.store import read_about
 from tests.tiny_data import refusal, said
 from tests.unit.planted_features import (
     BACKBONE,
     SENTENCES,
     World,
+    cell_options,
     features_of,
     plan,
     save_images,
@@ -31,8 +31,7 @@ from tests.unit.planted_features import (
     write_world,
 )
 
-TRAIN = 40
-STEPS, BATCH = 30, 20
+TRAIN, STEPS, BATCH = 40, 30, 20
 
 
 @pytest.fixture
@@ -40,20 +39,12 @@ def world(tmp_path: Path) -> World:
     return write_world(tmp_path)
 
 
-def argv(world: World, *more: object, out: str = "cell") -> list[str]:
-    """The command line of one cell; what is given again overrides."""
-    given = ["--records", world.records, "--images", world.images, "--plan", world.plan, "--tuning", world.tuning]
-    given += ["--ratio", 50, "--seeds", 0, 1, 2, "--amount", STEPS, "--batch", BATCH]
-    given += ["--out", world.folder / f"{out}.json", "--weights", world.folder / f"{out}.safetensors"]
-    return [str(word) for word in (*given, *more)]
-
-
 def mixed(world: World, source: str = "reed") -> list[str]:
-    return ["--source", world.source(source), "--translator", "qformer"]
+    return world.source_options(source)
 
 
-def trained(world: World, *more: object, out: str = "cell") -> dict[str, Any]:
-    main(argv(world, *more, out=out))
+def trained(world: World, *options: object, out: str = "cell", **settings: Any) -> dict[str, Any]:
+    main(cell_options(world, out, *options, **{"translator": "qformer"} | settings))
     cell: dict[str, Any] = read_json(world.folder / f"{out}.json")
     return cell
 
@@ -64,8 +55,6 @@ def test_a_cells_json(world: World) -> None:
     assert {"fieldguide", "numpy"} <= versions.keys()
     assert len(cell.pop("plan_sha256")) == 64
     assert cell.pop("accuracy") == [100, 100, 100], "the world is easy"
-    calibration = cell.pop("calibration")
-    assert calibration["held_out_images"] == TRAIN // 2 and calibration["held_out_accuracy"] == 100
     assert cell == {
         "image_percent": 50,
         "text_percent": 50,
@@ -91,12 +80,11 @@ def test_a_cells_json(world: World) -> None:
 def test_a_cell_tells_whether_most_of_its_texts_name_their_class(world: World, naming: int, told: str) -> None:
     rows = [(str(n + 1), "Blue Jay", "", "Size", f"{'a blue-jay' if n < naming else 'a bird'} {n}") for n in range(4)]
     write_source(world, "mine", rows)
-    source = f"mine={world.table('mine')}={world.translated('mine')}"
-    assert trained(world, "--ratio", 50, "--source", source, "--translator", "qformer")["text_names"] == told
+    assert trained(world, *mixed(world, "mine"))["text_names"] == told
 
 
 def test_an_image_only_cell_names_no_text(world: World) -> None:
-    cell = trained(world, "--ratio", 10, "--translator", "qformer")
+    cell = trained(world, ratio=10)
     assert [cell[key] for key in ("text_source", "text_names", "text_unit", "translator")] == ["none"] * 4
     assert (cell["text_percent"], cell["distinct_texts"], cell["examples_per_epoch"]) == (0, [0, 0, 0], 4)
     assert cell["distinct_images"] == [4, 4, 4]
@@ -116,38 +104,11 @@ def test_an_image_only_cell_names_no_text(world: World) -> None:
 def test_distinct_images_and_texts(
     world: World, ratio: int, source: str, redraw: str, images: int | None, texts: int | None
 ) -> None:
-    cell = trained(world, *mixed(world, source), "--ratio", ratio, "--redraw", redraw)
+    cell = trained(world, *mixed(world, source), ratio=ratio, redraw=redraw)
     if images is None:  # 15 epochs of 4 images and 36 texts each
         assert min(cell["distinct_images"]) > 20 and min(cell["distinct_texts"]) > 100
     else:
         assert cell["distinct_images"] == [images] * 3 and cell["distinct_texts"] == [texts] * 3
-
-
-@pytest.mark.parametrize(
-    ("ratio", "redraw", "held_out"), [(90, "fixed", 4), (95, "fixed", 8), (100, "fixed", 8), (50, "per-epoch", 8)]
-)
-def test_a_cell_is_calibrated_on_images_that_it_did_not_see(
-    world: World, ratio: int, redraw: str, held_out: int
-) -> None:
-    cell = trained(world, *mixed(world), "--ratio", ratio, "--redraw", redraw)
-    assert cell["calibration"]["held_out_images"] == held_out
-    about = read_about(world.folder / "cell.safetensors")
-    assert float(about["temperature"]) == cell["calibration"]["temperature"] > 0
-
-
-def test_calibrating_changes_neither_weights_nor_accuracy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, weights = trained(world, *mixed(world)), load_file(world.folder / "cell.safetensors")
-    monkeypatch.setattr("fieldguide.adapters.train_adapter.LEFT_OUT", 101)  # by one fit more instead
-    after = trained(world, *mixed(world))
-    assert before["calibration"] != after["calibration"] and before["accuracy"] == after["accuracy"]
-    for name, tensor in load_file(world.folder / "cell.safetensors").items():
-        np.testing.assert_array_equal(tensor, weights[name])
-
-
-def test_a_class_with_one_image_is_no_error(tmp_path: Path) -> None:
-    lone = write_world(tmp_path / "lone", train=1)
-    cell = trained(lone, "--ratio", 100)
-    assert cell["calibration"] == {"temperature": 1.0, "held_out_images": 0}
 
 
 def test_the_weights_file(world: World) -> None:
@@ -159,27 +120,27 @@ def test_the_weights_file(world: World) -> None:
 
 def test_each_seed_is_the_same_alone(world: World) -> None:
     together = trained(world, *mixed(world))
-    alone = trained(world, *mixed(world), "--seeds", 1, out="alone")
+    alone = trained(world, *mixed(world), seeds=[1], out="alone")
     assert alone["accuracy"] == together["accuracy"][1:2]
     both, one = (load_file(world.folder / f"{name}.safetensors")["weight"] for name in ("cell", "alone"))
     np.testing.assert_allclose(one[0], both[1], atol=1e-6)
 
 
 def test_a_budget_of_epochs(world: World) -> None:
-    cell = trained(world, "--ratio", 50, "--budget", "epochs", "--amount", 7)
+    cell = trained(world, ratio=50, budget="epochs", amount=7)
     assert (cell["optimiser_steps"], cell["examples_per_epoch"]) == (7, 20)
-    assert trained(world, *mixed(world), "--budget", "epochs", "--amount", 7)["optimiser_steps"] == 14
+    assert trained(world, *mixed(world), budget="epochs", amount=7)["optimiser_steps"] == 14
 
 
 def test_test_labels_only_score(world: World) -> None:
-    before = trained(world, *mixed(world), "--redraw", "per-epoch")
+    before = trained(world, *mixed(world), redraw="per-epoch")
     weights = (world.folder / "cell.safetensors").read_bytes()
     rows = world.rows()
     for row in rows:
         if row["split"] == "test":
             row["class_id"] = str(int(row["class_id"]) % 4 + 1)
     write_csv(world.records, IMAGE_COLUMNS, rows)
-    after = trained(world, *mixed(world), "--redraw", "per-epoch")
+    after = trained(world, *mixed(world), redraw="per-epoch")
     assert (world.folder / "cell.safetensors").read_bytes() == weights
     assert (before.pop("accuracy"), after.pop("accuracy")) == ([100] * 3, [0] * 3)
     assert before == after
@@ -197,7 +158,7 @@ def test_test_features_only_score(world: World) -> None:
 
 
 def test_dropped_images_and_texts_not_drawn_are_not_read(world: World) -> None:
-    trained(world, *mixed(world), "--ratio", 10, "--seeds", 1)
+    trained(world, *mixed(world), ratio=10, seeds=[1])
     weights = load_file(world.folder / "cell.safetensors")
     images = read_images(world.records)
     kept = set(read_json(world.plan)["seeds"]["1"]["image_ids"][:4])
@@ -206,26 +167,27 @@ def test_dropped_images_and_texts_not_drawn_are_not_read(world: World) -> None:
     assert len(unused) == 36
     features[unused] = float("nan")
     save_images(world, features)
-    trained(world, *mixed(world), "--ratio", 10, "--seeds", 1)
+    trained(world, *mixed(world), ratio=10, seeds=[1])
     after = load_file(world.folder / "cell.safetensors")
-    assert all((after[name] == weights[name]).all() for name in weights), "they only say how sure the cell is"
+    assert all((after[name] == weights[name]).all() for name in weights)
 
 
 def test_the_same_bytes_whatever_the_environment_says(world: World) -> None:
-    main(argv(world, *mixed(world), out="first"))
-    main(argv(world, *mixed(world), out="second"))
+    main(cell_options(world, "first", *mixed(world)))
+    main(cell_options(world, "second", *mixed(world)))
     # A job of its own, as the workflow starts it; without torch, which takes longer to import than a cell trains.
-    code = "import sys; from fieldguide.adapters.train_adapter import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    code = "import sys; from fieldguide.adapters.train_adapter import main; main(sys.argv[1:])"
+    code += "; assert not {'torch', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)"
     threads = {name: "4" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    command = [sys.executable, "-c", code, *argv(world, *mixed(world), out="third")]
+    command = [sys.executable, "-c", code, *cell_options(world, "third", *mixed(world))]
     subprocess.run(command, env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(sys.path)}, check=True)
     for ending in ("json", "safetensors"):
         contents = [(world.folder / f"{name}.{ending}").read_bytes() for name in ("first", "second", "third")]
         assert contents[0] == contents[1] == contents[2]
 
 
-def refused(world: World, *more: object) -> str:
-    sentence = refusal(main, *argv(world, *more))
+def refused(world: World, *options: object, **settings: Any) -> str:
+    sentence = refusal(main, *cell_options(world, "cell", *options, **settings))
     assert not list(world.folder.glob("cell.*")), "nothing is written"
     return sentence
 
@@ -239,12 +201,21 @@ def test_a_plan_of_other_images_is_refused(world: World) -> None:
     assert "class-wise.json: its order for seed 0 is not of these images" in refused(world)
     plan(world, world.plan, "class-wise")
     assert world.plan.read_text() != plan_of_all
-    assert "its order for seed 7" in refused(world, "--seeds", 0, 7)
+    assert "its order for seed 7" in refused(world, seeds=[0, 7])
+
+
+def test_the_order_is_the_plans(world: World) -> None:
+    before = trained(world, seeds=[0])
+    content = read_json(world.plan)
+    content["seeds"]["0"]["image_ids"].reverse()
+    write_json(world.plan, content)
+    after = trained(world, seeds=[0])
+    assert before["plan_sha256"] != after["plan_sha256"] and after["distinct_images"] == [20]
 
 
 def test_nothing_to_train_on_is_refused(world: World) -> None:
-    assert "--ratio 0 needs a text source" in refused(world, "--ratio", 0)
-    assert "--ratio 1: keeps none of the 40 training images" in refused(world, "--ratio", 1)
+    assert "ratio 0 needs a text source" in refused(world, ratio=0)
+    assert "ratio 1 keeps none of the 40 training images" in refused(world, ratio=1)
 
 
 def test_texts_of_another_backbone_are_refused(world: World) -> None:
@@ -266,6 +237,6 @@ def test_damaged_and_missing_files_are_named(world: World) -> None:
 
 
 def test_the_log_ends_with_the_work_it_took(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    log = said(main, capsys, *argv(world))
+    log = said(main, capsys, *cell_options(world, "cell"))
     assert "20 examples an epoch, 30 steps" in log
     assert "threads 1" in log.splitlines()[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import pytest
 from fieldguide.adapters.cells import draw_runs
 from fieldguide.adapters.linear import accuracy, fit, random_start
 from fieldguide.adapters.plans import Drawer, split_validation
-from fieldguide.adapters.tune_adapter import RATIOS, main
+from fieldguide.adapters.tune_adapter import main
+from fieldguide.adapters.tuning import RATIOS
 from fieldguide.core.files import read_json, write_csv
 from fieldguide.data.records import IMAGE_COLUMNS
 from fieldguide.features.labelled import read_images, read_split
-from fieldguide.texts.source import parse_source
 from tests.tiny_data import refusal
 from tests.unit.planted_features import (
     CAPTIONS,
@@ -33,14 +33,24 @@ def world(tmp_path: Path) -> World:
     return write_world(tmp_path, spread=0.35)
 
 
-def argv(world: World, *more: object) -> list[str]:
+SETTINGS = {
+    "learning_rates": [1e-6, 0.1],
+    "weight_decays": [0, 0.01],
+    "budget": "steps",
+    "amount": 20,
+    "batch": 20,
+    "validation": 0.2,
+    "tuning_seeds": 2,
+}
+
+
+def argv(world: World, *options: object) -> list[str]:
     given = ["--records", world.records, "--images", world.images, "--out", world.folder / "out.json"]
-    given += ["--learning-rates", 1e-6, 0.1, "--weight-decays", 0, 0.01, "--amount", 20, "--batch", 20, "--seeds", 2]
-    return [str(word) for word in (*given, *more)]
+    return [str(word) for word in (*given, "--settings", json.dumps(SETTINGS), *options)]
 
 
 def with_sources(world: World) -> list[str]:
-    return ["--source", world.source("reed"), "--source", world.source("llm")]
+    return [*world.source_options("reed"), *world.source_options("llm")]
 
 
 def tuned(world: World, *more: object) -> dict[str, Any]:
@@ -138,12 +148,3 @@ def test_a_class_of_one_image_is_refused(world: World) -> None:
 def test_too_few_images_for_ten_percent_are_refused(tmp_path: Path) -> None:
     small = write_world(tmp_path, classes=2, train=2, test=1)
     assert "10% of the 2 training images that are not held out" in refused(small)
-
-
-def test_parse_source() -> None:
-    assert parse_source("reed=a/b.csv=c.safetensors") == ("reed", Path("a/b.csv"), Path("c.safetensors"), None)
-    assert parse_source("reed=a.csv==r.safetensors") == ("reed", Path("a.csv"), None, Path("r.safetensors"))
-    assert parse_source("reed=a.csv=c.st=r.st") == ("reed", Path("a.csv"), Path("c.st"), Path("r.st"))
-    for wrong in ("reed", "reed=a.csv", "reed=a.csv=", "reed==c.st", "reed=a.csv=="):
-        with pytest.raises(argparse.ArgumentTypeError, match="is not NAME=TABLE=FEATURES"):
-            parse_source(wrong)

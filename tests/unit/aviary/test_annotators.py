@@ -13,7 +13,7 @@ from fieldguide.aviary.annotators import (
     COLOUR_WORDS,
     MAX_WORDS,
     MISTAKES,
-    Told,
+    Statement,
     caption_bird,
     caption_bird_coarsely,
     caption_scene,
@@ -86,10 +86,10 @@ def test_without_mistakes_all_colours_are_those_the_light_shows():
 
 def test_without_mistakes_every_part_has_its_own_colour():
     for species, plumage, view, rng in photographs(800):
-        told: list[Told] = []
-        caption_bird(species.family, plumage, view, rng, mistakes=0, told=told)
-        assert told
-        for parts, said, true in told:
+        statements: list[Statement] = []
+        caption_bird(species.family, plumage, view, rng, mistakes=0, statements=statements)
+        assert statements
+        for parts, said, true in statements:
             assert said == true
             shown = [seen_colour(getattr(plumage, part), view.light, view.exposure) for part in parts.split("+")]
             if len(shown) > 1 and said in COLOUR_WORDS:
@@ -97,10 +97,10 @@ def test_without_mistakes_every_part_has_its_own_colour():
 
 
 def test_share_of_mistakes_is_the_constant():
-    told: list[Told] = []
+    statements: list[Statement] = []
     for species, plumage, view, rng in photographs(2000):
-        caption_bird(species.family, plumage, view, rng, told=told)
-    share = sum(said != true for _, said, true in told) / len(told)
+        caption_bird(species.family, plumage, view, rng, statements=statements)
+    share = sum(said != true for _, said, true in statements) / len(statements)
     assert MISTAKES - 0.015 < share < MISTAKES + 0.015
 
 

@@ -18,11 +18,12 @@ from fieldguide.features import encode_images, encode_texts
 from fieldguide.features.labelled import read_images, read_split
 from fieldguide.features.store import read_features
 from fieldguide.texts import index_captions
+from tests.tiny_data import as_settings
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
-CLIP = ("--model", f"local-dir:{ROOT / 'workflow/resources/aviary-clip'}")
+CLIP = as_settings(model=f"local-dir:{ROOT / 'workflow/resources/aviary-clip'}", pretrained="", precision="fp32")
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from fieldguide.aviary.traits import (
     PALETTE,
     SKIES,
     VARIABLE,
+    CocoScene,
     Family,
     Plumage,
     SceneObject,
     View,
-    WorldScene,
     draw_aviary,
     draw_scene,
     draw_view,
@@ -45,8 +45,8 @@ def changed_pixels(a: np.ndarray, b: np.ndarray, threshold: int = 30) -> int:
     return int((np.abs(a - b).max(axis=2) > threshold).sum())
 
 
-def scene_of(*objects: SceneObject, ground: str = "grass", sky: str = "clear") -> WorldScene:
-    return WorldScene(ground, sky, objects, "plain", 1.0, 0.0, 5, None)
+def scene_of(*objects: SceneObject, ground: str = "grass", sky: str = "clear") -> CocoScene:
+    return CocoScene(ground, sky, objects, "plain", 1.0, 0.0, 5, None)
 
 
 def test_the_same_records_give_the_same_bytes() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fieldguide.aviary.render_aviary import deal_slots, main, spaced_ids, write_tgz
+from fieldguide.aviary.render_aviary import assign_slots, main, spaced_ids, write_tgz
 from fieldguide.aviary.traits import MORPHS
 
 ARCHIVES = ("CUB_200_2011.tgz", "reed_text_c10.tgz", "train2017.zip", "annotations_trainval2017.zip")
@@ -83,12 +83,12 @@ def test_classes_are_uneven(tiny: Path) -> None:
 
 
 def test_one_class_in_five_has_one_training_image_fewer() -> None:
-    counts = Counter(slot.class_id for slot in deal_slots(0, 48, 30, 64) if slot.is_train)
+    counts = Counter(slot.class_id for slot in assign_slots(0, 48, 30, 64) if slot.is_train)
     assert Counter(counts.values()) == {30: 38, 29: 10}
 
 
 def test_split_shows_neither_in_the_id_nor_in_the_file_name() -> None:
-    first = [slot for slot in deal_slots(0, 1, 30, 64)]
+    first = [slot for slot in assign_slots(0, 1, 30, 64)]
     for key in (lambda s: s.image_id, lambda s: s.number):
         split = [slot.is_train for slot in sorted(first, key=key)]
         assert split != sorted(split) and split != sorted(split, reverse=True)
@@ -115,8 +115,8 @@ def test_coco_layout(tiny: Path) -> None:
     assert all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
     assert all(image["file_name"] == f"{image['id']:012d}.jpg" for image in annotations["images"])
     assert all((image["width"], image["height"]) == (32, 32) for image in annotations["images"])
-    told = Counter(annotation["image_id"] for annotation in annotations["annotations"])
-    assert told == {image["id"]: 5 for image in annotations["images"]}
+    statements = Counter(annotation["image_id"] for annotation in annotations["annotations"])
+    assert statements == {image["id"]: 5 for image in annotations["images"]}
     assert len({annotation["id"] for annotation in annotations["annotations"]}) == 20
 
 

@@ -7,7 +7,7 @@ from random import Random
 
 from fieldguide.aviary.annotators import caption_bird
 from fieldguide.aviary.traits import COLOUR_PARTS, FAMILIES, MORPHS, PALETTE, draw_aviary, draw_species, draw_view
-from fieldguide.aviary.writer import ERRORS, FIELDS, MAX_WORDS, SYNONYMS, Told, write_fields, write_reply
+from fieldguide.aviary.writer import ERRORS, FIELDS, MAX_WORDS, SYNONYMS, Statement, write_fields, write_reply
 
 SPECIES = draw_aviary(1, 40)
 
@@ -55,33 +55,33 @@ def test_names_never_appear():
 
 
 def test_share_of_wrong_facts():
-    told: list[Told] = []
+    statements: list[Statement] = []
     rng = Random(2)
     for _ in range(1000):
-        write_fields(rng.choice(SPECIES), rng, told=told)
-    assert abs(sum(said != true for _, said, true in told) / len(told) - ERRORS) < 0.012
-    told.clear()
-    write_fields(SPECIES[0], rng, errors=0, told=told)
-    assert told and all(said == true for _, said, true in told)
-    assert {fact.about for fact in told} >= {"size", "bill", "legs", "iris", "bill shape"}
+        write_fields(rng.choice(SPECIES), rng, statements=statements)
+    assert abs(sum(said != true for _, said, true in statements) / len(statements) - ERRORS) < 0.012
+    statements.clear()
+    write_fields(SPECIES[0], rng, errors=0, statements=statements)
+    assert statements and all(said == true for _, said, true in statements)
+    assert {fact.about for fact in statements} >= {"size", "bill", "legs", "iris", "bill shape"}
 
 
 def test_what_sets_a_species_apart_is_told_in_most_replies():
     for species in SPECIES:
         missing = 0
         for seed in range(25):
-            told: list[Told] = []
-            write_fields(species, Random(seed), told=told)
-            missing += not set(species.changed) & {fact.about for fact in told}
+            statements: list[Statement] = []
+            write_fields(species, Random(seed), statements=statements)
+            missing += not set(species.changed) & {fact.about for fact in statements}
         assert missing <= 10, species.changed
 
 
 def test_replies_mention_different_subsets():
     subsets = set()
     for seed in range(50):
-        told: list[Told] = []
-        write_fields(SPECIES[0], Random(seed), told=told)
-        subsets.add(frozenset(fact.about for fact in told if fact.about in COLOUR_PARTS))
+        statements: list[Statement] = []
+        write_fields(SPECIES[0], Random(seed), statements=statements)
+        subsets.add(frozenset(fact.about for fact in statements if fact.about in COLOUR_PARTS))
     assert len(subsets) > 10
 
 

@@ -10,10 +10,9 @@ import pytest
 
 import fieldguide
 from fieldguide.core.plotting import COLOURS, DASHES, MARKERS, legend_columns
-from fieldguide.tables.comparison import Column, Series
 from fieldguide.tables.plot_accuracy import draw_figure, styles_of
-from tests.unit.planted_cells import planted_cell
-from tests.unit.tables.test_plot_accuracy import accuracy_csv, read_rows
+from fieldguide.tables.rows import Column, Series, read_rows
+from tests.unit.planted_cells import planted_cell, write_accuracy
 
 PACKAGE = Path(fieldguide.__file__).parent
 
@@ -67,7 +66,7 @@ def test_a_legend_fits_its_figure(tmp_path: Path):
     ]
     for draws in (("class-wise",), ("class-wise", "global")):
         told = [cell | {"sampling": sampling} for sampling in draws for cell in cells]
-        figure = draw_figure(read_rows(accuracy_csv(tmp_path / str(len(draws)), told)))
+        figure = draw_figure(read_rows(write_accuracy(tmp_path / str(len(draws)), told)))
         figure.canvas.draw()
         box = figure.legends[0].get_window_extent()
         assert box.x0 >= 0 and box.x1 <= figure.bbox.x1

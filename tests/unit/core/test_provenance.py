@@ -80,7 +80,7 @@ def test_the_harness_is_left_out(tmp_path: Path) -> None:
     root = write_package(tmp_path, {**harness, "one": imports})
     assert names(modules_of("one", root)) == ["one"]
     ends = {name.rpartition(".")[2] for name in HARNESS}
-    assert ends == {"fieldguide", "stage", "settings", "files", "errors", "model_card"}
+    assert ends == {"fieldguide", "stage", "settings", "files", "errors"}
 
 
 def test_an_unknown_module_has_no_files(tmp_path: Path) -> None:

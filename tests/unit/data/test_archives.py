@@ -23,12 +23,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldguide.data import archives
-from fieldguide.data.archives import Limits, fault_of, members_of, zip_content, zip_entries, zip_member
 from fieldguide.core.errors import FieldguideError
+from fieldguide.data import archives
+from fieldguide.data.archives import Limits, find_name_error, members_of, zip_content, zip_entries
 from fieldguide.data.image_store import open_image_store
 from fieldguide.data.unpack_archive import main
-from tests.tiny_data import refusal, write_zip
+from tests.tiny_data import as_settings, refusal, write_zip
 
 FOLDER = "CUB_200_2011"
 GOOD = f"{FOLDER}/good.txt"
@@ -189,7 +189,7 @@ def test_a_global_pax_header_that_renames_all_is_refused(tmp_path: Path) -> None
 
 @given(st.text(st.sampled_from("ab./\\\0: é\n\udc80C"), max_size=20))
 def test_a_name_that_is_taken_stays_inside(name: str) -> None:
-    if not fault_of(name):
+    if not find_name_error(name):
         resolved = os.path.normpath(os.path.join("/top/out", name))  # noqa: PTH118
         assert resolved == "/top/out" or resolved.startswith("/top/out/")
 
@@ -263,7 +263,7 @@ def test_a_folder_may_be_listed_twice(tmp_path: Path) -> None:
 
 
 def limit(size: float, files: int = 100) -> tuple[object, ...]:
-    return "--max-gb", size / 1e9, "--max-files", files
+    return as_settings(max_gb=size / 1e9, max_files=files)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -608,7 +608,7 @@ def tar_headers(data: bytes) -> list[int]:
 def read_all(path: Path) -> Iterator[tuple[str, bytes]]:
     with path.open("rb") as stream:
         for entry in zip_entries(path):
-            yield entry.filename, b"".join(zip_content(stream.fileno(), zip_member(entry)))
+            yield entry.filename, b"".join(zip_content(stream.fileno(), entry))
 
 
 def test_zip64_sizes_and_offsets_are_read(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fieldguide.data.class_names import ClassRule, key_of, match_names, number_of, report
 from fieldguide.core.errors import FieldguideError
-from fieldguide.data.index_images import class_name
+from fieldguide.data.class_names import ClassRule, key_of, match_names, number_of, report
+from fieldguide.data.records import class_name
 
 
 def classes(*folders: str) -> list[dict[str, str]]:

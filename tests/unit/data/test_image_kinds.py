@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.data.image_store import LARGEST_FILE, find_faults, open_image_store
+from fieldguide.data.image_store import LARGEST_FILE, find_unreadable, open_image_store
 
 RED, GREEN, BLUE, WHITE, BLACK = (230, 20, 30), (20, 200, 40), (30, 40, 220), (255, 255, 255), (0, 0, 0)
 
@@ -38,7 +38,7 @@ def opened(folder: Path, content: bytes, name: str = "x.jpg") -> Image.Image:
     """The image as a store gives it; what it gives must pass the check too."""
     (folder / name).write_bytes(content)
     store = open_image_store(folder)
-    assert find_faults(store, [name], 1) == {}
+    assert find_unreadable(store, [name], 1) == {}
     image = store.open(name)
     assert image.mode == "RGB"
     return image
@@ -52,7 +52,7 @@ def fault(folder: Path, content: bytes, name: str = "x.jpg") -> str:
         warnings.simplefilter("ignore")
         with pytest.raises(FieldguideError) as caught:
             store.open(name)
-        (reason,) = find_faults(store, [name], 1).values()
+        (reason,) = find_unreadable(store, [name], 1).values()
     assert name in str(caught.value) and str(folder) in str(caught.value) and "\n" not in str(caught.value)
     assert reason in str(caught.value) and "0x" not in reason
     return reason
@@ -322,7 +322,7 @@ def test_damage_anywhere_is_named_or_harmless(
     store = open_image_store(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        faults = find_faults(store, ["x.jpg"], 1)
+        faults = find_unreadable(store, ["x.jpg"], 1)
         try:
             store.open("x.jpg")
         except FieldguideError as error:

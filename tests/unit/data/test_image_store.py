@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fieldguide.data.archives import Limits
 from fieldguide.core.errors import FieldguideError
-from fieldguide.data.image_store import FolderStore, ImageStore, ZipStore, find_faults, open_image_store, unreadable
+from fieldguide.data.archives import Limits
+from fieldguide.data.image_store import FolderStore, ImageStore, ZipStore, find_unreadable, open_image_store
 from tests.tiny_data import jpeg, write_zip
 
 FILES = {"a/x.jpg": jpeg(1), "a/y.JPG": jpeg(2), "z.png": b"", "a/._x.jpg": b"litter", "a/notes.txt": b"words"}
@@ -71,7 +71,7 @@ def test_refuses_by_name(tmp_path: Path, kind: str) -> None:
             store.open(name)
         assert name in str(caught.value) and str(store.path) in str(caught.value)
     names = ["a/x.jpg", "cut.jpg", "a/y.JPG", "none.jpg", "z.png"]
-    faults = unreadable(store, names, workers=3)
+    faults = [f"{name} {reason}" for name, reason in find_unreadable(store, names, workers=3).items()]
     assert len(faults) == 3
     assert all(name in fault for name, fault in zip(("cut.jpg", "none.jpg", "z.png"), faults, strict=True))
 
@@ -81,7 +81,7 @@ def test_every_truncation_is_found(tmp_path: Path) -> None:
     # The last two bytes say that the image ends; nothing is lost without them.
     files = {f"{end:06d}.jpg": whole[:end] for end in range(0, len(whole) - 64, 97)}
     store = write_store(tmp_path, "stored", files)
-    assert len(unreadable(store, files, workers=2)) == len(files)
+    assert len(find_unreadable(store, files, workers=2)) == len(files)
 
 
 def test_greys_and_cmyk_become_rgb(tmp_path: Path) -> None:
@@ -193,5 +193,5 @@ def test_a_zips_file_may_not_be_longer_than_it_says(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_one_fault_among_others(tmp_path: Path) -> None:
     store = write_store(tmp_path, "folder", {"a.jpg": jpeg(), "b.jpg": b""})
     (tmp_path / "images" / "c.jpg").symlink_to("c.jpg")
-    faults = find_faults(store, ["a.jpg", "b.jpg", "c.jpg"], workers=2)
+    faults = find_unreadable(store, ["a.jpg", "b.jpg", "c.jpg"], workers=2)
     assert list(faults) == ["b.jpg", "c.jpg"] and "has no file" in faults["c.jpg"]

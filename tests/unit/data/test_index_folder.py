@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fieldguide.core.files import read_csv
-from fieldguide.data.index_folder import main, natural
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
-from tests.tiny_data import jpeg, refusal, said, write_lines
+from fieldguide.data.index_folder import main
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, natural
+from tests.tiny_data import as_settings, jpeg, refusal, said, write_lines
 
 CLASSES = ("Fly_agaric", "class 2", "class 10", "017.Death's cap")
 
@@ -26,17 +26,17 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def argv(root: Path, *more: object) -> list[object]:
+def argv(root: Path, *more: object, **values: object) -> list[object]:
     written = ["--images-out", root.parent / "images.csv", "--classes-out", root.parent / "classes.csv"]
-    return ["--root", root, *written, *more]
+    return ["--root", root, *written, *as_settings(**values), *more]
 
 
 def records(root: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     return read_csv(root.parent / "images.csv", IMAGE_COLUMNS), read_csv(root.parent / "classes.csv", CLASS_COLUMNS)
 
 
-def refused(root: Path, *more: object) -> str:
-    sentence = refusal(main, *argv(root, *more))
+def refused(root: Path, *more: object, **values: object) -> str:
+    sentence = refusal(main, *argv(root, *more, **values))
     assert not (root.parent / "images.csv").exists() and not (root.parent / "classes.csv").exists()
     return sentence.removeprefix("index_folder: error: ")
 
@@ -75,9 +75,9 @@ def test_splits_may_have_other_names(root: Path) -> None:
         f"{root}: has no folder test/ with the images for testing (its folders: train, val); "
         "name it under dataset.splits"
     )
-    main([str(word) for word in argv(root, "--splits", "test=val")])
+    main([str(word) for word in argv(root, splits={"test": "val"})])
     assert records(root)[0][2]["path"] == "val/017.Death's cap/IMG 3-2.jpg"
-    assert "cannot be both training and test" in refusal(main, *argv(root, "--splits", "test=train"))
+    assert "cannot be both training and test" in refusal(main, *argv(root, splits={"test": "train"}))
 
 
 def test_a_table_says_the_same_as_folders(root: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_table_with_ids_and_its_own_words(root: Path) -> None:
     ]
     table = write_table(root, *lines, header="image_id,path,class,split")
     assert "line 2: dev" in refused(root, "--table", table)
-    main([str(word) for word in argv(root, "--table", table, "--splits", "train=fit", "test=dev")])
+    main([str(word) for word in argv(root, "--table", table, splits={"train": "fit", "test": "dev"})])
     assert {row["image_id"]: row["path"] for row in records(root)[0]} == {f"p{n}": str(p) for n, p in enumerate(paths)}
 
 
@@ -139,15 +139,15 @@ def test_damaged_images_are_left_out_when_asked_to(root: Path, capsys: pytest.Ca
     damaged = "test/class 10/IMG 2-2.jpg"
     (root / damaged).write_bytes(b"")
     (root / "test" / "class 10" / "good.jpg").write_bytes(jpeg(98))
-    everything = {row["path"] for row in records_of(root, capsys, "--leave-out", damaged)}
+    everything = {row["path"] for row in records_of(root, capsys, leave_out=[damaged])}
     assert damaged not in everything and "test/class 10/good.jpg" in everything
-    assert {row["path"] for row in records_of(root, capsys, "--skip-damaged")} == everything
-    told = refusal(main, *argv(root, "--leave-out", "test/class 10/gone.jpg"))
+    assert {row["path"] for row in records_of(root, capsys, skip_damaged=True)} == everything
+    told = refusal(main, *argv(root, leave_out=["test/class 10/gone.jpg"]))
     assert "has no images that dataset.leave_out names (1): test/class 10/gone.jpg" in told
 
 
-def records_of(root: Path, capsys: pytest.CaptureFixture[str], *more: object) -> list[dict[str, str]]:
-    said(main, capsys, *argv(root, *more))
+def records_of(root: Path, capsys: pytest.CaptureFixture[str], **values: object) -> list[dict[str, str]]:
+    said(main, capsys, *argv(root, **values))
     return records(root)[0]
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from fieldguide.core.files import read_csv
-from fieldguide.data.index_images import class_name, main
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
-from tests.tiny_data import edit_lines, jpeg, refusal, said, write_cub
+from fieldguide.data.index_images import main
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, class_name
+from tests.tiny_data import as_settings, edit_lines, jpeg, refusal, said, write_cub
 
 Edit = Callable[[list[str]], list[str]]
 
 
-def argv(root: Path, out: Path) -> list[str]:
+def argv(root: Path, out: Path, **values: object) -> list[str]:
     written = ["--images-out", str(out / "images.csv"), "--classes-out", str(out / "classes.csv")]
-    return ["--root", str(root), *written, "--workers", "2"]
+    return ["--root", str(root), *written, "--workers", "2", *as_settings(**values)]
 
 
 def refused(root: Path) -> str:
@@ -180,12 +180,12 @@ def test_more_damaged_images_than_a_sentence_holds_are_all_told(
 
 
 def test_damaged_images_are_left_out_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = write_cub(tmp_path)
+    root = write_cub(tmp_path, train=3)
     (root / "images" / FIRST).write_bytes(b"")
-    log = said(main, capsys, *argv(root, tmp_path), "--skip-damaged")
+    log = said(main, capsys, *argv(root, tmp_path, skip_damaged=True))
     assert f"images/{FIRST} is empty" in log and "left out 1 images that do not open" in log
     assert "1" not in {row["image_id"] for row in read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)}
-    assert len(read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)) == 8
+    assert len(read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)) == 11
     listing = tmp_path / "images.damaged.csv"
     assert read_csv(listing, ("path", "reason")) == [{"path": f"images/{FIRST}", "reason": "is empty"}]
     (root / "images" / FIRST).write_bytes(jpeg())
@@ -197,26 +197,34 @@ def test_a_class_that_loses_all_its_images_is_refused(tmp_path: Path) -> None:
     root = write_cub(tmp_path)
     for path in sorted(root.rglob("*.jpg"))[:2]:
         path.write_bytes(b"")
-    assert "has no training image" in refusal(main, *argv(root, tmp_path / "records"), "--skip-damaged")
+    assert "has no training image" in refusal(main, *argv(root, tmp_path / "records", skip_damaged=True))
 
 
 @pytest.mark.parametrize("name", [FIRST, f"images/{FIRST}"])
 @pytest.mark.parametrize("damage", ["empty", "gone", "none"])
 def test_named_images_are_left_out(tmp_path: Path, name: str, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
-    root = write_cub(tmp_path)
+    root = write_cub(tmp_path, train=3)
     if damage == "empty":
         (root / "images" / FIRST).write_bytes(b"")
     elif damage == "gone":
         (root / "images" / FIRST).unlink()
     assert "left out 1 images that dataset.leave_out names" in said(
-        main, capsys, *argv(root, tmp_path), "--leave-out", name
+        main, capsys, *argv(root, tmp_path, leave_out=[name])
     )
-    assert [row["image_id"] for row in read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)] == list("23456789")
+    assert [row["image_id"] for row in read_csv(tmp_path / "images.csv", IMAGE_COLUMNS)] == [
+        str(n) for n in range(2, 13)
+    ]
+
+
+def test_a_class_of_a_single_training_image_is_refused(tmp_path: Path) -> None:
+    # One image is held out to choose hyper-parameters: said here, and not in tuning, after everything was encoded.
+    told = refusal(main, *argv(write_cub(tmp_path), tmp_path, leave_out=[FIRST]))
+    assert "classes with fewer than 2 training images, of which one is held out to choose settings (1): 001." in told
 
 
 def test_a_name_to_leave_out_that_is_not_there_is_refused(tmp_path: Path) -> None:
     root = write_cub(tmp_path)
-    sentence = refusal(main, *argv(root, tmp_path), "--leave-out", FIRST, "nothing.jpg")
+    sentence = refusal(main, *argv(root, tmp_path, leave_out=[FIRST, "nothing.jpg"]))
     assert "dataset.leave_out names (1): nothing.jpg" in sentence
 
 

@@ -16,6 +16,7 @@ from fieldguide.core.files import read_csv
 from fieldguide.data.index_pairs import chosen_images, main
 from fieldguide.data.records import PAIR_COLUMNS
 from tests.tiny_data import (
+    as_settings,
     coco_annotations,
     jpeg,
     refusal,
@@ -29,17 +30,18 @@ from tests.tiny_data import (
 IDS = [10, 20, 30, 40, 50, 60]
 
 
-def argv(folder: Path, *more: object) -> list[str]:
+def argv(folder: Path, *more: object, **values: object) -> list[str]:
     given_paths = ["--images", folder / "train2017.zip", "--annotations", folder / "annotations_trainval2017.zip"]
-    return [str(word) for word in (*given_paths, "--out", folder / "pairs.csv", "--workers", 2, *more)]
+    chosen = as_settings(**{"split": "train2017", "images": 0, "seed": 0, **values})
+    return [str(word) for word in (*given_paths, "--out", folder / "pairs.csv", "--workers", 2, *chosen, *more)]
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
     return read_csv(folder / "pairs.csv", PAIR_COLUMNS)
 
 
-def refused(folder: Path, *more: object) -> str:
-    sentence = refusal(main, *argv(folder, *more))
+def refused(folder: Path, *more: object, **values: object) -> str:
+    sentence = refusal(main, *argv(folder, *more, **values))
     assert not (folder / "pairs.csv").exists()
     return sentence
 
@@ -61,11 +63,11 @@ def test_table(coco: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_order_of_the_annotations_is_nothing(coco: Path) -> None:
-    main(argv(coco, "--limit", 4))
+    main(argv(coco, images=4))
     before = rows(coco)
     content = {key: items[::-1] for key, items in coco_annotations(IDS).items()}
     write_annotations(coco / "annotations_trainval2017.zip", content)
-    main(argv(coco, "--limit", 4))
+    main(argv(coco, images=4))
     assert rows(coco) == before
 
 
@@ -73,7 +75,7 @@ def test_limits_are_nested_and_seeded(coco: Path) -> None:
     taken: dict[tuple[int, int], set[str]] = {}
     for seed in range(3):
         for limit in range(1, 7):
-            main(argv(coco, "--limit", limit, "--seed", seed))
+            main(argv(coco, images=limit, seed=seed))
             taken[seed, limit] = {row["image_id"] for row in rows(coco)}
             assert len(taken[seed, limit]) == limit
             assert len(rows(coco)) == 2 * limit
@@ -93,25 +95,25 @@ def test_chosen_images(ids: set[int], data: st.DataObject) -> None:
 
 
 def test_a_limit_beyond_what_is_there(coco: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "only 6 images are there" in said(main, capsys, *argv(coco, "--limit", 99))
+    assert "only 6 images are there" in said(main, capsys, *argv(coco, images=99))
     assert len(rows(coco)) == 12
-    assert "--limit -1" in refusal(main, *argv(coco, "--limit", -1))
+    assert "images: should be greater than or equal to 0, not -1" in refusal(main, *argv(coco, images=-1))
 
 
 def test_exclude_drops_every_caption_of_an_image(coco: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = coco_annotations(IDS)
     content["annotations"][0]["caption"] = "A dog and a BIRD."
     write_annotations(coco / "annotations_trainval2017.zip", content)
-    log = said(main, capsys, *argv(coco, "--exclude", r"\bbirds?\b"))
+    log = said(main, capsys, *argv(coco, exclude=r"\bbirds?\b"))
     assert {row["image_id"] for row in rows(coco)} == {"20", "30", "50", "60"}
     assert "left out 2 of 6 images" in log
-    main(argv(coco, "--exclude", ""))
+    main(argv(coco, exclude=""))
     assert len(rows(coco)) == 12
 
 
 def test_a_bad_or_total_exclude_is_refused(coco: Path) -> None:
-    assert "--exclude '(': is not a regular expression" in refused(coco, "--exclude", "(")
-    assert "no image is left" in refused(coco, "--exclude", ".")
+    assert "exclude '(': is not a regular expression" in refused(coco, exclude="(")
+    assert "no image is left" in refused(coco, exclude=".")
 
 
 def test_captions_are_put_right_and_counted(coco: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,7 +214,7 @@ def test_damaged_images_are_in_one_report(coco: Path) -> None:
     write_zip(coco / "train2017.zip", files)
     sentence = refused(coco)
     assert "images that do not open (2): train2017/000000000050.jpg" in sentence
-    main(argv(coco, "--check", "names"))
+    main(argv(coco, check="names"))
     assert len(rows(coco)) == 12
 
 
@@ -221,37 +223,37 @@ def test_damaged_images_are_left_out_only_when_asked(coco: Path, capsys: pytest.
     write_zip(coco / "train2017.zip", files)
     sentence = refused(coco)
     listing = coco / "pairs.damaged.csv"
-    assert str(listing) in sentence and "world.skip_damaged" in sentence
+    assert str(listing) in sentence and "pairs.skip_damaged" in sentence
     assert [row["path"] for row in read_csv(listing, ("path", "reason"))] == list(files)[4:]
-    log = said(main, capsys, *argv(coco, "--skip-damaged"))
+    log = said(main, capsys, *argv(coco, skip_damaged=True))
     assert "left out 2 images that do not open" in log
     assert [row["image_id"] for row in rows(coco)] == [str(i) for i in IDS[:4] for _ in (1, 2)]
     write_zip(coco / "train2017.zip", {name: b"" for name in files})
-    assert "no image that opens is left" in refusal(main, *argv(coco, "--skip-damaged"))
+    assert "no image that opens is left" in refusal(main, *argv(coco, skip_damaged=True))
 
 
 def test_named_images_are_left_out(coco: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_zip(coco / "train2017.zip", {f"train2017/{i:012d}.jpg": jpeg(i) for i in IDS[2:]})
     names = ("000000000010.jpg", "train2017/000000000020.jpg")
-    log = said(main, capsys, *argv(coco, "--leave-out", *names))
-    assert "left out 2 images that world.leave_out names" in log
+    log = said(main, capsys, *argv(coco, leave_out=[*names]))
+    assert "left out 2 images that pairs.leave_out names" in log
     assert {row["image_id"] for row in rows(coco)} == {str(i) for i in IDS[2:]}
     (coco / "pairs.csv").unlink()
-    assert "world.leave_out names (1): x.jpg" in refused(coco, "--leave-out", *names, "x.jpg")
+    assert "pairs.leave_out names (1): x.jpg" in refused(coco, leave_out=[*names, "x.jpg"])
 
 
 def test_archives_beyond_their_limits_are_refused(coco: Path) -> None:
     bomb = {f"train2017/{i:012d}.jpg": bytes(100_000) for i in IDS}
     write_zip(coco / "train2017.zip", bomb, zipfile.ZIP_DEFLATED)
-    assert "train2017.zip: unpacks to more than 0.0005 GB" in refused(coco, "--max-gb", "0.0005")
-    assert "train2017.zip: holds more than 5 files" in refused(coco, "--max-files", 5)
+    assert "train2017.zip: unpacks to more than 0.0005 GB" in refused(coco, image_limits={"max_gb": 0.0005})
+    assert "train2017.zip: holds more than 5 files" in refused(coco, image_limits={"max_files": 5})
     path = write_zip(coco / "annotations_trainval2017.zip", {"captions_train2017.json": bytes(10**6)}, 8)
-    assert f"{path}: unpacks to more than 0.0005 GB" in refused(coco, "--annotations-max-gb", "0.0005")
+    assert f"{path}: unpacks to more than 0.0005 GB" in refused(coco, annotation_limits={"max_gb": 0.0005})
     assert "holds more than 1 files" in refused(
-        coco, "--annotations", coco / "train2017.zip", "--annotations-max-files", 1
+        coco, "--annotations", coco / "train2017.zip", annotation_limits={"max_files": 1}
     )
     (coco / "captions.json").write_bytes(bytes(10**6))
-    told = refused(coco, "--annotations", coco / "captions.json", "--annotations-max-gb", "0.0005")
+    told = refused(coco, "--annotations", coco / "captions.json", annotation_limits={"max_gb": 0.0005})
     assert "captions.json: unpacks to more" in told
 
 
@@ -290,8 +292,8 @@ def test_half_a_character_in_a_caption_is_refused(coco: Path) -> None:
 
 
 def test_images_that_are_not_taken_are_not_asked_for(coco: Path) -> None:
-    main(argv(coco, "--limit", 3))
+    main(argv(coco, images=3))
     kept = {row["path"] for row in rows(coco)}
     write_zip(coco / "train2017.zip", {path: jpeg() for path in kept})
-    main(argv(coco, "--limit", 3))
+    main(argv(coco, images=3))
     assert {row["path"] for row in rows(coco)} == kept

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from fieldguide.texts import index_captions
-
 from fieldguide.data import index_images, index_pairs
 from fieldguide.data.unpack_archive import find_folder, main
-from tests.tiny_data import pack, refusal, said, write_coco, write_cub, write_reed, write_zip
+from fieldguide.texts import index_captions
+from tests.tiny_data import as_settings, pack, refusal, said, write_coco, write_cub, write_reed, write_zip
 
 FOLDER = "CUB_200_2011"
 
@@ -250,5 +249,5 @@ def test_a_folder_that_is_given_is_read_and_never_written(tmp_path: Path) -> Non
         tables = ["--images", str(out / "images.csv"), "--classes", str(out / "classes.csv")]
         index_captions.main(["--root", str(out / "reed"), *tables, "--out", str(out / "reed.csv")])
         paths = ["--images", str(tmp_path / "mine" / "coco"), "--annotations", str(annotations)]
-        index_pairs.main([*paths, "--out", str(out / "pairs.csv")])
+        index_pairs.main([*paths, *as_settings(split="train2017", images=0, seed=0), "--out", str(out / "pairs.csv")])
     assert state(tmp_path / "mine") == before

@@ -22,7 +22,7 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.features.backbone import LOCAL, Backbone, backbone_key, is_downloaded, is_torchscript, load_backbone
 from fieldguide.features.download_backbone import main, published_sha256
 from tests.file_server import FileServer, Turn, file_server
-from tests.tiny_data import refusal, said
+from tests.tiny_data import as_settings, refusal, said
 from tests.unit.tiny_backbone import TEXTS, load, write_backbone
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch:DeprecationWarning", "ignore:.*TorchScript:UserWarning")
@@ -101,9 +101,10 @@ def torchscript(weights: bytes) -> bytes:
     return stream.getvalue()
 
 
-def options(cache: Path, model: str, pretrained: str = "") -> list[str]:
+def options(cache: Path, model: str, pretrained: str = "", **more: str) -> list[str]:
     out = cache / f"{backbone_key(model, pretrained)}.json"
-    return ["--model", model, f"--pretrained={pretrained}", "--cache", str(cache), "--out", str(out)]
+    values = {"model": model, "pretrained": pretrained, "precision": "fp32", **more}
+    return [*as_settings(**values), "--cache", str(cache), "--out", str(out)]
 
 
 def manifest_of(cache: Path, model: str, pretrained: str = "") -> dict[str, Any]:
@@ -223,10 +224,10 @@ def test_weights_that_are_not_what_the_hub_says_are_removed(hub: FileServer, fil
 def test_a_checksum_of_ones_own_is_compared(hub: FileServer, files: dict[str, bytes], tmp_path: Path):
     cache = tmp_path / "backbones"
     wanted = "0" * 64
-    sentence = refusal(main, *options(cache, ON_HUB), "--sha256", wanted)
+    sentence = refusal(main, *options(cache, ON_HUB, sha256=wanted))
     assert f"not {wanted} (backbone.sha256), so it was removed" in sentence and "run the same command again" in sentence
     assert not [path for path in cache.rglob(WEIGHTS)]
-    main([*options(cache, ON_HUB), "--sha256", hashlib.sha256(files[WEIGHTS]).hexdigest().upper()])
+    main(options(cache, ON_HUB, sha256=hashlib.sha256(files[WEIGHTS]).hexdigest().upper()))
 
 
 # ---------------------------------------------------------------- a name and a tag
@@ -375,7 +376,7 @@ def test_a_folder_that_changed_since_is_refused_by_the_files_name(
     other = write_backbone(tmp_path / "other" / "tiny-clip", seed=1)
     hub.serve_repository(REPOSITORY, {**files, WEIGHTS: (other / WEIGHTS).read_bytes()}, commit="b" * 40)
     out = tmp_path / "elsewhere.json"
-    main(["--model", ON_HUB, "--precision", "bf16", "--cache", str(cache), "--out", str(out)])
+    main([*options(cache, ON_HUB, precision="bf16"), "--out", str(out)])
     assert "is no longer what " in refusal_offline(cache, ON_HUB, "", monkeypatch)
     main(options(cache, ON_HUB))
     load_offline(cache, ON_HUB, "", hub, monkeypatch)

@@ -14,20 +14,21 @@ from fieldguide.core.files import write_csv
 from fieldguide.features import encode_images
 from fieldguide.features.backbone import LOCAL, backbone_key
 from fieldguide.features.encode_images import ahead, by_turns, main, split_preprocess, to_input
-from tests.tiny_data import jpeg, refusal, said, write_zip
+from tests.tiny_data import as_settings, jpeg, refusal, said, write_zip
 from tests.unit.planted_features import read_tensors
 from tests.unit.tiny_backbone import load
 
 IMAGES = 7
 
 
-def argv(folder: Path, backbone: Path, order: list[int], *more: object) -> list[str]:
+def argv(folder: Path, backbone: Path, order: list[int], *more: object, **values: object) -> list[str]:
     """Write the images and a table that lists them in this order; the command line that encodes them."""
     write_zip(folder / "images.zip", {f"a/{i}.jpg": jpeg(i, 20 + 5 * i) for i in range(IMAGES)})
     rows = [{"image_id": str(100 + i), "path": f"a/{i}.jpg"} for i in order]
     write_csv(folder / "images.csv", ("image_id", "path"), rows)
-    given = ["--model", f"{LOCAL}{backbone}", "--images", folder / "images.zip", "--records", folder / "images.csv"]
-    return [str(word) for word in (*given, "--out", folder / "images.safetensors", "--batch", 3, *more)]
+    chosen = as_settings(**{"model": f"{LOCAL}{backbone}", "pretrained": "", "precision": "fp32", "batch": 3, **values})
+    given = ["--images", folder / "images.zip", "--records", folder / "images.csv"]
+    return [str(word) for word in (*given, *chosen, "--out", folder / "images.safetensors", *more)]
 
 
 def plain_loop(backbone_folder: Path, order: list[int]) -> torch.Tensor:
@@ -71,7 +72,7 @@ def test_batch_and_workers_change_nothing(backbone_folder: Path, tmp_path: Path)
     main(argv(tmp_path, backbone_folder, order))
     first = encoded(tmp_path, ids)
     for batch, workers in ((1, 1), (7, 3), (100, 2)):
-        main(argv(tmp_path, backbone_folder, order, "--batch", batch, "--workers", workers))
+        main(argv(tmp_path, backbone_folder, order, "--workers", workers, batch=batch))
         torch.testing.assert_close(encoded(tmp_path, ids), first, atol=1e-5, rtol=0)
 
 
@@ -128,7 +129,7 @@ def test_a_folder_serves_as_a_zip_does(backbone_folder: Path, tmp_path: Path) ->
 
 
 def test_half_precision_is_written_in_full(backbone_folder: Path, tmp_path: Path) -> None:
-    main(argv(tmp_path, backbone_folder, [0, 1], "--precision", "bf16"))
+    main(argv(tmp_path, backbone_folder, [0, 1], precision="bf16"))
     features = encoded(tmp_path, ["100", "101"])
     assert features.dtype == torch.float32
     torch.testing.assert_close(features, plain_loop(backbone_folder, [0, 1]), atol=0.05, rtol=0)
@@ -140,19 +141,18 @@ def test_bad_input_is_refused(backbone_folder: Path, tmp_path: Path) -> None:
     given = argv(tmp_path, backbone_folder, [0, 1])
     write_zip(tmp_path / "images.zip", {"a/0.jpg": jpeg(0), "a/1.jpg": jpeg(1, 64)[:-900]})
     assert "the image a/1.jpg does not decode" in refusal(main, *given)
-    assert "open_clip knows no 'ViT-Q'" in refusal(main, *given, "--model", "ViT-Q")
+    assert "open_clip knows no 'ViT-Q'" in refusal(main, *argv(tmp_path, backbone_folder, [0, 1], model="ViT-Q"))
     assert not (tmp_path / "images.safetensors").exists()
 
 
 def test_an_automatic_batch_is_told(backbone_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = said(main, capsys, *argv(tmp_path, backbone_folder, [0, 1, 2], "--batch", "auto"))
+    log = said(main, capsys, *argv(tmp_path, backbone_folder, [0, 1, 2], batch="auto"))
     assert f"{encode_images.CPU_BATCH} images per forward pass" in log
     torch.testing.assert_close(
         encoded(tmp_path, ["100", "101", "102"]), plain_loop(backbone_folder, [0, 1, 2]), atol=1e-5, rtol=0
     )
-    with pytest.raises(SystemExit) as caught:
-        main(argv(tmp_path, backbone_folder, [0], "--batch", "0"))
-    assert caught.value.code == 2
+    told = refusal(main, *argv(tmp_path, backbone_folder, [0], batch=0))
+    assert "batch: should be auto or a whole number from 1, not 0" in told
 
 
 def test_by_turns_waits_for_the_reader() -> None:

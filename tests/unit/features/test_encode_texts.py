@@ -12,17 +12,18 @@ from fieldguide.core.files import write_csv
 from fieldguide.features.backbone import LOCAL, backbone_key
 from fieldguide.features.encode_texts import encode_ids, main, tokenise
 from fieldguide.features.tokens import TokenTable
-from tests.tiny_data import refusal, said
+from tests.tiny_data import as_settings, refusal, said
 from tests.unit.planted_features import read_tensors
 from tests.unit.tiny_backbone import CONTEXT, KINDS, TEXTS, load
 
 ROWS = [TEXTS[0], TEXTS[3], TEXTS[1], TEXTS[3], TEXTS[2], TEXTS[0]]
 
 
-def argv(folder: Path, backbone: Path, rows: list[str], *more: object) -> list[str]:
+def argv(folder: Path, backbone: Path, rows: list[str], *more: object, **values: object) -> list[str]:
     """Write the table; the command line that encodes it."""
     write_csv(folder / "texts.csv", ("text", "caption"), ({"text": row, "caption": row.split()[0]} for row in rows))
-    given = ["--model", f"{LOCAL}{backbone}", "--texts", folder / "texts.csv", "--out", folder / "texts.safetensors"]
+    chosen = as_settings(**{"model": f"{LOCAL}{backbone}", "pretrained": "", "precision": "fp32", **values})
+    given = [*chosen, "--texts", folder / "texts.csv", "--out", folder / "texts.safetensors"]
     return [str(word) for word in (*given, *more)]
 
 
@@ -124,19 +125,19 @@ def test_the_same_bytes_twice(folders: dict[str, Path], tmp_path: Path) -> None:
     assert contents[0] == contents[1]
 
 
-def shards_of(folder: Path, backbone: Path, rows: list[str], count: int, *more: object) -> list[Path]:
+def shards_of(folder: Path, backbone: Path, rows: list[str], count: int, **values: object) -> list[Path]:
     """Encode the table in shards."""
     paths = [folder / f"{number}.safetensors" for number in range(1, count + 1)]
     for number, path in enumerate(paths, 1):
-        main([*argv(folder, backbone, rows, *more), "--shard", f"{number}/{count}", "--out", str(path)])
+        main([*argv(folder, backbone, rows, **values), "--shard", f"{number}/{count}", "--out", str(path)])
     return paths
 
 
 @pytest.mark.parametrize("kind", ["eos", "last"])
 def test_shards_hold_what_one_file_holds(folders: dict[str, Path], kind: str, tmp_path: Path) -> None:
-    main(argv(tmp_path, folders[kind], ROWS, "--batch", 2))
+    main(argv(tmp_path, folders[kind], ROWS, batch=2))
     whole, _ = encoded(tmp_path, ROWS)
-    paths = shards_of(tmp_path, folders[kind], ROWS, 3, "--batch", 2)
+    paths = shards_of(tmp_path, folders[kind], ROWS, 3, batch=2)
     parts, about = read_tensors(paths, ROWS)
     assert (about["shard"], about["shards"], about["count"], about["dtype"]) == ("1", "3", "2", "float32")
     # The first text stands in two shards: a shard encodes a text once, whatever is in the others.
@@ -169,5 +170,5 @@ def test_bad_input_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     given = argv(tmp_path, folders["eos"], [])
     assert f"{tmp_path / 'texts.csv'}: holds no text" in refusal(main, *given)
     assert "lacks the column(s) words" in refusal(main, *given, "--column", "words")
-    assert "open_clip knows no 'ViT-Q'" in refusal(main, *argv(tmp_path, folders["eos"], ROWS, "--model", "ViT-Q"))
+    assert "open_clip knows no 'ViT-Q'" in refusal(main, *argv(tmp_path, folders["eos"], ROWS, model="ViT-Q"))
     assert not (tmp_path / "texts.safetensors").exists()

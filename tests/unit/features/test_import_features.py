@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 
 from fieldguide.core.files import read_csv
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.features import import_features
 from fieldguide.features.given_features import read_arrays, unit_rows
 from fieldguide.features.labelled import read_images, read_split
 from fieldguide.features.store import read_features
 from fieldguide.texts import import_text_features
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import refusal, said, write_lines
 
 NAMES = ("Fly agaric", "Death cap", "Chanterelle")
@@ -75,7 +77,7 @@ def refused(folder: Path, *more: object) -> str:
 
 
 def test_one_file_of_all_images(tmp_path: Path, arrays: Arrays) -> None:
-    images, classes, features = imported(tmp_path, "--features", f"all={save(tmp_path / 'a.npz', arrays)}")
+    images, classes, features = imported(tmp_path, "--features", "all", save(tmp_path / "a.npz", arrays))
     assert images[4] == {"image_id": "4", "path": "a.npz#4", "class_id": "2", "split": "train"}
     assert [row["split"] for row in images] == ["train"] * 9 + ["test"] * 3
     assert [row["class_name"] for row in classes] == list(NAMES)
@@ -84,17 +86,17 @@ def test_one_file_of_all_images(tmp_path: Path, arrays: Arrays) -> None:
 
 
 def test_every_layout_says_the_same(tmp_path: Path, arrays: Arrays) -> None:
-    wanted = imported(tmp_path, "--features", f"all={save(tmp_path / 'a.npz', arrays)}")
+    wanted = imported(tmp_path, "--features", "all", save(tmp_path / "a.npz", arrays))
     write_lines(tmp_path / "names.txt", NAMES)
     write_lines(tmp_path / "labels.txt", [str(label) for label in arrays["labels"]])
     np.save(tmp_path / "splits.npy", (arrays["splits"] == "train").astype(np.uint8))
-    own = ["--labels", f"all={tmp_path / 'labels.txt'}", "--splits", f"all={tmp_path / 'splits.npy'}"]
+    own = ["--labels", "all", tmp_path / "labels.txt", "--splits", "all", tmp_path / "splits.npy"]
     own += ["--class-names", tmp_path / "names.txt"]
-    apart = imported(tmp_path, "--features", f"all={save(tmp_path / 'a.npy', arrays)}", *own)
+    apart = imported(tmp_path, "--features", "all", save(tmp_path / "a.npy", arrays), *own)
     numbers = {"features": arrays["features"], "labels": arrays["labels"] + 1, "splits": np.arange(12) < 9}
     numbers["splits"] = numbers["splits"].astype(np.int64)
     file = save(tmp_path / "a.safetensors", numbers)
-    from_one = imported(tmp_path, "--features", f"all={file}", "--class-names", tmp_path / "names.txt")
+    from_one = imported(tmp_path, "--features", "all", file, "--class-names", tmp_path / "names.txt")
     for images, classes, features in (apart, from_one):
         assert [{**row, "path": ""} for row in images] == [{**row, "path": ""} for row in wanted[0]]
         assert [row["class_name"] for row in classes] == [row["class_name"] for row in wanted[1]]
@@ -105,12 +107,12 @@ def test_two_files_and_labels_that_are_names(tmp_path: Path, arrays: Arrays) -> 
     arrays["labels"] = np.array([NAMES[label] for label in arrays["labels"]])
     for part, rows in (("train", slice(0, 9)), ("test", slice(9, 12))):
         save(tmp_path / f"{part}.npz", {name: arrays[name][rows] for name in ("features", "labels")})
-    both = [word for part in ("test", "train") for word in ("--features", f"{part}={tmp_path / part}.npz")]
+    both = [word for part in ("test", "train") for word in ("--features", part, tmp_path / f"{part}.npz")]
     images, classes, features = imported(tmp_path, *both)
     assert [row["class_name"] for row in classes] == ["Chanterelle", "Death cap", "Fly agaric"]
     assert [row["image_id"] for row in images][8:10] == ["train-8", "test-0"]
     assert images[0]["class_id"] == "3" and np.array_equal(features, arrays["features"])
-    assert "give `images`, or `train` and `test`" in refusal(import_features.main, *argv(tmp_path, *both[:2]))
+    assert "give `images`, or `train` and `test`" in refusal(import_features.main, *argv(tmp_path, *both[:3]))
 
 
 def test_rows_of_other_norms_are_normalised_and_told(
@@ -118,7 +120,7 @@ def test_rows_of_other_norms_are_normalised_and_told(
 ) -> None:
     arrays["features"] = arrays["features"] * np.where(np.arange(12) < 5, 3, 1)[:, None]
     file = save(tmp_path / "a.npz", arrays)
-    log = said(import_features.main, capsys, *argv(tmp_path, "--features", f"all={file}"))
+    log = said(import_features.main, capsys, *argv(tmp_path, "--features", "all", file))
     assert "a.npz: 5 of 12 rows were not of unit norm (1 to 3) and were normalised" in log
     found, _ = read_features(tmp_path / "target.safetensors")
     assert np.allclose(np.linalg.norm(found["features"], axis=1), 1, atol=1e-6)
@@ -144,7 +146,10 @@ def change(name: str, row: int, value: Any) -> Callable[[Arrays], None]:
         (change("labels", 0, -1), "a.npz: labels out of range for 3 class names (1): -1"),
         (change("splits", 2, "valid"), "a.npz: splits that are not train or test, 1 or 0 (1): row 2: valid"),
         (change("splits", 9, "train"), "a.npz: classes without test images (1): 0"),
-        (lambda a: a.update(splits=np.array(["test"] * 9 + ["train"] * 3)), "fewer than 2 training images (3): 0 (1)"),
+        (
+            lambda a: a.update(splits=np.array(["test"] * 9 + ["train"] * 3)),
+            "fewer than 2 training images, of which one is held out to choose settings (3): 0 (1)",
+        ),
         (lambda a: a.update(labels=np.arange(11)), "labels has the shape (11,), but there are 12 features"),
         (lambda a: a.update(labels=np.arange(12) + 0.5), "labels is of type float64; give whole numbers or strings"),
         (lambda a: a.update(labels=np.zeros(12, int)), "has 1 class; a classifier needs at least 2"),
@@ -161,7 +166,7 @@ def change(name: str, row: int, value: Any) -> Callable[[Arrays], None]:
 )  # fmt: skip
 def test_what_is_amiss_is_named(tmp_path: Path, arrays: Arrays, edit: Callable[[Arrays], None], told: str) -> None:
     edit(arrays)
-    assert told in refused(tmp_path, "--features", f"all={save(tmp_path / 'a.npz', arrays)}")
+    assert told in refused(tmp_path, "--features", "all", save(tmp_path / "a.npz", arrays))
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.safetensors"])
@@ -170,22 +175,22 @@ def test_damaged_files_are_named(tmp_path: Path, arrays: Arrays, name: str) -> N
     whole = save(tmp_path / name, arrays).read_bytes()
     for size in (0, 5, len(whole) // 2, len(whole) - 9):
         (tmp_path / name).write_bytes(whole[:size])
-        told = refused(tmp_path, "--features", f"all={tmp_path / name}")
+        told = refused(tmp_path, "--features", "all", tmp_path / name)
         assert told.startswith(f"{name}: is damaged, or no ") and told.endswith("write it again"), told
 
 
 def test_files_of_another_kind_and_missing_ones(tmp_path: Path) -> None:
     write_lines(tmp_path / "a.csv", ["1,2"])
-    assert refused(tmp_path, "--features", f"all={tmp_path / 'a.csv'}") == (
+    assert refused(tmp_path, "--features", "all", tmp_path / "a.csv") == (
         "a.csv: should be .npy, .npz, .safetensors or .txt"
     )
-    assert refused(tmp_path, "--features", f"all={tmp_path / 'b.npz'}") == "b.npz: is no file; correct the path"
+    assert refused(tmp_path, "--features", "all", tmp_path / "b.npz") == "b.npz: is no file; correct the path"
 
 
 def test_bfloat16_is_named(tmp_path: Path) -> None:
     header = b'{"features":{"dtype":"BF16","shape":[1,2],"data_offsets":[0,4]}}'
     (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-    assert "bfloat16; save it as float32" in refused(tmp_path, "--features", f"all={tmp_path / 'a.safetensors'}")
+    assert "bfloat16; save it as float32" in refused(tmp_path, "--features", "all", tmp_path / "a.safetensors")
 
 
 # ---------------------------------------------------------------- texts
@@ -193,14 +198,25 @@ def test_bfloat16_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def images(tmp_path: Path, arrays: Arrays) -> Path:
-    imported(tmp_path, "--features", f"all={save(tmp_path / 'images.npz', arrays)}")
+    imported(tmp_path, "--features", "all", save(tmp_path / "images.npz", arrays))
     return tmp_path
 
 
 def text_argv(folder: Path, file: Path, *more: object) -> list[object]:
     tables = ["--images", folder / "images.csv", "--classes", folder / "classes.csv"]
     out = ["--table-out", folder / "llm.csv", "--out", folder / "llm.safetensors"]
-    return ["--file", file, "--source", "llm", *tables, "--image-features", folder / "target.safetensors", *out, *more]
+    settings = {"kind": "features", "path": str(file)}
+    return [
+        "--settings",
+        json.dumps(settings),
+        "--source",
+        "llm",
+        *tables,
+        "--image-features",
+        folder / "target.safetensors",
+        *out,
+        *more,
+    ]
 
 
 def imported_texts(folder: Path, arrays: Arrays, *more: object) -> tuple[list[dict[str, str]], Any]:

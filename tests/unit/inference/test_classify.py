@@ -16,15 +16,20 @@ from safetensors.numpy import load_file, save_file
 from fieldguide.adapters import plan_images, train_adapter
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_json, write_csv, write_json
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.features import encode_images, encode_texts
 from fieldguide.features.backbone import LOCAL, backbone_key
+from fieldguide.features.store import read_about
+from fieldguide.inference import calibrate_adapters
+from fieldguide.inference.calibration import Calibration
 from fieldguide.inference.checkpoint import read_checkpoint
 from fieldguide.inference.classify import UNREAD, Guide, Photographs, find_photographs, find_shards, main
-from tests.tiny_data import refusal
+from fieldguide.texts.table import TEXT_COLUMNS
+from tests.tiny_data import as_settings, refusal
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = f"{LOCAL}{ROOT / 'workflow/resources/aviary-clip'}"
+ENCODER = as_settings(model=MODEL, pretrained="", precision="fp32")
 COLOURS = {
     "Red cap": (200, 30, 30),
     "Green cap": (30, 160, 40),
@@ -71,20 +76,24 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = folder / "features" / key
     shard = features / "images/dataset/shard-1-of-1.safetensors"
     records = ("--records", folder / "records/images.csv")
-    run(encode_images.main, "--model", MODEL, "--images", folder / "images", *records, "--out", shard)
+    run(encode_images.main, *ENCODER, "--images", folder / "images", *records, "--out", shard)
     text_shard = features / "texts/llm/shard-1-of-1.safetensors"
-    run(encode_texts.main, "--model", MODEL, "--texts", folder / "texts/llm.csv", "--out", text_shard)
+    run(encode_texts.main, *ENCODER, "--texts", folder / "texts/llm.csv", "--out", text_shard)
     plan = folder / "plans/class-wise.json"
-    run(plan_images.main, *records, "--sampling", "class-wise", "--seeds", 0, 1, "--out", plan)
+    settings: dict[str, Any] = {"sampling": "class-wise", "seeds": [0, 1]}
+    run(plan_images.main, *records, "--settings", json.dumps(settings), "--out", plan)
+    write_json(folder / "tuning.json", {"learning_rate": 0.001, "weight_decay": 0.0})
+    cells = []
     for recipe, ratio in (("nearest-class-mean", 100), ("nearest-class-mean", 10), ("thesis", 100)):
-        cell = folder / "adapters" / key / recipe / f"ratio-{ratio}"
-        write_json(folder / "tuning.json", {"learning_rate": 0.001, "weight_decay": 0.0})
+        cells.append(folder / "adapters" / key / recipe / f"ratio-{ratio}.json")
         given = ["--tuning", folder / "tuning.json"] if recipe == "thesis" else []
-        # Two steps at a low rate: the thesis's cell is no better than chance, and must not be taken.
-        given += ["--recipe", recipe, "--ratio", ratio, "--seeds", 0, 1, "--amount", 2, "--dataset", "caps"]
         given += ["--classes", folder / "records/classes.csv", "--images", shard, "--plan", plan]
-        outputs = ("--weights", f"{cell}.safetensors", "--card", f"{cell}.md", "--out", f"{cell}.json")
-        run(train_adapter.main, *records, *given, *outputs)
+        # Two steps at a low rate: the thesis's cell is no better than chance, and must not be taken.
+        settings = {"recipe": recipe, "ratio": ratio, "seeds": [0, 1], "dataset": "caps"}
+        settings |= {"budget": "steps", "amount": 2, "batch": 256}
+        outputs = ("--weights", cells[-1].with_suffix(".safetensors"), "--out", cells[-1])
+        run(train_adapter.main, *records, *given, "--settings", json.dumps(settings), *outputs)
+    run(calibrate_adapters.main, *records, "--images", shard, "--plans", plan, "--cells", *cells)
     return folder
 
 
@@ -270,6 +279,31 @@ def test_a_checkpoint_alone_names_but_tells_no_domain(
     assert with_results["out_of_domain"] is False and with_results["sentences"]
 
 
+def test_without_calibration_it_is_said_how_to_make_it(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = tmp_path / "results"
+    shutil.copytree(results, plain, ignore=shutil.ignore_patterns("*.calibration.json", "*.md"))
+    main([str(draw(tmp_path / "a.png", "Red cap", 1)), "--checkpoint", str(plain)])
+    out, err = capsys.readouterr()
+    assert "thesis with 100% of the images" in err, "a recipe whose logits are log odds"
+    assert "is not calibrated" in err and "snakemake calibrate_adapters" in err and "%" in out
+    capsys.readouterr()
+    main([str(tmp_path / "a.png"), "--checkpoint", str(cell_of(plain))])
+    assert "is not calibrated" in capsys.readouterr().err
+
+
+def test_a_temperature_in_the_weights_of_an_older_version_is_used(results: Path, tmp_path: Path) -> None:
+    about = {**read_about(cell_of(results)), "temperature": "2.5"}
+    save_file(load_file(cell_of(results)), tmp_path / "old.safetensors", about)
+    assert read_checkpoint(tmp_path / "old.safetensors").temperature == 2.5
+    Calibration(temperature=3, held_out_images=1).write(tmp_path / "old.calibration.json")
+    assert read_checkpoint(tmp_path / "old.safetensors").temperature == 3
+    (tmp_path / "old.calibration.json").write_text("{}")
+    with pytest.raises(FieldguideError, match=r"old\.calibration\.json: is not the calibration of a cell"):
+        read_checkpoint(tmp_path / "old.safetensors")
+
+
 def test_a_cell_of_an_older_version_is_refused_with_the_way_out(results: Path, tmp_path: Path) -> None:
     tensors = load_file(cell_of(results))
     save_file(tensors, tmp_path / "old.safetensors", {"backbone": "x", "classes": "1\n2"})
@@ -318,5 +352,6 @@ def test_the_card_says_what_it_was_trained_on(results: Path) -> None:
     ):
         assert words in card
     assert cell["plan_sha256"] in card and cell["backbone"] in card and '"interpolation": "bicubic"' in card
-    assert f"{cell['calibration']['held_out_images']} training images" in card
+    calibration = read_json(cell_of(results, ratio=10).with_suffix(".calibration.json"))
+    assert f"{calibration['held_out_images']} training images" in card
     assert "## Limits" in card and "| | |" in card

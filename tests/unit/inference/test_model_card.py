@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from fieldguide.inference.model_card import CHECKPOINT, Counts, Source, mean_with_interval, span, write_card
+from fieldguide.adapters.results import CellResult
+from fieldguide.inference.calibration import UNCALIBRATED, Calibration
+from fieldguide.inference.model_card import CHECKPOINT, Counts, Source, format_span, mean_with_interval, write_card
 
 CELL: dict[str, Any] = {
     "image_percent": 10,
@@ -24,22 +26,19 @@ CELL: dict[str, Any] = {
     "distinct_images": [4, 4, 4],
     "distinct_texts": [35, 36, 36],
     "optimiser_steps": 400,
+    "budget": "steps",
     "plan_sha256": "f" * 64,
-    "calibration": {
-        "temperature": 0.5,
-        "held_out_images": 36,
-        "held_out_accuracy": 59.25,
-        "calibration_error": 2.125,
-    },
     "config": {"learning_rate": 0.03, "threads": 1},
     "versions": {"numpy": "2.4", "fieldguide": "0.1"},
 }
+CALIBRATION = Calibration(temperature=0.5, held_out_images=36, held_out_accuracy=59.25, calibration_error=2.125)
 ENCODER = {"model": "ViT-B-32", "pretrained": "openai", "precision": "fp32", "preprocessing": "{}", "weights": "abc"}
 
 
-def card(encoder: dict[str, str] = ENCODER, **changes: Any) -> str:
+def card(encoder: dict[str, str] = ENCODER, calibration: Calibration = CALIBRATION, **changes: Any) -> str:
     sources = [Source(CHECKPOINT, "adapters/ratio-10.safetensors", "0" * 64)]
-    return write_card({**CELL, **changes}, "birds", Counts(40, 20, 4), encoder, sources)
+    cell = CellResult.model_validate({**CELL, **changes})
+    return write_card(cell, calibration, "birds", Counts(40, 20, 4), encoder, sources)
 
 
 def test_a_mixed_cell() -> None:
@@ -56,7 +55,14 @@ def test_a_mixed_cell() -> None:
 
 
 def test_an_image_only_cell_speaks_of_no_text() -> None:
-    told = card(text_source="none", text_unit="none", text_names="none", translator="none", text_percent=0)
+    told = card(
+        text_source="none",
+        text_unit="none",
+        text_names="none",
+        translator="none",
+        text_percent=0,
+        distinct_texts=[0, 0, 0],
+    )
     assert "and no text\n" in told and "| texts | No text. |" in told and "checked one by one" not in told
 
 
@@ -66,7 +72,7 @@ def test_one_seed_has_no_interval() -> None:
 
 
 def test_what_was_not_calibrated_is_said() -> None:
-    told = card(calibration={"temperature": 1.0, "held_out_images": 0})
+    told = card(calibration=UNCALIBRATED)
     assert "Not calibrated" in told and "softmax(logits" not in told
 
 
@@ -77,7 +83,7 @@ def test_features_from_elsewhere_have_no_encoder() -> None:
 
 @pytest.mark.parametrize(("values", "told"), [([5], "5"), ([1200, 1200], "1,200"), ([3, 9], "3 to 9")])
 def test_counts_over_seeds(values: list[int], told: str) -> None:
-    assert span(values) == told
+    assert format_span(values) == told
 
 
 def test_interval_by_hand() -> None:

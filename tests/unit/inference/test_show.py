@@ -12,9 +12,10 @@ import pytest
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import write_csv
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.inference.results_folder import find_class, find_results
 from fieldguide.inference.show import main
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import refusal
 
 NAMES = ("Black-footed Albatross", "Sooty Albatross", "Brewer's Blackbird", "Scarlet Tanager")

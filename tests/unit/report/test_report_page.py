@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fieldguide.report.accuracy_tables import comparison_tables, recipe_table
+from fieldguide.report.confusions import choose_cells, choose_texts, shorten
 from fieldguide.report.headings import headings
-from fieldguide.report.report_page import (
-    choose_cells,
-    choose_texts,
-    comparison_tables,
-    measures_of,
-    plain_table,
-    recipe_table,
-    shorten,
-    without_secrets,
-    worth_entry,
-)
-from fieldguide.tables.cell_results import read_cells
-from fieldguide.tables.comparison import MISSING, read_published
+from fieldguide.report.measures import measures_of
+from fieldguide.report.provenance import without_secrets
+from fieldguide.tables.grid import MISSING
+from fieldguide.tables.page_tables import plain_table, worth_entry
+from fieldguide.tables.results import read_cells, summarise, to_rows
+from fieldguide.tables.rows import read_published
 from tests.unit.planted_cells import plant, planted_cell, thesis_cells
 
 PUBLISHED = Path(__file__).parents[3] / "workflow" / "resources" / "published.csv"
+NAN = float("nan")
 
 
 def test_each_figure_of_a_study_stands_beside_ours(tmp_path: Path):
@@ -75,7 +72,7 @@ def test_headings_are_japanese_where_asked(tmp_path: Path):
 
 
 def test_the_page_shows_every_column_at_the_smallest_share_text_first(tmp_path: Path):
-    rows = [cell.row for cell in read_cells(plant(tmp_path, thesis_cells()))]
+    rows = to_rows(summarise(read_cells(plant(tmp_path, thesis_cells()))))
     chosen = [(row.text_source, row.image_percent) for row in choose_cells(rows)]
     assert chosen == [("reed", 10), ("gpt-3.5-turbo", 10), ("none", 10)]
 
@@ -108,14 +105,14 @@ def test_a_plain_table_puts_an_interval_beside_its_figure_and_hides_what_is_alwa
 
 
 def test_recipes_stand_one_per_line_with_a_column_per_ratio():
-    base = {"distinct_images": "5", "distinct_texts": "0", "n_seeds": "3", "accuracy_ci95": ""}
+    base = {"distinct_images": 5, "distinct_texts": 0, "n_seeds": 3, "accuracy_ci95": float("nan")}
     base |= {"sampling": "class-wise", "redraw": "fixed"}
     rows = [
-        {**base, "image_percent": "100", "text_source": "none", "recipe": "thesis", "accuracy_mean": "80"},
-        {**base, "image_percent": "10", "text_source": "none", "recipe": "thesis", "accuracy_mean": "60"},
-        {**base, "image_percent": "10", "text_source": "reed", "recipe": "gda", "accuracy_mean": "61"},
+        {**base, "image_percent": 100, "text_source": "none", "recipe": "thesis", "accuracy_mean": 80},
+        {**base, "image_percent": 10, "text_source": "none", "recipe": "thesis", "accuracy_mean": 60},
+        {**base, "image_percent": 10, "text_source": "reed", "recipe": "gda", "accuracy_mean": 61},
     ]
-    table = recipe_table(rows, {"none": "image only"}, {})
+    table = recipe_table(pd.DataFrame(rows), {"none": "image only"}, {})
     assert table.title == "Recipes and baselines: sampling class-wise, redraw fixed"
     assert [(name.text, [entry.text for entry in entries]) for name, entries in table.rows] == [
         ("thesis, image only", ["80.00", "60.00"]),
@@ -126,16 +123,16 @@ def test_recipes_stand_one_per_line_with_a_column_per_ratio():
 @pytest.mark.parametrize(
     ("relation", "images", "width", "told"),
     [
-        ("=", "1.234", "0.5", "+1.2 ± 0.5"),
-        (">=", "2", "", "≥ +2.0"),
-        ("<=", "-3", "", "≤ −3.0"),
-        ("?", "1", "", "outside"),
+        ("=", 1.234, 0.5, "+1.2 ± 0.5"),
+        (">=", 2.0, NAN, "≥ +2.0"),
+        ("<=", -3.0, NAN, "≤ −3.0"),
+        ("?", 1.0, NAN, "outside"),
     ],
 )
-def test_a_worth_is_a_figure_or_a_bound(relation: str, images: str, width: str, told: str):
-    row = {"relation": relation, "images_per_class_saved": images, "images_per_class_saved_ci95": width}
-    row |= {"accuracy_mean": "60", "percent_of_images_saved": "4", "n_seeds": "3", "seeds_outside_curve": "0"}
-    assert worth_entry(row).text == told
+def test_a_worth_is_a_figure_or_a_bound(relation: str, images: float, width: float, told: str):
+    entry = worth_entry(images, width, relation, accuracy=60, percent=4, seeds=3, outside=0)
+    assert entry.text == told
+    assert entry.tip == "accuracy 60.00%\n4.00% of the training images\nseeds 3, outside the curve 0"
 
 
 def test_an_address_loses_its_user_and_password_and_nothing_else():

@@ -8,11 +8,15 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from fieldguide.data.image_store import open_image_store
 from fieldguide.report import write_report
-from fieldguide.report.charts import accuracy_chart, class_chart
-from fieldguide.tables.cell_results import read_cells
+from fieldguide.report.accuracy_chart import accuracy_chart
+from fieldguide.report.charts import class_chart
+from fieldguide.report.confusions import Photographs
+from fieldguide.tables.results import read_cells, summarise, to_rows
 from tests.planted_report import HOSTILE, LLM, NOTE, plant_report
 from tests.unit.planted_cells import plant, planted_cell, thesis_cells
 
@@ -98,7 +102,7 @@ def test_photographs_are_thumbnails_in_the_page(page: str):
 
 
 def test_a_data_set_of_features_has_confused_classes_without_photographs(tmp_path: Path):
-    page = plant_report(tmp_path, "--photographs=").read_text(encoding="utf-8")
+    page = plant_report(tmp_path, photographs=False).read_text(encoding="utf-8")
     confusions = section(page, "confusions")
     assert "came as features" in confusions and "<img" not in confusions
     assert "Size: Size of Oak Wren" in confusions
@@ -108,7 +112,7 @@ def test_a_photograph_that_does_not_open_is_left_out(tmp_path: Path):
     plant_report(tmp_path)
     for path in (tmp_path / "photographs").glob("2*.png"):
         path.write_bytes(b"no image")
-    plant = write_report.Photographs(write_report.open_image_store(tmp_path / "photographs"), {"20": "20.png"})
+    plant = Photographs(open_image_store(tmp_path / "photographs"), {"20": "20.png"})
     assert plant.thumbnail("20") == "" and plant.failed == 1
     assert plant.thumbnail("unknown") == ""
 
@@ -123,24 +127,25 @@ def test_what_was_not_made_is_said(tmp_path: Path):
 
 def test_a_chart_of_one_variant_has_nothing_to_choose_but_its_columns(tmp_path: Path):
     cells = [cell for cell in thesis_cells() if cell["sampling"] == "class-wise"]
-    chart = accuracy_chart([cell.row for cell in read_cells(plant(tmp_path, cells))])
+    chart = accuracy_chart(to_rows(summarise(read_cells(plant(tmp_path, cells)))))
     names = {param["name"] for param in chart["params"] if "bind" in param}
     assert {"accuracy_source", "accuracy_beside"} <= names
     assert not {"accuracy_sampling", "accuracy_redraw", "accuracy_recipe", "accuracy_translator"} & names
 
 
 def test_a_chart_without_text_or_with_one_cell_is_drawn(tmp_path: Path):
-    rows = [cell.row for cell in read_cells(plant(tmp_path, [planted_cell("none", 100)]))]
+    rows = to_rows(summarise(read_cells(plant(tmp_path, [planted_cell("none", 100)]))))
     assert accuracy_chart(rows)["layer"]
 
 
 def test_the_chart_of_classes_is_thinned_by_ratios(monkeypatch: pytest.MonkeyPatch):
-    rows = [{"image_percent": str(p)} for p in range(0, 101, 10)]
+    rows = pd.DataFrame({"image_percent": range(0, 101, 10)})
     monkeypatch.setattr(write_report, "MOST_POINTS", 6)
     left, note = write_report.thin(rows)
-    assert [row["image_percent"] for row in left] == ["0", "20", "40", "60", "80", "100"]
+    assert left["image_percent"].tolist() == [0, 20, 40, 60, 80, 100]
     assert note.startswith("The chart shows 100, 80, 60, 40, 20, 0% of the images")
-    assert write_report.thin(rows[:6]) == (rows[:6], "")
+    few, note = write_report.thin(rows[:6])
+    assert few.equals(rows[:6]) and note == ""
 
 
 def test_importing_it_imports_no_torch():
@@ -149,7 +154,7 @@ def test_importing_it_imports_no_torch():
 
 
 def test_the_chart_of_classes_spans_all_images():
-    row = {"class_name": "Wren", "accuracy_mean": "50", "text_source": "none", "translator": "none"}
-    row |= {"sampling": "global", "redraw": "fixed", "recipe": "thesis", "image_percent": "100"}
-    chart = class_chart([{**row, "images": "3"}, {**row, "images": "30.5"}], {"none": "image only"})
+    row = {"class_name": "Wren", "accuracy_mean": 50, "text_source": "none", "translator": "none"}
+    row |= {"sampling": "global", "redraw": "fixed", "recipe": "thesis", "image_percent": 100}
+    chart = class_chart(pd.DataFrame([{**row, "images": 3}, {**row, "images": 30.5}]), {"none": "image only"})
     assert chart["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 30.5]

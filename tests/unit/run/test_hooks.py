@@ -9,17 +9,16 @@ from types import SimpleNamespace
 
 import pytest
 from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from fieldguide.core.stage import ERRORS
 from fieldguide.run.hooks import KILLED, end_run, shell_prefix
 from fieldguide.run.logger import LogFollower, current_progress, followed
 from fieldguide.run.progress import RunProgress
 from fieldguide.run.stopping import state
-from tests.unit.run.events import fail
+from tests.unit.run.events import fail, make_record
 
-WORKFLOW = SimpleNamespace(
-    executor_plugin=SimpleNamespace(name="local"), configfiles=[Path("config/tiny.yaml").resolve()]
-)
+WORKFLOW = SimpleNamespace(executor_plugin=SimpleNamespace(name="local"))
 
 
 @pytest.fixture
@@ -38,6 +37,8 @@ def test_the_page_is_written_however_the_run_ended(results: Path, monkeypatch: p
     ):
         monkeypatch.setattr(state, "stop_requested", is_stopped)
         monkeypatch.setattr(followed, "follower", LogFollower(RunProgress()))
+        files = [Path("config/tiny.yaml").resolve()]
+        current_progress().update(make_record(LogEvent.WORKFLOW_STARTED, configfiles=files))
         if not is_success:
             current_progress().update(fail(1, "train", "logs/train/a.log"))
         end_run(WORKFLOW, results, Path("/nowhere"), {"a": 1}, is_success)

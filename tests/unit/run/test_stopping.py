@@ -56,11 +56,11 @@ def test_a_stage_that_hears_nothing_is_named_and_told_twice_it_is_killed(monkeyp
     try:
         assert stage.stdout is not None and stage.stdout.readline() == "deaf\n"
         told: list[str] = []
-        end_jobs(seconds=1, tell=told.append)
+        end_jobs(seconds=1, log=told.append)
         assert stage.poll() is None
         (sentence,) = told
         assert f"process(es) {stage.pid}, " in sentence and "ends them at once" in sentence
-        end_jobs(seconds=20, kill_after=0.2, tell=told.append)
+        end_jobs(seconds=20, kill_after=0.2, log=told.append)
         assert stage.wait(timeout=20) == -signal.SIGKILL
     finally:
         stage.kill()

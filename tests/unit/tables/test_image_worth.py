@@ -1,4 +1,4 @@
-"""The worth of text in images: planted worths are found, and what lies outside the curve is told as a bound."""
+"""The worth of text in images: planted worths are found, and what lies outside the curve is a bound."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldguide.core.files import write_csv
 from fieldguide.data.records import IMAGE_COLUMNS
-from fieldguide.tables.cell_results import read_cells
-from fieldguide.tables.comparison import SOURCE_LABELS
 from fieldguide.tables.differences import find_differences
 from fieldguide.tables.image_worth import (
     AT_LEAST,
     AT_MOST,
     BETWEEN,
     EXACT,
-    Worth,
+    describe_worth,
     find_worth,
-    format_worth,
+    format_worths,
     monotone,
     share_for,
     share_saved,
-    tell_worth,
 )
-from fieldguide.tables.tabulate_image_worth import COLUMNS, main
+from fieldguide.tables.results import read_cells
+from fieldguide.tables.rows import SOURCE_LABELS
+from fieldguide.tables.tabulate_image_worth import WORTH_FORMATS, main
 from tests.unit.planted_cells import plant, planted_cell
 
 SEEDS = [0, 1, 2, 3, 4]
@@ -54,10 +54,14 @@ def worth_as(percent: int, gain: list[float], source: str = "reed", **changes: A
     return cell(source, percent, accuracy, **changes)
 
 
-def found(folder: Path, cells: list[dict[str, Any]]) -> dict[tuple[str, str, float], Worth]:
-    worths, flat = find_worth(read_cells(plant(folder, cells)), PER_CLASS)
-    assert not flat
-    return {(w.row.recipe, w.reference, w.row.image_percent): w for w in worths}
+def find(folder: Path, cells: list[dict[str, Any]]) -> pd.DataFrame:
+    worth, flat = find_worth(read_cells(plant(folder, cells)), PER_CLASS)
+    assert flat.empty
+    return worth.assign(text=format_worths(worth))
+
+
+def found(folder: Path, cells: list[dict[str, Any]]) -> dict[tuple[str, str, float], Any]:
+    return {(w.recipe, w.image_only_recipe, w.image_percent): w for w in find(folder, cells).itertuples()}
 
 
 def test_a_share_is_read_off_the_curve_by_hand() -> None:
@@ -88,16 +92,16 @@ def test_a_planted_worth_is_found_with_its_interval(tmp_path: Path) -> None:
     # 10% of the images and text are worth 5, 15, 10, 10, 10% more: 3 of 30 images a class on average.
     cells = [*image_only(), worth_as(10, [5, 15, 10, 10, 10])]
     worth = found(tmp_path, cells)["thesis", "thesis", 10]
-    assert worth.images == pytest.approx(3.0) and worth.relation == EXACT
+    assert worth.images_per_class_saved == pytest.approx(3.0) and worth.relation == EXACT
     # The standard deviation of 1.5, 4.5, 3, 3, 3 is 1.0607; t(0.975, 4) = 2.776445.
-    assert worth.half_width == pytest.approx(2.776445 * 1.06066 / 5**0.5, rel=1e-4)
-    assert format_worth(worth) == "+3.0 ± 1.3" and worth.helps is True
+    assert worth.images_per_class_saved_ci95 == pytest.approx(2.776445 * 1.06066 / 5**0.5, rel=1e-4)
+    assert worth.text == "+3.0 ± 1.3" and worth.verdict == "saves"
 
 
 def test_text_that_hurts_costs_images(tmp_path: Path) -> None:
     worth = found(tmp_path, [*image_only(), worth_as(50, [-10, -11, -9, -10, -10])])["thesis", "thesis", 50]
-    assert worth.images == pytest.approx(-3.0) and worth.helps is False
-    assert format_worth(worth).startswith("-3.0 ± 0.")
+    assert worth.images_per_class_saved == pytest.approx(-3.0) and worth.verdict == "costs"
+    assert worth.text.startswith("-3.0 ± 0.")
 
 
 def test_outside_the_curve_is_a_bound(tmp_path: Path) -> None:
@@ -110,15 +114,21 @@ def test_outside_the_curve_is_a_bound(tmp_path: Path) -> None:
         worth_as(20, [-15, 90, 0, 0, 0]),
     ]
     worths = found(tmp_path, cells)
-    told = {percent: format_worth(worth) for (_, _, percent), worth in worths.items()}
+    told = {percent: worth.text for (_, _, percent), worth in worths.items()}
     # 90%: above all images, so at least the 10% that are missing, 3 of 30; 0%: below three images, so at most 3.
     assert told == {90: "≥ +3.0", 50: "≥ +14.1", 20: "outside", 10: "≤ +0.0", 0: "≤ +3.0"}
-    # At 90% and 20% no image-only training has the share, and at 10% the accuracies are told apart though none is on
-    # the curve; at 50% the gain is 4.5 to 6 points.
-    assert [worths["thesis", "thesis", p].helps for p in (90, 50, 20, 10, 0)] == [None, True, None, False, None]
-    assert [worths["thesis", "thesis", p].outside for p in (90, 50, 20, 10, 0)] == [5, 2, 2, 5, 5]
+    # At 90% and 20% no image-only training has the share, and at 10% the accuracies differ significantly though none
+    # is on the curve; at 50% the gain is 4.5 to 6 points.
+    assert [worths["thesis", "thesis", p].verdict for p in (90, 50, 20, 10, 0)] == [
+        "undecided",
+        "saves",
+        "undecided",
+        "costs",
+        "undecided",
+    ]
+    assert [worths["thesis", "thesis", p].seeds_outside_curve for p in (90, 50, 20, 10, 0)] == [5, 2, 2, 5, 5]
     assert worths["thesis", "thesis", 20].relation == BETWEEN
-    assert all(w.half_width is None for w in worths.values())
+    assert all(pd.isna(w.images_per_class_saved_ci95) for w in worths.values())
 
 
 def test_text_that_changes_nothing_is_worth_nothing_where_noise_bends_the_curve(tmp_path: Path) -> None:
@@ -132,9 +142,10 @@ def test_text_that_changes_nothing_is_worth_nothing_where_noise_bends_the_curve(
     cells = [cell("none", percent, told) for percent, told in bent.items()]
     cells += [cell("reed", percent, told) for percent, told in bent.items() if percent < 100]
     worths = found(tmp_path, cells)
-    assert {percent: (w.images, w.half_width, w.relation) for (_, _, percent), w in worths.items()} == {
-        percent: (0.0, 0.0, EXACT) for percent in (10, 50, 70)
-    }
+    assert {
+        percent: (w.images_per_class_saved, w.images_per_class_saved_ci95, w.relation)
+        for (_, _, percent), w in worths.items()
+    } == {percent: (0.0, 0.0, EXACT) for percent in (10, 50, 70)}
     assert share_saved(72.0, 72.0, 50, [10, 50], [60.0, 71.0]) == (0, EXACT)
     # Image only itself lies above the monotone curve: text above it says nothing, text below it costs at least so much.
     assert share_saved(71.5, 72.0, 50, [10, 50], [60.0, 71.0]) == (0, BETWEEN)
@@ -151,7 +162,7 @@ def test_another_recipe_is_weighed_against_both_image_only_columns(tmp_path: Pat
     cells = [*image_only(), *control, worth_as(10, [20] * 5, recipe="anchored"), worth_as(10, [5] * 5)]
     cells += [worth_as(10, [9] * 5, recipe="tip-adapter")]
     worths = found(tmp_path, cells)
-    assert {key: round(w.images, 6) for key, w in worths.items()} == {
+    assert {key: round(w.images_per_class_saved, 6) for key, w in worths.items()} == {
         ("thesis", "thesis", 10): 1.5,
         ("anchored", "thesis", 10): 6.0,
         ("anchored", "anchored-image-only", 10): 3.0,
@@ -161,8 +172,9 @@ def test_another_recipe_is_weighed_against_both_image_only_columns(tmp_path: Pat
 def test_a_flat_image_only_curve_gives_no_worth(tmp_path: Path) -> None:
     noise = {10: (0.1, -0.2, 0, 0.1, -0.1), 50: (-0.1, 0.1, 0.1, 0, 0), 100: (0, 0.1, -0.1, 0.1, 0.1)}
     cells = [cell("none", p, [83 + n for n in told]) for p, told in noise.items()]
-    worths, (flat,) = find_worth(read_cells(plant(tmp_path, [*cells, worth_as(10, [5] * 5)])), PER_CLASS)
-    assert worths == [] and flat.half_width is not None and abs(flat.rise) <= flat.half_width
+    worths, flat_curves = find_worth(read_cells(plant(tmp_path, [*cells, worth_as(10, [5] * 5)])), PER_CLASS)
+    (flat,) = flat_curves.itertuples()
+    assert worths.empty and abs(flat.rise) <= flat.rise_ci95
 
 
 def test_the_sentence_says_where_it_helps_and_where_not(tmp_path: Path) -> None:
@@ -173,36 +185,38 @@ def test_the_sentence_says_where_it_helps_and_where_not(tmp_path: Path) -> None:
         worth_as(50, [-20, -21, -19, -20, -20]),
         worth_as(90, near),
     ]
-    told = tell_worth(list(found(tmp_path, cells).values()), SOURCE_LABELS["reed"], PER_CLASS)
+    told = describe_worth(find(tmp_path, cells), SOURCE_LABELS["reed"], PER_CLASS)
     assert told == (
         "human (Reed): at 10% of the images, the fewest here, the text is worth +3.0 ± 0.3 labelled images per class "
         "(of 30.0). The text saves images at 10%; it costs images at 50%; it is undecided at 1 of 3 shares."
     )
-    (one,) = [w for (_, _, percent), w in found(tmp_path, cells).items() if percent == 90]
-    assert tell_worth([one], "human", PER_CLASS) == (
+    worth = find(tmp_path, cells)
+    assert describe_worth(worth[worth["image_percent"] == 90], "human", PER_CLASS) == (
         "human: at 90% of the images, the fewest here, the text is worth +0.0 ± 1.4 labelled images per class "
-        "(of 30.0), not told apart from nothing. The text saves images at no share; it is undecided at 1 of 1 shares."
+        "(of 30.0), not significantly different from nothing. The text saves images at no share; it is undecided at "
+        "1 of 1 shares."
     )
 
 
-def test_what_saves_images_is_what_the_table_of_differences_tells_apart(tmp_path: Path) -> None:
+def test_what_saves_images_is_what_the_table_of_differences_calls_significant(tmp_path: Path) -> None:
     """An interval that leaves out 0 is not enough among many: the pages never say different things of one cell."""
     shares = range(10, 100, 10)
     cells = [cell("none", p, [level + p / 10 for level in LEVELS]) for p in (*shares, 100)]
     cells += [worth_as(p, [2, 1, 3, 0.5, 4] if p == 30 else [0.1, -0.1, 0, 0.2, -0.2]) for p in shares]
     worth = found(tmp_path, cells)["thesis", "thesis", 30]
-    assert worth.half_width is not None and worth.images > worth.half_width
-    (tested,) = [d for d in find_differences(read_cells(plant(tmp_path, cells))) if d.first.image_percent == 30]
-    assert worth.difference == tested and tested.test.p is not None and tested.test.p < 0.05
-    assert tested.told_apart is False and worth.helps is None
+    assert worth.images_per_class_saved > worth.images_per_class_saved_ci95
+    differences = find_differences(read_cells(plant(tmp_path, cells)))
+    (tested,) = differences[differences["image_percent"] == 30].itertuples()
+    assert worth.difference_mean == tested.difference_mean and tested.p < 0.05
+    assert tested.significant is worth.significant is False and worth.verdict == "undecided"
 
 
 def test_what_another_recipe_gains_is_not_called_the_texts(tmp_path: Path) -> None:
     """A recipe that is better on images alone and ignores its text saves images against the thesis's; its text none."""
     better = [level + 1 + 50 / 10 for level in LEVELS]
     control = [cell("none", p, [a + (p - 50) / 10 for a in better], recipe="anchored-image-only") for p in SHARES]
-    worths = found(tmp_path, [*image_only(), *control, cell("reed", 50, better, recipe="anchored")])
-    against = {w.reference: tell_worth([w], "it", PER_CLASS) for w in worths.values()}
+    worth = find(tmp_path, [*image_only(), *control, cell("reed", 50, better, recipe="anchored")])
+    against = {name: describe_worth(own, "it", PER_CLASS) for name, own in worth.groupby("image_only_recipe")}
     assert "the recipe with its text is worth +3.0 ± 0.0" in against["thesis"]
     assert "The recipe with its text saves images at 50%." in against["thesis"]
     assert "the text is worth +0.0 ± 0.0" in against["anchored-image-only"]
@@ -213,9 +227,11 @@ def test_one_seed_tells_nothing_of_what_is_saved(tmp_path: Path) -> None:
     one: dict[str, Any] = {"seeds": [0], "distinct_images": [1]}
     cells = [planted_cell("none", p, accuracy=[60 + p / 10], distinct_texts=[0], **one) for p in SHARES]
     cells += [planted_cell("reed", 10, accuracy=[63.0], distinct_texts=[1], **one)]
-    (worth,) = found(tmp_path, cells).values()
-    assert (worth.images, worth.half_width, worth.helps) == (pytest.approx(6.0), None, None)
-    assert tell_worth([worth], "it", PER_CLASS).startswith("it: one seed, so nothing can be said")
+    worth = find(tmp_path, cells)
+    (row,) = worth.itertuples()
+    assert (row.images_per_class_saved, row.verdict) == (pytest.approx(6.0), "undecided")
+    assert pd.isna(row.images_per_class_saved_ci95)
+    assert describe_worth(worth, "it", PER_CLASS).startswith("it: one seed, so nothing can be said")
 
 
 def test_the_stage_writes_a_page_and_a_table(tmp_path: Path) -> None:
@@ -223,13 +239,23 @@ def test_the_stage_writes_a_page_and_a_table(tmp_path: Path) -> None:
     write_csv(tmp_path / "images.csv", IMAGE_COLUMNS, (dict(zip(IMAGE_COLUMNS, row, strict=True)) for row in rows))
     paths = plant(tmp_path / "cells", [*image_only(), worth_as(10, [10] * 5), worth_as(0, [5] * 5)])
     outputs = ["--csv", str(tmp_path / "w.csv"), "--md", str(tmp_path / "w.md")]
-    main(["--cells", *paths, "--records", str(tmp_path / "images.csv"), "--dataset", "tiny", "--note", "N.", *outputs])
+    main(
+        [
+            "--cells",
+            *paths,
+            "--records",
+            str(tmp_path / "images.csv"),
+            "--settings",
+            '{"dataset": "tiny", "notes": ["N."]}',
+            *outputs,
+        ]
+    )
     page = (tmp_path / "w.md").read_text(encoding="utf-8")
     assert "A class has 6.0 training images on average." in page and "**N.**" in page
     assert "| 10:90 | +0.6 ± 0.0 |" in page and "| 0:100 | ≤ +0.6 |" in page
     with (tmp_path / "w.csv").open(encoding="utf-8", newline="") as stream:
         first, second = csv.DictReader(stream)
-    assert tuple(first) == COLUMNS
+    assert tuple(first) == tuple(WORTH_FORMATS)
     assert (first["image_percent"], first["relation"], first["images_per_class_saved"]) == ("10", "=", "0.600")
     assert (first["percent_of_images_saved"], second["relation"], second["seeds_outside_curve"]) == ("10.00", "<=", "5")
 
@@ -238,5 +264,5 @@ def test_without_an_image_only_column_the_page_says_so(tmp_path: Path) -> None:
     write_csv(tmp_path / "images.csv", IMAGE_COLUMNS, [dict(zip(IMAGE_COLUMNS, ("1", "x", "1", "train"), strict=True))])
     paths = plant(tmp_path / "cells", [worth_as(10, [10] * 5)])
     outputs = ["--csv", str(tmp_path / "w.csv"), "--md", str(tmp_path / "w.md")]
-    main(["--cells", *paths, "--records", str(tmp_path / "images.csv"), "--dataset", "tiny", *outputs])
+    main(["--cells", *paths, "--records", str(tmp_path / "images.csv"), "--settings", '{"dataset": "tiny"}', *outputs])
     assert "No variant has both a text column and an image-only column" in (tmp_path / "w.md").read_text()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fieldguide.core.files import read_csv
+from fieldguide.core.files import write_csv
 from fieldguide.tables import tabulate_accuracy
-from fieldguide.tables.comparison import Grid
+from fieldguide.tables.compare_recipes import RECIPE_FORMATS
+from fieldguide.tables.grid import Grid
 from fieldguide.tables.latex import escape_tex, tex_file, tex_float
+from fieldguide.tables.settings import Heading
+from fieldguide.tables.tabulate_image_worth import WORTH_FORMATS
 from fieldguide.tables.typeset_tables import main, typeset
 from tests.planted_report import plant_report, report_cells
 from tests.unit.planted_cells import plant
@@ -49,11 +54,12 @@ def test_all_tables_compile_with_booktabs(tmp_path: Path):
     plant_report(tmp_path)
     out = tmp_path / "tex"
     tables = [str(tmp_path / "tables" / f"{name}.csv") for name in ("recipes", "image_worth", "conversion")]
-    main(["--tables", *tables, "--dataset", "a_b & c", "--note", "100% sure.", "--out", str(out)])
+    main(["--tables", *tables, "--settings", '{"dataset": "a_b & c", "notes": ["100% sure."]}', "--out", str(out)])
     cells = plant(tmp_path / "cells", report_cells())
     files = [word for name in ("csv", "md", "tex", "html") for word in (f"--{name}", str(out / f"accuracy.{name}"))]
     # Far more is said of the table than TeX can take as one line.
-    tabulate_accuracy.main(["--cells", *cells, "--dataset", "aviary", "--note", "Much to say. " * 300, *files])
+    heading = json.dumps({"dataset": "aviary", "notes": ["Much to say. " * 300]})
+    tabulate_accuracy.main(["--cells", *cells, "--settings", heading, *files])
     assert sorted(path.name for path in out.glob("*.tex")) == [
         "accuracy.tex",
         "conversion.tex",
@@ -89,20 +95,21 @@ def test_what_latex_would_take_for_commands_is_escaped():
     assert escape_tex("50% of a_b & {c}") == r"50\% of a\_b \& \{c\}"
 
 
-def test_a_table_without_rows_sets_nothing():
-    assert r"\begin{table}" not in typeset("image_worth", [], "aviary", [])
+@pytest.mark.parametrize(("name", "columns"), [("image_worth", WORTH_FORMATS), ("recipes", RECIPE_FORMATS)])
+def test_a_table_without_rows_sets_nothing(tmp_path: Path, name: str, columns: dict[str, Any]):
+    write_csv(tmp_path / f"{name}.csv", list(columns), [])
+    assert r"\begin{table}" not in typeset(tmp_path / f"{name}.csv", Heading(dataset="aviary"))
 
 
 def test_recipes_and_conversion_are_split_by_text_source(tmp_path: Path):
     """All in one is several times as wide as a page, and shrinks to what nobody can read."""
     plant_report(tmp_path)
     for name in ("recipes", "conversion"):
-        rows = read_csv(tmp_path / "tables" / f"{name}.csv", ())
-        text = typeset(name, rows, "aviary", [])
+        text = typeset(tmp_path / "tables" / f"{name}.csv", Heading(dataset="aviary"))
         assert text.count(r"\begin{table}") > 1, name
         assert max(line.count("&") for line in text.splitlines()) < 12, name
 
 
 def test_a_table_that_is_not_typeset_is_named(tmp_path: Path):
     with pytest.raises(SystemExit, match=r"probe\.csv: no table of this name is typeset; those that are: recipes"):
-        main(["--tables", str(tmp_path / "probe.csv"), "--dataset", "x", "--out", str(tmp_path)])
+        main(["--tables", str(tmp_path / "probe.csv"), "--settings", '{"dataset": "x"}', "--out", str(tmp_path)])

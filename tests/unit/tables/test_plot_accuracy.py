@@ -9,29 +9,33 @@ import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
-from fieldguide.core.files import write_csv
-from fieldguide.tables.cell_results import read_cell
-from fieldguide.tables.comparison import ACCURACY_COLUMNS, read_published, read_rows, sort_rows
 from fieldguide.tables.plot_accuracy import draw_figure, main, styles_of
-from tests.unit.planted_cells import plant, planted_cell, thesis_cells
+from fieldguide.tables.rows import read_published, read_rows
+from tests.unit.planted_cells import planted_cell, thesis_cells, write_accuracy
 
 PUBLISHED = Path(__file__).parents[3] / "workflow" / "resources" / "published.csv"
+SETTINGS = ["--settings", '{"dataset": "cub"}']
 
 
 def points(line: Line2D) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in np.asarray(line.get_xydata()).tolist()]
 
 
-def accuracy_csv(folder: Path, cells: list[dict[str, object]]) -> Path:
-    rows = sort_rows(read_cell(path).row for path in plant(folder / "cells", cells))
-    write_csv(folder / "accuracy.csv", ACCURACY_COLUMNS, (row.as_csv() for row in rows))
-    return folder / "accuracy.csv"
-
-
 def test_bytes_are_the_same_twice_and_carry_no_date(tmp_path: Path) -> None:
-    path = accuracy_csv(tmp_path, thesis_cells())
+    path = write_accuracy(tmp_path, thesis_cells())
     for name in ("first.svg", "second.svg"):
-        main(["--csv", str(path), "--svg", str(tmp_path / name), "--published", str(PUBLISHED), "--note", "Planted."])
+        main(
+            [
+                "--csv",
+                str(path),
+                "--svg",
+                str(tmp_path / name),
+                "--published",
+                str(PUBLISHED),
+                "--settings",
+                '{"dataset": "cub", "notes": ["Planted."]}',
+            ]
+        )
     first = (tmp_path / "first.svg").read_bytes()
     assert first == (tmp_path / "second.svg").read_bytes()
     assert b"dc:date" not in first
@@ -40,7 +44,7 @@ def test_bytes_are_the_same_twice_and_carry_no_date(tmp_path: Path) -> None:
 
 
 def test_a_panel_per_variant_with_its_lines_and_bands(tmp_path: Path) -> None:
-    rows = read_rows(accuracy_csv(tmp_path, thesis_cells(redraws=("fixed", "per-epoch"))))
+    rows = read_rows(write_accuracy(tmp_path, thesis_cells(redraws=("fixed", "per-epoch"))))
     figure = draw_figure(rows, notes=["Planted."])
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [
@@ -60,7 +64,7 @@ def test_a_panel_per_variant_with_its_lines_and_bands(tmp_path: Path) -> None:
 
 
 def test_published_curves_are_dotted_and_those_of_the_panel_only(tmp_path: Path) -> None:
-    rows = read_rows(accuracy_csv(tmp_path, thesis_cells()))
+    rows = read_rows(write_accuracy(tmp_path, thesis_cells()))
     figure = draw_figure(rows, read_published(PUBLISHED))
     dotted = [[line for line in axes.lines if line.get_linestyle() == ":"] for axes in figure.axes]
     assert [len(lines) for lines in dotted] == [3, 2]
@@ -70,13 +74,13 @@ def test_published_curves_are_dotted_and_those_of_the_panel_only(tmp_path: Path)
 
 
 def test_published_curves_are_not_drawn_beside_another_llm(tmp_path: Path) -> None:
-    rows = read_rows(accuracy_csv(tmp_path, thesis_cells(llm="other-llm")))
+    rows = read_rows(write_accuracy(tmp_path, thesis_cells(llm="other-llm")))
     figure = draw_figure(rows, read_published(PUBLISHED))
     assert sum(line.get_linestyle() == ":" for line in figure.axes[0].lines) == 2
 
 
 def test_styles_differ_in_colour_marker_and_dash(tmp_path: Path) -> None:
-    rows = read_rows(accuracy_csv(tmp_path, thesis_cells()))
+    rows = read_rows(write_accuracy(tmp_path, thesis_cells()))
     styles = list(styles_of([r.series for r in rows[::10][:3]]).values())
     for part in zip(*styles, strict=True):
         assert len({str(value) for value in part}) == 3
@@ -85,7 +89,7 @@ def test_styles_differ_in_colour_marker_and_dash(tmp_path: Path) -> None:
 def test_a_recipes_lines_share_the_sources_colour_and_nothing_else(tmp_path: Path) -> None:
     cells = [planted_cell(s, p, recipe=r) for s in ("none", "reed") for p in (10, 50) for r in ("thesis", "anchored")]
     cells += [planted_cell("reed", 50, recipe="tip-adapter")]
-    figure = draw_figure(read_rows(accuracy_csv(tmp_path, cells)))
+    figure = draw_figure(read_rows(write_accuracy(tmp_path, cells)))
     (axes,) = figure.axes
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["thesis: image only", "thesis: human (Reed)", "anchored: image only", "anchored: human (Reed)"]
@@ -96,8 +100,8 @@ def test_a_recipes_lines_share_the_sources_colour_and_nothing_else(tmp_path: Pat
 
 def test_a_single_cell_without_an_interval_can_be_drawn(tmp_path: Path) -> None:
     one = {"seeds": [0], "accuracy": [50.0], "distinct_images": [5], "distinct_texts": [5]}
-    path = accuracy_csv(tmp_path, [planted_cell("reed", 10, **one)])
-    main(["--csv", str(path), "--svg", str(tmp_path / "figures" / "accuracy.svg")])
+    path = write_accuracy(tmp_path, [planted_cell("reed", 10, **one)])
+    main(["--csv", str(path), "--svg", str(tmp_path / "figures" / "accuracy.svg"), *SETTINGS])
     assert (tmp_path / "figures" / "accuracy.svg").stat().st_size > 0
 
 
@@ -105,5 +109,5 @@ def test_a_table_that_is_not_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "accuracy.csv"
     path.write_text("a,b\n", encoding="utf-8")
     with pytest.raises(SystemExit, match=r"accuracy\.csv: lacks the column"):
-        main(["--csv", str(path), "--svg", str(tmp_path / "accuracy.svg")])
+        main(["--csv", str(path), "--svg", str(tmp_path / "accuracy.svg"), *SETTINGS])
     assert not (tmp_path / "accuracy.svg").exists()

@@ -11,7 +11,7 @@ import pytest
 
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.features.store import save_features, save_tensors
-from fieldguide.tables.predict_classes import CLASS_COLUMNS, CONFUSION_COLUMNS, main
+from fieldguide.tables.predict_classes import CLASS_FORMATS, CONFUSION_FORMATS, main
 from fieldguide.tables.predictions import class_accuracy, count_predictions, find_confusions, images_by_class
 from tests.unit.planted_cells import BACKBONE, planted_cell
 
@@ -32,7 +32,7 @@ def test_predictions_are_counted_as_a_mean_over_runs():
     assert count_predictions(PREDICTED, LABELS, 3).tolist() == [[2, 2, 0], [1, 1, 0], [0, 0, 2]]
 
 
-def test_a_pair_is_told_once_with_both_shares_and_the_image_that_most_runs_mistake():
+def test_a_pair_is_listed_once_with_both_shares_and_the_image_that_most_runs_mistake():
     (pair,) = find_confusions(PREDICTED, LABELS, 3, 10)
     assert (pair.label, pair.taken_for, pair.percent, pair.back, pair.image) == (0, 1, 50, 50, 2)
 
@@ -75,14 +75,14 @@ def plant(folder: Path, **changes: Any) -> list[str]:
 
 def test_the_tables_have_a_row_per_class_and_per_pair(tmp_path: Path):
     main(plant(tmp_path))
-    by_class = read_csv(tmp_path / "by_class.csv", CLASS_COLUMNS)
+    by_class = read_csv(tmp_path / "by_class.csv", tuple(CLASS_FORMATS))
     assert [(r["class_name"], r["accuracy_mean"], r["test_images"]) for r in by_class] == [
         ("Ash Wren", "75.00", "4"),
         ("Oak Wren", "75.00", "4"),
     ]
     # Half of the eight training images are kept, class by class.
     assert [r["images"] for r in by_class] == ["2", "2"]
-    (pair,) = read_csv(tmp_path / "confusions.csv", CONFUSION_COLUMNS)
+    (pair,) = read_csv(tmp_path / "confusions.csv", tuple(CONFUSION_FORMATS))
     assert (pair["class_name"], pair["taken_for_name"], pair["percent"], pair["image_id"]) == (
         "Ash Wren",
         "Oak Wren",
@@ -93,7 +93,7 @@ def test_the_tables_have_a_row_per_class_and_per_pair(tmp_path: Path):
 
 def test_the_mean_over_classes_is_the_cells_accuracy(tmp_path: Path):
     main(plant(tmp_path))
-    by_class = read_csv(tmp_path / "by_class.csv", CLASS_COLUMNS)
+    by_class = read_csv(tmp_path / "by_class.csv", tuple(CLASS_FORMATS))
     assert np.mean([float(row["accuracy_mean"]) for row in by_class]) == 75
 
 
@@ -131,4 +131,4 @@ def test_a_classifier_of_another_form_is_left_out(tmp_path: Path):
     argv = plant(tmp_path)
     save_tensors(tmp_path / "ratio-50.safetensors", {"keys": np.zeros((3, 2), np.float32)}, {})
     main(argv)
-    assert read_csv(tmp_path / "by_class.csv", CLASS_COLUMNS) == []
+    assert read_csv(tmp_path / "by_class.csv", tuple(CLASS_FORMATS)) == []

@@ -9,23 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from fieldguide.core.files import write_csv
 from fieldguide.tables import print_table
-from fieldguide.tables.cell_results import read_cell
-from fieldguide.tables.comparison import ACCURACY_COLUMNS, Grid
+from fieldguide.tables.grid import Grid
 from fieldguide.tables.print_table import WIDTH, aligned, main
-from tests.unit.planted_cells import plant, planted_cell, thesis_cells
-
-
-def accuracy_csv(folder: Path, cells: list[dict[str, object]]) -> Path:
-    rows = [read_cell(path).row.as_csv() for path in plant(folder / "cells", cells)]
-    write_csv(folder / "accuracy.csv", ACCURACY_COLUMNS, rows)
-    return folder / "accuracy.csv"
+from fieldguide.tables.rows import ACCURACY_COLUMNS
+from tests.unit.planted_cells import planted_cell, thesis_cells, write_accuracy
 
 
 def test_all_variants_are_printed_within_100_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cells = thesis_cells(llm="aviary-llm", redraws=("fixed", "per-epoch"))
-    main(["--csv", str(accuracy_csv(tmp_path, cells))])
+    main(["--csv", str(write_accuracy(tmp_path, cells))])
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line) for line in lines) <= WIDTH == 100
     assert "ViT-L-14_openai_ab12cd34" in lines[0]
@@ -68,7 +61,7 @@ def test_a_name_too_long_is_cut() -> None:
 def test_one_seed_and_many_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = {"seeds": [0], "accuracy": [50.0], "distinct_images": [5], "distinct_texts": [5]}
     cells = [planted_cell(f"a-language-model-with-a-long-name-{i}", 10, **one) for i in range(5)]
-    main(["--csv", str(accuracy_csv(tmp_path, cells))])
+    main(["--csv", str(write_accuracy(tmp_path, cells))])
     out = capsys.readouterr().out
     assert max(len(line) for line in out.splitlines()) <= WIDTH
     assert out.count("50.00") == 5
@@ -95,7 +88,7 @@ def test_a_table_that_is_not_one_is_refused(tmp_path: Path, text: str, told: str
 
 
 def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
-    path = accuracy_csv(tmp_path, [planted_cell("reed", 10)])
+    path = write_accuracy(tmp_path, [planted_cell("reed", 10)])
     script = (
         "import sys; from fieldguide.tables import print_table; print_table.main(sys.argv[1:]); "
         "print(sorted({'numpy', 'scipy', 'matplotlib', 'jinja2', 'torch', 'pandas'} & set(sys.modules)))"

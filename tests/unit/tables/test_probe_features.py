@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -12,17 +13,14 @@ from fieldguide.adapters.plans import split_validation
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.data.records import IMAGE_COLUMNS
 from fieldguide.features.labelled import read_images, read_split
-from fieldguide.tables.probe_features import COLUMNS, main
+from fieldguide.tables.probe_features import PROBE_FORMATS, main
 from tests.tiny_data import refusal
-from tests.unit.planted_features import World, plan, write_world
+from tests.unit.planted_features import World, cell_options, plan, write_world
 
 
-def write_cell(world: World, name: str, *more: object) -> Path:
-    out = world.folder / f"{name}.json"
-    given = ["--records", world.records, "--images", world.images, "--plan", world.plan, "--tuning", world.tuning]
-    given += ["--seeds", 0, 1, 2, "--amount", 30, "--batch", 20, "--out", out, *more]
-    train_adapter.main([str(word) for word in given])
-    return out
+def write_cell(world: World, name: str, *options: object, **settings: Any) -> Path:
+    train_adapter.main(cell_options(world, name, *options, **settings))
+    return world.folder / f"{name}.json"
 
 
 @pytest.fixture
@@ -31,18 +29,27 @@ def world(tmp_path: Path) -> World:
 
 
 def argv(world: World, *cells: Path) -> list[str]:
-    given = ["--records", world.records, "--images", world.images, "--cells", *cells, "--seeds", 0, 1, 2]
-    return [str(word) for word in (*given, "--c", 0.001, 10, "--out", world.folder / "probe.csv")]
+    given = ["--records", world.records, "--images", world.images, "--cells", *cells]
+    return [
+        str(word)
+        for word in (
+            *given,
+            "--settings",
+            '{"seeds": [0, 1, 2], "c": [0.001, 10]}',
+            "--out",
+            world.folder / "probe.csv",
+        )
+    ]
 
 
 def test_easy_data(world: World) -> None:
     plan(world, world.folder / "global.json", "global")
     cells = [
-        write_cell(world, "all", "--ratio", 100),
-        write_cell(world, "few", "--ratio", 50, "--plan", world.folder / "global.json"),
+        write_cell(world, "all", ratio=100),
+        write_cell(world, "few", "--plan", world.folder / "global.json"),
     ]
     main(argv(world, *cells))
-    rows = read_csv(world.folder / "probe.csv", COLUMNS)
+    rows = read_csv(world.folder / "probe.csv", list(PROBE_FORMATS))
     assert [(row["image_percent"], row["sampling"], row["n_seeds"]) for row in rows] == [
         ("100", "class-wise", "1"),
         ("50", "global", "3"),
@@ -61,21 +68,23 @@ def test_validation_images_choose_c(tmp_path: Path) -> None:
     # Here the test images would choose the other C.
     assert probes[10].score(train[held], labels[held]) > probes[0.001].score(train[held], labels[held])
     assert probes[10].score(test, truth) < probes[0.001].score(test, truth)
-    main(argv(world, write_cell(world, "all", "--ratio", 100)))
-    (row,) = read_csv(world.folder / "probe.csv", COLUMNS)
+    main(argv(world, write_cell(world, "all", ratio=100)))
+    (row,) = read_csv(world.folder / "probe.csv", list(PROBE_FORMATS))
     assert float(row["c"]) == 10
     final = LogisticRegression(C=10, max_iter=2000).fit(train, labels).score(test, truth)
     assert row["probe_accuracy"] == f"{100 * final:.2f}"
 
 
 def test_other_cells_are_refused(world: World) -> None:
-    for name, more in (("text", ["--source", world.source("reed")]), ("redrawn", ["--redraw", "per-epoch"])):
-        cell = write_cell(world, name, "--ratio", 50, *more)
+    for cell in (
+        write_cell(world, "text", *world.source_options("reed")),
+        write_cell(world, "redrawn", redraw="per-epoch"),
+    ):
         assert f"{cell}: the probe stands beside image-only cells" in refusal(main, *argv(world, cell))
 
 
 def test_a_class_of_one_image_is_refused(world: World) -> None:
-    cell = write_cell(world, "all", "--ratio", 100)
+    cell = write_cell(world, "all", ratio=100)
     rows = world.rows()
     for row in [row for row in rows if row["class_id"] == "1" and row["split"] == "train"][1:]:
         row["split"] = "test"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fieldguide.core.files import write_csv
-from fieldguide.tables.comparison import PUBLISHED_COLUMNS, PublishedFigure
-from fieldguide.tables.score_sampling import COLUMNS, main
+from fieldguide.tables.rows import PUBLISHED_COLUMNS, PublishedFigure
+from fieldguide.tables.score_sampling import SAMPLING_FORMATS, main
 from tests.tiny_data import refusal
 from tests.unit.planted_cells import plant, planted_cell
 
@@ -64,7 +65,7 @@ def figures_of(study: str, states: str, alone: tuple[Any, ...], mixed: tuple[Any
 
 
 def score(
-    folder: Path, figures: list[PublishedFigure], cells: list[dict[str, Any]], *options: str
+    folder: Path, figures: list[PublishedFigure], cells: list[dict[str, Any]], note: str = ""
 ) -> tuple[str, list[dict[str, str]]]:
     """Run the stage; returns its page and its rows."""
     published = folder / "published.csv"
@@ -73,7 +74,8 @@ def score(
     outputs = ["--csv", str(folder / "sampling.csv"), "--md", str(folder / "sampling.md")]
     beside = ["--published", str(published)] if figures else []
     paths = plant(folder / "cells", cells)
-    main(["--cells", *paths, "--dataset", "cub", "--tolerance", "1", *beside, *outputs, *options])
+    settings = json.dumps({"dataset": "cub", "tolerance": 1, "notes": [note]})
+    main(["--cells", *paths, "--settings", settings, *beside, *outputs])
     with (folder / "sampling.csv").open(encoding="utf-8", newline="") as stream:
         return (folder / "sampling.md").read_text(encoding="utf-8"), list(csv.DictReader(stream))
 
@@ -158,7 +160,7 @@ def test_errors_are_those_of_hand(tmp_path: Path) -> None:
 
 
 def test_off_cub_patterns_are_shown_and_nothing_is_compared(tmp_path: Path) -> None:
-    page, rows = score(tmp_path, [], study_cells(), "--note", "Made up.")
+    page, rows = score(tmp_path, [], study_cells(), "Made up.")
     assert "would be meaningless, so nothing is compared" in page and "**Made up.**" in page
     assert "explain" not in page and "published |" not in page
     assert (
@@ -166,7 +168,7 @@ def test_off_cub_patterns_are_shown_and_nothing_is_compared(tmp_path: Path) -> N
         "images, 5.4 points with class-wise sampling and per-epoch images, 27.9 points with global sampling and fixed "
         "images, 13.5 points with global sampling and per-epoch images, over the 3 budgets tried." in page
     )
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == tuple(SAMPLING_FORMATS)
     # Two samplings, three budgets, three ways of redrawing, three columns.
     assert len(rows) == 2 * 3 * 3 * 3 and {r["rmse"] for r in rows} == {""}
     by = {(r["sampling"], r["redraw_image_only"], r["budget"], r["amount"], r["text_source"]): r for r in rows}
@@ -183,7 +185,7 @@ def test_a_published_column_without_cells_is_said(tmp_path: Path) -> None:
 def test_cells_of_other_recipes_are_refused(tmp_path: Path) -> None:
     (path,) = plant(tmp_path, [planted_cell("none", 10, recipe="anchored", config={"amount": 400})])
     outputs = ["--csv", tmp_path / "s.csv", "--md", tmp_path / "s.md"]
-    told = refusal(main, "--cells", path, "--dataset", "cub", "--tolerance", 1, *outputs)
+    told = refusal(main, "--cells", path, "--settings", '{"dataset": "cub", "tolerance": 1}', *outputs)
     assert "none is of the recipe thesis" in told and not (tmp_path / "s.md").exists()
 
 

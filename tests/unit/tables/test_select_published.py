@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fieldguide.tables.select_published import COLUMNS, describe_difference, main
+from fieldguide.tables.rows import PUBLISHED_COLUMNS
+from fieldguide.tables.select_published import describe_difference, main
 from tests.tiny_data import write_lines
 from tests.unit.workflow.configurations import ROOT
 
@@ -30,9 +31,9 @@ def test_cub_has_its_figures(tmp_path: Path) -> None:
 
 def test_another_data_set_has_none_whatever_it_is_called(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     names = CUB.read_text(encoding="utf-8").split()
-    assert select(tmp_path, names[:-1]) == [",".join(COLUMNS)]
+    assert select(tmp_path, names[:-1]) == [",".join(PUBLISHED_COLUMNS)]
     assert names[-1] + " missing here" in capfd.readouterr().err
-    assert select(tmp_path, [*names[:-1], "200.Dodo"]) == [",".join(COLUMNS)]
+    assert select(tmp_path, [*names[:-1], "200.Dodo"]) == [",".join(PUBLISHED_COLUMNS)]
 
 
 def test_a_difference_in_words() -> None:

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldguide.core.significance import half_width
-from fieldguide.tables.cell_results import read_cell
-from fieldguide.tables.comparison import ACCURACY_COLUMNS, MISSING, read_published, read_rows, sort_rows
+from fieldguide.tables.grid import MISSING
 from fieldguide.tables.latex import escape_tex
+from fieldguide.tables.results import read_cells, summarise, to_rows
+from fieldguide.tables.rows import ACCURACY_COLUMNS, cell_identity, read_published, read_rows
 from fieldguide.tables.tabulate_accuracy import main
 from tests.unit.planted_cells import BACKBONE, plant, planted_cell, thesis_cells
 
@@ -24,10 +25,11 @@ PUBLISHED = Path(__file__).parents[3] / "workflow" / "resources" / "published.cs
 OUTPUTS = ("csv", "md", "tex", "html")
 
 
-def tabulate(paths: list[str], out: Path, *options: str, dataset: str = "cub") -> dict[str, str]:
+def tabulate(paths: list[str], out: Path, *options: str, dataset: str = "cub", note: str = "") -> dict[str, str]:
     """Run the stage; returns what it wrote, by format."""
+    heading = json.dumps({"dataset": dataset, "notes": [note]})
     outputs = [word for name in OUTPUTS for word in (f"--{name}", str(out / f"accuracy.{name}"))]
-    main(["--cells", *paths, "--dataset", dataset, *options, *outputs])
+    main(["--cells", *paths, "--settings", heading, *options, *outputs])
     return {name: (out / f"accuracy.{name}").read_text(encoding="utf-8") for name in OUTPUTS}
 
 
@@ -110,7 +112,7 @@ def test_one_seed_has_no_interval(tmp_path: Path) -> None:
 
 def test_thesis_layout_with_both_studies_in_brackets(tmp_path: Path) -> None:
     paths = plant(tmp_path / "cells", thesis_cells())
-    written = tabulate(paths, tmp_path / "out", "--columns-published", str(PUBLISHED))
+    written = tabulate(paths, tmp_path / "out", "--published", str(PUBLISHED))
     header = markdown_row(written["md"], "images:text")
     assert header[1:] == [
         "class-wise: image only",
@@ -144,21 +146,21 @@ def test_thesis_layout_with_both_studies_in_brackets(tmp_path: Path) -> None:
 
 def test_every_published_figure_stands_in_the_table_once(tmp_path: Path) -> None:
     paths = plant(tmp_path / "cells", thesis_cells())
-    written = tabulate(paths, tmp_path / "out", "--columns-published", str(PUBLISHED))
+    written = tabulate(paths, tmp_path / "out", "--published", str(PUBLISHED))
     in_brackets = re.findall(r"\((\d\d\.\d\d)\)", written["md"])
     assert sorted(in_brackets) == sorted(f"{figure.accuracy:.2f}" for figure in read_published(PUBLISHED))
 
 
 def test_a_missing_cell_is_a_dash_beside_its_published_figure(tmp_path: Path) -> None:
     cells = [c for c in thesis_cells() if (c["text_source"], c["image_percent"]) != ("reed", 50)]
-    written = tabulate(plant(tmp_path / "cells", cells), tmp_path / "out", "--columns-published", str(PUBLISHED))
+    written = tabulate(plant(tmp_path / "cells", cells), tmp_path / "out", "--published", str(PUBLISHED))
     row = markdown_row(written["md"], "50:50")
     assert (row[2], row[5]) == (f"{MISSING} (77.64)", f"{MISSING} (82.52)")
 
 
 def test_published_llm_figures_stand_beside_that_llm_only(tmp_path: Path) -> None:
     paths = plant(tmp_path / "cells", thesis_cells(llm="some-other-llm"))
-    written = tabulate(paths, tmp_path / "out", "--columns-published", str(PUBLISHED))
+    written = tabulate(paths, tmp_path / "out", "--published", str(PUBLISHED))
     row = markdown_row(written["md"], "10:90")
     assert row[2:4] == ["61.50 ± 2.48 (57.47)", "60.50 ± 2.48"]
     assert "57.96" not in written["md"]
@@ -166,7 +168,7 @@ def test_published_llm_figures_stand_beside_that_llm_only(tmp_path: Path) -> Non
 
 def test_published_figures_stand_beside_the_thesis_recipe_only(tmp_path: Path) -> None:
     cells = [planted_cell("reed", 10), planted_cell("reed", 10, recipe="anchored")]
-    written = tabulate(plant(tmp_path / "cells", cells), tmp_path / "out", "--columns-published", str(PUBLISHED))
+    written = tabulate(plant(tmp_path / "cells", cells), tmp_path / "out", "--published", str(PUBLISHED))
     assert markdown_row(written["md"], "images:text")[1:] == ["thesis: human (Reed)", "anchored: human (Reed)"]
     row = markdown_row(written["md"], "10:90")
     assert "(57.47)" in row[1] and "(" not in row[2]
@@ -175,7 +177,7 @@ def test_published_figures_stand_beside_the_thesis_recipe_only(tmp_path: Path) -
 def test_one_block_per_variant_each_with_the_image_only_column(tmp_path: Path) -> None:
     cells = thesis_cells(llm="aviary-llm", redraws=("fixed", "per-epoch"))
     note = "The aviary is made up; its numbers say nothing about CUB_200 & co."
-    written = tabulate(plant(tmp_path / "cells", cells), tmp_path / "out", "--note", note, dataset="aviary")
+    written = tabulate(plant(tmp_path / "cells", cells), tmp_path / "out", note=note, dataset="aviary")
     titles = [line for line in written["md"].splitlines() if line.startswith("## ")]
     assert titles[4:] == [title.replace("## ", "## Differences in points: ") for title in titles[:4]]
     assert titles[:4] == [
@@ -216,7 +218,7 @@ def test_what_is_not_cub_says_so_without_being_told(tmp_path: Path) -> None:
 
 def test_tex_is_balanced_and_every_row_has_its_columns(tmp_path: Path) -> None:
     paths = plant(tmp_path / "cells", thesis_cells())
-    text = tabulate(paths, tmp_path / "out", "--columns-published", str(PUBLISHED))["tex"]
+    text = tabulate(paths, tmp_path / "out", "--published", str(PUBLISHED))["tex"]
     bare = re.sub(r"\\[{}%]", "", "\n".join(line for line in text.splitlines() if not line.startswith("%")))
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
@@ -246,7 +248,7 @@ def test_names_are_escaped_in_every_format(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("joined", [False, True])
 def test_bytes_are_the_same_twice_and_in_any_order(tmp_path: Path, joined: bool) -> None:
-    options = ["--columns-published", str(PUBLISHED)] if joined else []
+    options = ["--published", str(PUBLISHED)] if joined else []
     paths = plant(tmp_path / "cells", thesis_cells(redraws=("fixed", "per-epoch")))
     first = tabulate(paths, tmp_path / "first", *options)
     assert tabulate(paths, tmp_path / "second", *options) == first
@@ -258,10 +260,12 @@ def test_bytes_are_the_same_twice_and_in_any_order(tmp_path: Path, joined: bool)
 def test_the_order_of_rows_does_not_depend_on_the_input(tmp_path_factory: pytest.TempPathFactory, random: Any) -> None:
     folder = tmp_path_factory.getbasetemp() / "order"
     paths = sorted(str(p) for p in folder.glob("*.json")) or plant(folder, thesis_cells())
-    rows = [read_cell(path).row for path in paths]
-    ordered = sort_rows(rows)
+    ordered = to_rows(summarise(read_cells(paths)))
+    random.shuffle(paths)
+    assert to_rows(summarise(read_cells(paths))) == ordered
+    rows = list(ordered)
     random.shuffle(rows)
-    assert sort_rows(rows) == ordered
+    assert sorted(rows, key=cell_identity) == ordered
     assert [r.image_percent for r in ordered[:10]] == list(range(100, 0, -10))
     assert [r.text_source for r in ordered[::10]] == ["none", "reed", "gpt-3.5-turbo", "none", "reed"]
 
@@ -271,7 +275,7 @@ def test_cells_may_be_named_in_a_file_and_the_csv_reads_back(tmp_path: Path) -> 
     listed = tmp_path / "cells.txt"
     listed.write_text("\n".join(paths) + "\n\n", encoding="utf-8")
     outputs = [word for name in OUTPUTS for word in (f"--{name}", str(tmp_path / f"accuracy.{name}"))]
-    main(["--cells-list", str(listed), "--dataset", "cub", *outputs])
+    main(["--cells-list", str(listed), "--settings", '{"dataset": "cub"}', *outputs])
     rows = read_rows(tmp_path / "accuracy.csv")
     assert len(rows) == 50
     assert (rows[0].accuracy_mean, rows[0].accuracy_ci95, rows[0].distinct_images) == (85.0, 2.48, 5994)
@@ -282,7 +286,7 @@ def test_an_empty_list_is_refused(tmp_path: Path) -> None:
     listed.write_text("\n", encoding="utf-8")
     outputs = [word for name in OUTPUTS for word in (f"--{name}", str(tmp_path / f"accuracy.{name}"))]
     with pytest.raises(SystemExit, match=r"cells\.txt: names no cell"):
-        main(["--cells-list", str(listed), "--dataset", "cub", *outputs])
+        main(["--cells-list", str(listed), "--settings", '{"dataset": "cub"}', *outputs])
 
 
 @pytest.mark.parametrize(
@@ -353,12 +357,6 @@ def test_image_only_cells_that_differ_in_what_they_do_not_use_are_the_same_cell(
     assert "the same cell as" in refused(plant(tmp_path / "cells", cells), tmp_path / "out")
 
 
-def test_published_figures_beside_another_data_set_are_refused(tmp_path: Path) -> None:
-    paths = plant(tmp_path / "cells", [planted_cell("reed", 10)])
-    told = refused(paths, tmp_path / "out", "--columns-published", str(PUBLISHED), dataset="aviary")
-    assert "its figures are about CUB, not aviary" in told
-
-
 @pytest.mark.parametrize(
     ("line", "told"),
     [("10,90,reed,class-wise,kawagoe,50", "a second figure for 10% images"), ("10,90,x,global,y,z", "not a number")],
@@ -367,7 +365,7 @@ def test_bad_published_figures_are_refused(tmp_path: Path, line: str, told: str)
     published = tmp_path / "published.csv"
     published.write_text(PUBLISHED.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
     paths = plant(tmp_path / "cells", [planted_cell("reed", 10)])
-    sentence = refused(paths, tmp_path / "out", "--columns-published", str(published))
+    sentence = refused(paths, tmp_path / "out", "--published", str(published))
     assert "published.csv, line 52" in sentence
     assert told in sentence
 

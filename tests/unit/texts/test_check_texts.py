@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fieldguide.core.files import read_csv, write_csv
-from fieldguide.data.records import TEXT_COLUMNS
 from fieldguide.features import encode_texts
 from fieldguide.features.backbone import LOCAL
 from fieldguide.features.tokenizer import load_tokenizer
 from fieldguide.texts.check_texts import main
 from fieldguide.texts.naming import has_name
 from fieldguide.texts.replies import parse_reply
-from tests.tiny_data import refusal, said
+from fieldguide.texts.table import TEXT_COLUMNS
+from tests.tiny_data import as_settings, refusal, said
 from tests.unit.tiny_backbone import KINDS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,20 +36,20 @@ ROWS: list[Row] = [
 ]
 
 
-def argv(folder: Path, rows: Sequence[Row], *more: object) -> list[str]:
+def argv(folder: Path, rows: Sequence[Row], model: str = AVIARY, **settings: object) -> list[str]:
     """Write the raw table and the classes; the command line that checks them."""
     table = [(class_id, NAMES[class_id], *rest) for class_id, *rest in rows]
     write_csv(folder / "raw.csv", TEXT_COLUMNS, (dict(zip(TEXT_COLUMNS, row, strict=True)) for row in table))
     classes = ({"class_id": class_id, "class_name": name} for class_id, name in NAMES.items())
     write_csv(folder / "classes.csv", ("class_id", "class_name"), classes)
-    given = ["--source", "mine", "--raw", folder / "raw.csv", "--classes", folder / "classes.csv", "--model", AVIARY]
+    given = ["--source", "mine", "--raw", folder / "raw.csv", "--classes", folder / "classes.csv", "--model", model]
     given += ["--lexicon", LEXICON, "--out", folder / "out.csv", "--page", folder / "out.md"]
-    return [str(word) for word in (*given, *more)]
+    return [str(word) for word in (*given, "--settings", json.dumps(settings))]
 
 
-def checked(folder: Path, rows: Sequence[Row] = ROWS, *more: object) -> list[str]:
+def checked(folder: Path, rows: Sequence[Row] = ROWS, **settings: object) -> list[str]:
     """The texts after the check."""
-    main(argv(folder, rows, *more))
+    main(argv(folder, rows, **settings))
     return [row["text"] for row in read_csv(folder / "out.csv", TEXT_COLUMNS)]
 
 
@@ -77,14 +78,14 @@ def test_the_shipped_ledger_fits_and_keeps_every_byte(tmp_path: Path) -> None:
 
 
 def test_all_classes_short_of_texts_are_named_with_the_way_out(tmp_path: Path) -> None:
-    told = refusal(main, *argv(tmp_path, ROWS[:3], "--at-least", 2))
+    told = refusal(main, *argv(tmp_path, ROWS[:3], at_least=2))
     assert "2 of 3 classes have fewer than 2 texts: Fish Crow (1), Marsh Wren (0)" in told
     assert "lower `texts.mine.at_least`" in told and "visible_only" not in told
     assert not (tmp_path / "out.csv").exists() and not (tmp_path / "out.md").exists()
 
 
 def test_dropping_never_goes_below_at_least_without_saying_so(tmp_path: Path) -> None:
-    told = refusal(main, *argv(tmp_path, ROWS, "--at-least", 2, "--visible-only"))
+    told = refusal(main, *argv(tmp_path, ROWS, at_least=2, visible_only=True))
     assert "1 of 3 classes have fewer than 2 texts" in told and "Marsh Wren (1 of 2)" in told
     assert "set `texts.mine.visible_only` to false or lower `texts.mine.at_least`" in told
 
@@ -92,7 +93,7 @@ def test_dropping_never_goes_below_at_least_without_saying_so(tmp_path: Path) ->
 def test_pieces_do_not_count_as_texts(tmp_path: Path) -> None:
     long = " ".join(["Its tail is long and its bill is short."] * 20)
     rows: list[Row] = [(class_id, "", "Size", long) for class_id in NAMES]
-    assert "fewer than 2 texts" in refusal(main, *argv(tmp_path, rows, "--at-least", 2))
+    assert "fewer than 2 texts" in refusal(main, *argv(tmp_path, rows, at_least=2))
 
 
 def test_tables_about_other_classes_or_without_words_are_refused(tmp_path: Path) -> None:
@@ -108,9 +109,9 @@ def test_tables_about_other_classes_or_without_words_are_refused(tmp_path: Path)
 
 
 def test_a_template_or_a_noun_that_cannot_work_is_refused(tmp_path: Path) -> None:
-    told = refusal(main, *argv(tmp_path, ROWS, "--naming", "added", "--template", "a {name}"))
-    assert "--template should hold {class_name} and {text} once each" in told
-    told = refusal(main, *argv(tmp_path, ROWS, "--naming", "removed", "--thing", "blue jay"))
+    told = refusal(main, *argv(tmp_path, ROWS, naming="added", template="a {name}"))
+    assert "--settings: template: should hold {class_name} and {text} once each" in told
+    told = refusal(main, *argv(tmp_path, ROWS, naming="removed", thing="blue jay"))
     assert "classes called as what would stand for their name (1): Blue Jay" in told
 
 
@@ -143,7 +144,7 @@ def test_long_texts_are_cut_and_keep_class_image_field_and_every_word(
 
 def test_an_added_name_leaves_room_for_itself(tmp_path: Path) -> None:
     long = " ".join(["Its long tail is brown."] * 40)
-    texts = checked(tmp_path, [(class_id, "", "Size", long) for class_id in NAMES], "--naming", "added")
+    texts = checked(tmp_path, [(class_id, "", "Size", long) for class_id in NAMES], naming="added")
     tokenizer = load_tokenizer(AVIARY)
     assert all(text.startswith(("a photo of a ", "a photo of an ")) for text in texts)
     assert max(map(tokenizer.count, texts)) <= 77
@@ -157,19 +158,20 @@ def test_the_encoder_finds_nothing_left_to_cut(
 ) -> None:
     model = f"{LOCAL}{folders[kind]}"
     rows: list[Row] = [(c, "", "Size", " ".join(["A red bird, small and brown, or so."] * 5)) for c in NAMES]
-    encode = ["--model", model, "--out", str(tmp_path / "features.safetensors"), "--texts"]
-    main(argv(tmp_path, rows, "--model", model))
-    assert "exceed" in said(encode_texts.main, capsys, *encode, tmp_path / "raw.csv")
-    assert "exceed" not in said(encode_texts.main, capsys, *encode, tmp_path / "out.csv")
+    encode = [*as_settings(model=model, pretrained="", precision="fp32"), "--texts"]
+    out = ["--out", str(tmp_path / "features.safetensors")]
+    main(argv(tmp_path, rows, model))
+    assert "exceed" in said(encode_texts.main, capsys, *out, *encode, tmp_path / "raw.csv")
+    assert "exceed" not in said(encode_texts.main, capsys, *out, *encode, tmp_path / "out.csv")
 
 
 # ---------------------------------------------------------------- names
 
 
 def test_names_removed_and_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert checked(tmp_path, ROWS, "--naming", "removed")[2] == "The bird is large."
-    assert checked(tmp_path, ROWS, "--naming", "removed", "--thing", "corvid")[2] == "The corvid is large."
-    texts = checked(tmp_path, ROWS, "--naming", "added", "--template", "{text} It is a {class_name}.")
+    assert checked(tmp_path, ROWS, naming="removed")[2] == "The bird is large."
+    assert checked(tmp_path, ROWS, naming="removed", thing="corvid")[2] == "The corvid is large."
+    texts = checked(tmp_path, ROWS, naming="added", template="{text} It is a {class_name}.")
     assert texts[2:4] == ["The Fish Crow is large.", "Black all over. It is a Fish Crow."]
     rows = read_csv(tmp_path / "out.csv", TEXT_COLUMNS)
     assert all(has_name(row["text"], row["class_name"]) for row in rows)
@@ -179,19 +181,19 @@ def test_names_found_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     log = said(main, capsys, *argv(tmp_path, ROWS))
     assert "1 texts name their class as written; with naming as-is; the tables call the source unnamed" in log
     assert "1 texts name another class: Fish Crow (1)" in log
-    assert "the tables call the source named" in said(main, capsys, *argv(tmp_path, ROWS, "--naming", "added"))
+    assert "the tables call the source named" in said(main, capsys, *argv(tmp_path, ROWS, naming="added"))
     assert "[names Fish Crow\\]" in page(tmp_path).replace("names its class; ", "")
 
 
 def test_checking_what_was_checked_changes_nothing(tmp_path: Path) -> None:
     for names in ("as-is", "removed", "added"):
-        more = ["--naming", names, "--visible-only"]
-        first = checked(tmp_path, ROWS, *more)
+        more: dict[str, Any] = {"naming": names, "visible_only": True}
+        first = checked(tmp_path, ROWS, **more)
         rows = [
             (row["class_id"], row["image_id"], row["field"], row["text"])
             for row in read_csv(tmp_path / "out.csv", TEXT_COLUMNS)
         ]
-        assert checked(tmp_path, rows, *more) == first
+        assert checked(tmp_path, rows, **more) == first
 
 
 # ---------------------------------------------------------------- repeats, visibility
@@ -200,7 +202,7 @@ def test_checking_what_was_checked_changes_nothing(tmp_path: Path) -> None:
 def test_repeats_are_told_within_classes_and_across(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = said(main, capsys, *argv(tmp_path, [*ROWS, ("3", "", "Eyes", "Black all over!")]))
     assert "1 texts repeat one of their class" in log
-    assert "1 different texts are had by several classes and tell nothing apart: 'black all over' (2 classes)" in log
+    assert "1 different texts occur in several classes and do not distinguish them: 'black all over' (2 classes)" in log
     assert page(tmp_path).count("2 times in this class; also in 1 other class\\]") == 2
 
 
@@ -214,7 +216,7 @@ def test_what_is_not_visible_is_flagged_and_by_setting_dropped(
 ) -> None:
     assert "anything of 2 of their sentences" in said(main, capsys, *argv(tmp_path, ROWS))
     assert "Small and slim. *It feeds on acorns.* **\\[not visible: diet\\]**" in page(tmp_path)
-    log = said(main, capsys, *argv(tmp_path, ROWS, "--visible-only"))
+    log = said(main, capsys, *argv(tmp_path, ROWS, visible_only=True))
     assert "dropped 2 sentences that no photograph shows, and with them 1 whole texts" in log
     texts = [row["text"] for row in read_csv(tmp_path / "out.csv", TEXT_COLUMNS)]
     assert texts == ["Small and slim.", *(text for _, _, _, text in ROWS[1:4]), "black all over"]
@@ -239,7 +241,7 @@ def test_an_image_keeps_its_captions_where_dropping_would_leave_none(
             (f"{class_id}2", "It is red."),
         )
     ]
-    log = said(main, capsys, *argv(tmp_path, rows, "--visible-only"))
+    log = said(main, capsys, *argv(tmp_path, rows, visible_only=True))
     out = read_csv(tmp_path / "out.csv", TEXT_COLUMNS)
     assert [(row["image_id"], row["text"]) for row in out[:2]] == [("11", "It sings."), ("12", "It is red.")]
     assert {row["image_id"] for row in out} == {row[1] for row in rows}
@@ -256,7 +258,7 @@ def test_captions_are_grouped_by_image_and_those_left_out_counted(tmp_path: Path
         for image in range(5)
         for number in range(2)
     ]
-    main(argv(tmp_path, rows, "--images-shown", "2"))
+    main(argv(tmp_path, rows, images_shown=2))
     told = page(tmp_path)
     assert told.count("**Image ") == 6 and told.count("\n- text ") == 12
     assert told.count("(6 texts of 3 more images are left out here)") == 3

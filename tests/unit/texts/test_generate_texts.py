@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from fieldguide.core.files import read_csv
-from fieldguide.texts.generate_texts import COLUMNS, main
+from fieldguide.texts.generate_texts import main
 from fieldguide.texts.ledger import append_record, request_for, synthetic_record
+from fieldguide.texts.naming import has_name
+from fieldguide.texts.table import read_texts
 
 FIELDS = ("Size", "Coloration", "Eyes")
 PROMPT = "Describe {class_name} by {fields}."
@@ -30,11 +32,18 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(place: Path, *more: str) -> None:
-    options = ["--source", "aviary-llm", "--model", "aviary-writer", "--replies-per-class", "2", "--fields", *FIELDS]
-    for name, file in (("ledger", "l.jsonl"), ("prompt", "prompt.txt"), ("classes", "classes.csv"), ("out", "t.csv")):
-        options += [f"--{name}", str(place / file)]
-    main([*options, *more])
+def run(place: Path, **more: object) -> None:
+    settings = {
+        "kind": "llm",
+        "model": "aviary-writer",
+        "replies_per_class": 2,
+        "fields": FIELDS,
+        "ledger": str(place / "l.jsonl"),
+        "prompt": str(place / "prompt.txt"),
+        **more,
+    }
+    files = ["--classes", str(place / "classes.csv"), "--out", str(place / "t.csv")]
+    main(["--source", "aviary-llm", "--settings", json.dumps(settings), *files])
 
 
 def reply(size: str, eyes: str = "Dark.") -> str:
@@ -45,14 +54,14 @@ def test_rows_come_by_class_id_then_reply_then_field(place: Path, capsys: pytest
     tell(place / "l.jsonl", "Ten", [reply("a"), reply("b"), reply("never taken")])
     tell(place / "l.jsonl", "Two", [reply("c"), reply("d", "The two has dark eyes.")])
     run(place)
-    rows = read_csv(place / "t.csv", COLUMNS)
-    assert list(rows[0]) == list(COLUMNS)
-    assert [row["class_id"] for row in rows] == ["2"] * 6 + ["10"] * 6
-    assert [row["field"] for row in rows] == list(FIELDS) * 4
-    assert [row["text"] for row in rows if row["field"] == "Size"] == ["c", "d", "a", "b"]
-    assert {row["image_id"] for row in rows} == {""}
-    told = capsys.readouterr().err
-    assert "12 texts about 2 classes, 3 of them duplicates" in told and "1 name their class" in told
+    assert (place / "t.csv").read_text().partition("\n")[0] == "class_id,class_name,image_id,field,text"
+    rows = read_texts(place / "t.csv")
+    assert [row.class_id for row in rows] == ["2"] * 6 + ["10"] * 6
+    assert [row.field for row in rows] == list(FIELDS) * 4
+    assert [row.text for row in rows if row.field == "Size"] == ["c", "d", "a", "b"]
+    assert {row.image_id for row in rows} == {""}
+    said = capsys.readouterr().err
+    assert "12 texts about 2 classes, 3 of them duplicates" in said and "1 name their class" in said
 
 
 def test_missing_replies_are_counted_by_class(place: Path) -> None:
@@ -79,9 +88,9 @@ def test_replies_to_another_question_do_not_count(place: Path) -> None:
     for name in ("Two", "Ten"):
         tell(place / "l.jsonl", name, [reply("a"), reply("b")])
     with pytest.raises(SystemExit, match="another model, prompt"):
-        run(place, "--model", "gpt-3.5-turbo")
+        run(place, model="gpt-3.5-turbo")
     with pytest.raises(SystemExit, match="4 replies are missing"):
-        run(place, "--parameters", '{"temperature": 0.7}')
+        run(place, temperature=0.7)
 
 
 def test_a_ledger_that_is_not_there_is_said_to_be_so(place: Path) -> None:
@@ -97,7 +106,22 @@ def test_a_failed_reply_is_named_by_class_field_and_number(place: Path) -> None:
     assert not (place / "t.csv").exists()
 
 
-@pytest.mark.parametrize("parameters", ["{", "[1]", '{"temperature": NaN}'])
-def test_parameters_must_be_a_json_object(place: Path, parameters: str) -> None:
-    with pytest.raises(SystemExit, match="--parameters"):
-        run(place, "--parameters", parameters)
+@pytest.mark.parametrize("parameters", ["{", [1], {"top_p": float("nan")}])
+def test_parameters_must_be_a_json_object(place: Path, parameters: object) -> None:
+    with pytest.raises(SystemExit, match="--settings: parameters"):
+        run(place, parameters=parameters)
+
+
+def test_settings_must_be_json() -> None:
+    with pytest.raises(SystemExit, match="--settings"):
+        main(["--source", "aviary-llm", "--settings", "{", "--classes", "classes.csv", "--out", "t.csv"])
+
+
+def test_one_rule_says_whether_a_text_names_its_class(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As check_texts and the comparison table count it: in any spelling, in the plural, owning something."""
+    (place / "classes.csv").write_text("class_id,class_name\n1,Brewer Blackbird\n")
+    tell(place / "l.jsonl", "Brewer Blackbird", [reply("Brewer's blackbirds are small."), reply("A black bird.")])
+    run(place)
+    said = capsys.readouterr().err
+    rows = read_texts(place / "t.csv")
+    assert sum(has_name(row.text, row.class_name) for row in rows) == 1 and "1 name their class" in said

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldguide.core.files import read_csv, write_csv
-from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.texts.import_texts import clean_text, main
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import refusal, said
 
 NAMES = ("Fly agaric", "Death cap", "Chanterelle")
@@ -59,22 +60,23 @@ def write(folder: Path, name: str, content: Any) -> Path:
     return path
 
 
-def argv(file: Path, *more: object) -> list[object]:
+def argv(file: Path, **settings: object) -> list[object]:
     beside = file.parent
     tables = ["--images", beside / "images.csv", "--classes", beside / "classes.csv"]
-    return ["--file", file, *tables, "--out", beside / "out.csv", *more]
+    given = json.dumps({"kind": "file", "path": str(file), **settings})
+    return ["--settings", given, *tables, "--out", beside / "out.csv"]
 
 
-def imported(file: Path, *more: object) -> list[tuple[str, ...]]:
-    main([str(word) for word in argv(file, *more)])
+def imported(file: Path, **settings: object) -> list[tuple[str, ...]]:
+    main([str(word) for word in argv(file, **settings)])
     rows = read_csv(file.parent / "out.csv", TEXT_COLUMNS)
     names = {str(i): name for i, name in enumerate(NAMES, 1)}
     assert all(row["class_name"] == names[row["class_id"]] for row in rows)
     return [(row["class_id"], row["image_id"], row["field"], row["text"]) for row in rows]
 
 
-def refused(file: Path, *more: object) -> str:
-    sentence = refusal(main, *argv(file, *more))
+def refused(file: Path, **settings: object) -> str:
+    sentence = refusal(main, *argv(file, **settings))
     assert not (file.parent / "out.csv").exists()
     return sentence.removeprefix("import_texts: error: ").replace(f"{file}", "FILE")
 
@@ -123,7 +125,7 @@ def test_every_shape_gives_the_same_table(tables: Path, name: str, content: Any)
 
 def test_fields_are_chosen_and_ordered(tables: Path) -> None:
     file = write(tables, "a.json", TEXTS)
-    assert [row[2] for row in imported(file, "--fields", "stem", "cap")] == [
+    assert [row[2] for row in imported(file, fields=["stem", "cap"])] == [
         "stem",
         "cap",
         "cap",
@@ -132,18 +134,16 @@ def test_fields_are_chosen_and_ordered(tables: Path) -> None:
         "stem",
         "cap",
     ]
-    assert {row[2] for row in imported(file, "--fields", "stem")} == {"stem"}
-    assert "'fly_agaric' lacks fields (1): gills" in refusal(main, *argv(file, "--fields", "cap", "gills"))
+    assert {row[2] for row in imported(file, fields=["stem"])} == {"stem"}
+    assert "'fly_agaric' lacks fields (1): gills" in refusal(main, *argv(file, fields=["cap", "gills"]))
 
 
 def test_columns_may_be_called_otherwise_and_fields_be_columns(tables: Path) -> None:
     rows = ["species;Cap;Stem", "1;red;white", "2;olive;white", "3;yellow;yellow"]
     wide = write(tables, "wide.csv", "\n".join(row.replace(";", ",") for row in rows))
-    found = imported(wide, "--class-column", "species", "--fields", "Stem", "Cap")
+    found = imported(wide, class_column="species", fields=["Stem", "Cap"])
     assert found[:2] == [("1", "", "Stem", "white"), ("1", "", "Cap", "red")] and len(found) == 6
-    assert "lacks the column 'text' (it has species, Cap, Stem)" in refusal(
-        main, *argv(wide, "--class-column", "species")
-    )
+    assert "lacks the column 'text' (it has species, Cap, Stem)" in refusal(main, *argv(wide, class_column="species"))
     assert "lacks the column(s) class (it has species;Cap;Stem)" in refusal(
         main, *argv(write(tables, "semicolons.csv", "\n".join(rows)))
     )
@@ -172,7 +172,7 @@ def test_texts_of_images_by_id_path_or_file_name(tables: Path, owner: str, capsy
         for n in (1, 2, 0)
     }
     file = write(tables, "a.json", content)
-    log = said(main, capsys, *argv(file, "--per", "image"))
+    log = said(main, capsys, *argv(file, per="image"))
     assert "left out 6 texts of 3 test images" in log
     wanted = [
         (str(i + 1), f"id{i}{n}", "text", f"{word} {i} {n}")
@@ -180,35 +180,35 @@ def test_texts_of_images_by_id_path_or_file_name(tables: Path, owner: str, capsy
         for n in (0, 1)
         for word in ("text", "more")
     ]
-    assert imported(file, "--per", "image") == wanted
+    assert imported(file, per="image") == wanted
 
 
 def test_images_that_lie_in_no_folder(tables: Path) -> None:
     rows = read_csv(tables / "images.csv", IMAGE_COLUMNS)
     write_csv(tables / "images.csv", IMAGE_COLUMNS, [{**row, "path": f"{row['image_id']}.jpg"} for row in rows])
     file = write(tables, "a.json", {f"id{i}{n}.jpg": f"{i}" for i in range(3) for n in (0, 1)})
-    assert len(imported(file, "--per", "image")) == 6
+    assert len(imported(file, per="image")) == 6
 
 
 def test_mistakes_in_texts_of_images(tables: Path) -> None:
     train = {f"id{i}{n}": "red" for i in range(3) for n in (0, 1)}
     assert "images that the data set does not have (1): id99" in refused(
-        write(tables, "a.json", {**train, "id99": "x"}), "--per", "image"
+        write(tables, "a.json", {**train, "id99": "x"}), per="image"
     )
     file = write(tables, "b.json", {name: text for name, text in train.items() if name != "id10"})
-    assert "training images without a text (1): train/Death cap/1-0.jpg" in refused(file, "--per", "image")
+    assert "training images without a text (1): train/Death cap/1-0.jpg" in refused(file, per="image")
     assert "`class_names` is for texts of classes" in refused(
-        write(tables, "c.json", train), "--per", "image", "--name", "a", "b"
+        write(tables, "c.json", train), per="image", class_names={"a": "b"}
     )
     file = write(tables, "d.json", {**train, "id99": "x"})
-    assert len(imported(file, "--per", "image", "--others", "leave-out")) == 6
+    assert len(imported(file, per="image", others="leave-out")) == 6
 
 
 def test_a_file_name_of_two_images_is_refused(tables: Path) -> None:
     rows = read_csv(tables / "images.csv", IMAGE_COLUMNS)
     write_csv(tables / "images.csv", IMAGE_COLUMNS, [{**row, "path": f"{row['path'][:-7]}1.jpg"} for row in rows])
     assert "names that several images have (1): 1.jpg (id00 or id01 or id02)" in refused(
-        write(tables, "a.json", {"1.jpg": "red"}), "--per", "image"
+        write(tables, "a.json", {"1.jpg": "red"}), per="image"
     )
 
 
@@ -219,11 +219,9 @@ def test_what_matches_no_class_is_refused_in_one_report(tables: Path) -> None:
         "none of the names is (1): Fly agaric (class 1) - write `their name: our name` under `class_names` of the text "
         "source"
     )
-    assert "perhaps Fly agarik" in refused(file, "--others", "leave-out") and "Cep" not in refused(
-        file, "--others", "leave-out"
-    )
-    assert "leave other classes out by `others: leave-out`" in refused(file, "--name", "Fly agarik", "Fly agaric")
-    assert len(imported(file, "--name", "Fly agarik", "Fly agaric", "--others", "leave-out")) == 3
+    assert "perhaps Fly agarik" in refused(file, others="leave-out") and "Cep" not in refused(file, others="leave-out")
+    assert "leave other classes out by `others: leave-out`" in refused(file, class_names={"Fly agarik": "Fly agaric"})
+    assert len(imported(file, class_names={"Fly agarik": "Fly agaric"}, others="leave-out")) == 3
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from fieldguide.core.files import read_csv
 from fieldguide.data import index_images
-from fieldguide.data.records import TEXT_COLUMNS
 from fieldguide.texts.index_captions import clean_caption, main, parse_captions
+from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import refusal, said, write_cub, write_lines, write_reed
 
 
@@ -24,10 +25,11 @@ def reed(tmp_path: Path) -> Path:
     return write_reed(tmp_path)
 
 
-def argv(root: Path) -> list[str]:
+def argv(root: Path, **class_names: str) -> list[str]:
     beside = root.parent
     tables = ["--images", str(beside / "images.csv"), "--classes", str(beside / "classes.csv")]
-    return ["--root", str(root), *tables, "--out", str(beside / "reed.csv")]
+    settings = json.dumps({"class_names": class_names})
+    return ["--root", str(root), *tables, "--out", str(beside / "reed.csv"), "--settings", settings]
 
 
 def rows(root: Path) -> list[dict[str, str]]:
@@ -91,10 +93,8 @@ def test_captions_in_the_folder_of_another_class_are_refused_by_name(reed: Path)
 def test_a_folder_of_another_name_needs_the_table(reed: Path, ours: str, capsys: pytest.CaptureFixture[str]) -> None:
     (reed / "003.Sooty_Albatross").rename(reed / "Phoebetria fusca")
     assert "captions in the folder of another class" in refused(reed)
-    assert "Phoebetria fusca (003.Sooty_Albatross)" in said(
-        main, capsys, *argv(reed), "--name", "Phoebetria fusca", ours
-    )
-    assert "captions in the folder" in refusal(main, *argv(reed), "--name", "Phoebetria fusca", "Laysan Albatross")
+    assert "Phoebetria fusca (003.Sooty_Albatross)" in said(main, capsys, *argv(reed, **{"Phoebetria fusca": ours}))
+    assert "captions in the folder" in refusal(main, *argv(reed, **{"Phoebetria fusca": "Laysan Albatross"}))
 
 
 def test_stray_lines_are_dropped_and_counted(reed: Path, capsys: pytest.CaptureFixture[str]) -> None:

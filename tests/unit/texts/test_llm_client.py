@@ -21,19 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fieldguide.texts.llm_client as llm_client
-from fieldguide.core.files import read_csv
-from fieldguide.texts.generate_texts import COLUMNS
+from fieldguide.texts.endpoint import StoppedError, UnansweredError, find_endpoint, needs_key, read_status, retry_after
 from fieldguide.texts.ledger import Message, read_ledger
-from fieldguide.texts.llm_client import (
-    Pace,
-    StoppedError,
-    UnansweredError,
-    find_endpoint,
-    input_tokens_at_most,
-    needs_key,
-    read_status,
-    retry_after,
-)
+from fieldguide.texts.llm_client import input_tokens_at_most
+from fieldguide.texts.rate_limit import Pace
+from fieldguide.texts.table import read_texts
 from tests.llm_faults import QUICK, kill_often, play, run_stage_here, start, wait_for
 from tests.llm_server import (
     FATAL,
@@ -54,7 +46,6 @@ from tests.llm_server import (
 )
 
 SOAK = int(os.environ.get("FIELDGUIDE_SOAK", "0"))
-ORDER = '{"max_tokens": 200, "seed": 0}'
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +122,7 @@ def test_past_its_attempts_a_reply_is_reported_and_only_it_is_asked_for_next_tim
         before = len(server.asked)
         outcome = run_stage_here(place, server, 2)
         assert outcome.error == "" and {one.class_name for one in server.asked[before:]} == {"Test Bird 002"}
-    assert len(server.asked) == before + 2 and len(read_csv(place / "texts.csv", COLUMNS)) == 30
+    assert len(server.asked) == before + 2 and len(read_texts(place / "texts.csv")) == 30
     # It went on where it was: the second run began with what was wrong with the last reply.
     assert all(len(one.body["messages"]) == 3 for one in server.asked[before:])
 
@@ -473,9 +464,9 @@ def test_a_schema_that_is_insisted_on_and_not_taken_is_told(place: Path) -> None
 
 
 def test_parameters_are_sent_as_they_are_and_the_seed_counts_replies(place: Path) -> None:
-    parameters = '{"temperature": 0.7, "max_tokens": 90, "seed": 5, "top_k": 3, "reasoning": {"effort": "low"}}'
+    parameters = {"top_k": 3, "reasoning": {"effort": "low"}}
     with running() as server:
-        outcome = run_stage_here(place, server, 3, parameters=parameters)
+        outcome = run_stage_here(place, server, 3, temperature=0.7, max_tokens=90, seed=5, parameters=parameters)
     bodies = [one.body for one in server.asked]
     assert {body["model"] for body in bodies} == {"gpt-test"}
     for body in bodies:

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from fieldguide.texts.naming import (
     NameIndex,
     add_name,
-    fault_of_template,
+    classify_naming,
+    find_template_error,
     has_name,
     pluralise,
     remove_name,
-    tell_names,
 )
+from fieldguide.texts.table import TextRow
 
 TEMPLATE = "a photo of a {class_name}, {text}"
 
@@ -161,14 +162,14 @@ def test_a_text_without_the_name_keeps_every_word(name: str, text: str) -> None:
 
 
 def test_the_table_calls_a_source_named_when_most_texts_name_their_class() -> None:
-    rows = [{"class_name": "Blue Jay", "text": text} for text in ("a blue jay", "bluejays", "it is blue")]
-    assert tell_names(rows) == "named"
-    assert tell_names(rows[1:]) == tell_names([]) == "unnamed"
+    rows = [TextRow("1", "Blue Jay", "", "", text) for text in ("a blue jay", "bluejays", "it is blue")]
+    assert classify_naming(rows) == "named"
+    assert classify_naming(rows[1:]) == classify_naming([]) == "unnamed"
 
 
 @pytest.mark.parametrize(
     "template", ["a {class_name}", "{text}", "{text} {class_name} {text}", "{0}{text}{class_name}", "{"]
 )
 def test_a_template_that_cannot_work_is_told(template: str) -> None:
-    assert "should hold {class_name} and {text} once each" in fault_of_template(template)
-    assert not fault_of_template("{text} This is a {class_name}.")
+    assert "should hold {class_name} and {text} once each" in find_template_error(template)
+    assert not find_template_error("{text} This is a {class_name}.")

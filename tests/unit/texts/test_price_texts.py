@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from fieldguide.texts.ledger import LedgerRecord, Usage, append_record
-from fieldguide.texts.price_texts import TOKENS_PER_FIELD, main, price_source, token_counter
+from fieldguide.texts.price_texts import main
+from fieldguide.texts.prices import TOKENS_PER_FIELD, price_source, token_counter
 from fieldguide.texts.questions import Question
 from fieldguide.texts.settings import LLMSource
 from tests.tiny_data import refusal
@@ -126,7 +127,8 @@ def test_the_table_has_each_source_and_their_sum(tmp_path: Path, capsys: pytest.
     for index in range(3):
         append_record(tmp_path / "l.jsonl", paid("Ani", index, source(), (100, 30)))
     sources = {"one": settings, "two": {**settings, "replies_per_class": 5}}
-    main(["--sources", json.dumps(sources), "--classes", str(tmp_path / "classes.csv"), "--class-count", "200"])
+    given = json.dumps({"sources": sources, "class_count": 200})
+    main(["--settings", given, "--classes", str(tmp_path / "classes.csv")])
     said = capsys.readouterr().out
     assert "2 classes, from" in said and "Nothing was asked" in said
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if re.match(r"(one|two|total) ", line)}
@@ -136,14 +138,16 @@ def test_the_table_has_each_source_and_their_sum(tmp_path: Path, capsys: pytest.
 
 
 def test_no_llm_no_price(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--sources", "{}"])
+    main(["--settings", '{"sources": {}}'])
     assert "nothing will be asked" in capsys.readouterr().out
 
 
 def test_what_cannot_be_priced_is_told(tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_text(PROMPT)
-    settings = json.dumps({"gpt": {**SETTINGS, "prompt": str(tmp_path / "p.txt")}})
-    assert "not JSON" in refusal(main, "--sources", "{")
-    assert "should be a JSON object" in refusal(main, "--sources", "[]")
-    assert "number of classes is not known" in refusal(main, "--sources", settings, "--classes", tmp_path / "none.csv")
-    assert "p2.txt" in refusal(main, "--sources", settings.replace("p.txt", "p2.txt"), "--class-count", 3)
+    sources = {"gpt": {**SETTINGS, "prompt": str(tmp_path / "p.txt")}}
+    settings = json.dumps({"sources": sources})
+    assert "--settings: Invalid JSON" in refusal(main, "--settings", "{")
+    assert "--settings: should be a section of keys" in refusal(main, "--settings", "[]")
+    assert "number of classes is not known" in refusal(main, "--settings", settings, "--classes", tmp_path / "none.csv")
+    counted = json.dumps({"sources": sources, "class_count": 3})
+    assert "p2.txt" in refusal(main, "--settings", counted.replace("p.txt", "p2.txt"))

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.texts.replies import fault_of, fields_not_asked_for, other_class_in, parse_reply, reply_texts, words
+from fieldguide.texts.naming import NameIndex, find_other_class, has_name
+from fieldguide.texts.replies import fields_not_asked_for, find_error, parse_reply, reply_texts
 
 FIELDS = ("Size", "Coloration", "Eyes")
 WANTED = {"Size": "Small: 12 cm.", "Coloration": "Red above, buff below.", "Eyes": "Dark."}
@@ -81,9 +82,9 @@ def test_a_reply_that_fails_a_field_is_refused(reply: str, told: str) -> None:
         reply_texts(reply, FIELDS, "ledger.jsonl: class 'Calder Mirefinch', reply 2")
 
 
-def test_words_ignore_case_and_punctuation() -> None:
-    assert words("Black_footed Albatross") in words("The black-footed albatross, of course.")
-    assert words("Ani") not in words("an animal")
+def test_names_ignore_case_and_punctuation() -> None:
+    assert has_name("The black-footed albatross, of course.", "Black_footed Albatross")
+    assert not has_name("an animal", "Ani")
 
 
 # ---------------------------------------------------------------- JSON
@@ -115,13 +116,15 @@ def test_json_and_markdown_say_the_same(texts: dict[str, str]) -> None:
 
 @given(st.text())
 def test_any_reply_can_be_judged(reply: str) -> None:
-    fault = fault_of(reply, "stop", False, "Reed Warbler", FIELDS, ["Sedge Warbler"])
+    error = find_error(reply, "stop", False, "Reed Warbler", FIELDS, NameIndex(["Sedge Warbler"]))
     found = parse_reply(reply, FIELDS)
-    assert fault is not None or all(found[field].strip() for field in FIELDS)
+    assert error is not None or all(found[field].strip() for field in FIELDS)
 
 
 def test_a_reply_nested_beyond_reason_is_no_json() -> None:
-    assert fault_of("{" + '"a":{' * 100_000, "stop", False, "Reed Warbler", FIELDS, []) == "is not valid JSON"
+    assert (
+        find_error("{" + '"a":{' * 100_000, "stop", False, "Reed Warbler", FIELDS, NameIndex([])) == "is not valid JSON"
+    )
 
 
 def test_fields_not_asked_for_are_named_in_both_forms() -> None:
@@ -136,7 +139,7 @@ GOOD = "**Size**: Small.\n**Coloration**: Red.\n**Eyes**: Dark."
 
 def judged(reply: str, finish: str | None = "stop", refused: bool = False, name: str = "Reed Warbler") -> str | None:
     classes = ["Reed Warbler", "Great Reed Warbler", "Sedge Warbler", "Warbler", "Dunnock", "Rose"]
-    return fault_of(reply, finish, refused, name, FIELDS, classes)
+    return find_error(reply, finish, refused, name, FIELDS, NameIndex(classes))
 
 
 @pytest.mark.parametrize(
@@ -153,6 +156,7 @@ def judged(reply: str, finish: str | None = "stop", refused: bool = False, name:
         ("**Size**: –\n**Coloration**: Red.\n**Eyes**: Dark.", "says nothing about Size"),
         (GOOD + " Smaller than the Sedge Warbler.", "names another class, Sedge Warbler"),
         (GOOD + " Unlike a sedge-warbler.", "names another class, Sedge Warbler"),
+        (GOOD + " Unlike Sedge Warblers, and the sedgewarbler's song.", "names another class, Sedge Warbler"),
         (GOOD + " A Great Reed Warbler is larger.", "names another class, Great Reed Warbler"),
         (GOOD + " The Reed Warbler is a warbler.", None),
         (GOOD + " As a dunnock has them.", "names another class, Dunnock"),
@@ -170,5 +174,7 @@ def test_a_cut_or_filtered_reply_is_not_used_however_whole_it_looks() -> None:
 
 
 def test_a_class_may_be_named_within_a_longer_name_of_its_own() -> None:
-    assert other_class_in("the great reed warbler", "Great Reed Warbler", ["Reed Warbler", "Warbler"]) is None
-    assert other_class_in("a rose bush", "Sunflower", ["Rose"]) == "Rose"
+    assert (
+        find_other_class("the great reed warbler", "Great Reed Warbler", NameIndex(["Reed Warbler", "Warbler"])) is None
+    )
+    assert find_other_class("a rose bush", "Sunflower", NameIndex(["Rose"])) == "Rose"

@@ -12,10 +12,10 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.texts.sentences import (
     CUTS,
     Lexicon,
+    classify_visibility,
     fit_text,
     pack,
     read_lexicon,
-    see,
     split_clauses,
     split_sentences,
 )
@@ -171,27 +171,27 @@ SEEN = (
 
 @pytest.mark.parametrize(("sentence", "topic"), UNSEEN.items(), ids=UNSEEN.keys())
 def test_what_no_photograph_shows_is_known_with_its_topic(lexicon: Lexicon, sentence: str, topic: str) -> None:
-    sight = see(sentence, lexicon)
-    assert sight.unseen and topic in sight.topics
+    sight = classify_visibility(sentence, lexicon)
+    assert sight.is_invisible and topic in sight.topics
 
 
 @pytest.mark.parametrize("sentence", SEEN)
 def test_what_a_photograph_shows_is_not_flagged(lexicon: Lexicon, sentence: str) -> None:
-    assert not see(sentence, lexicon).unseen
+    assert not classify_visibility(sentence, lexicon).is_invisible
 
 
 def test_a_mixed_sentence_is_told_as_such(lexicon: Lexicon) -> None:
-    assert see(SEEN[-1], lexicon) == (("habitat",), True)
-    assert see(SEEN[0], lexicon) == ((), True)
+    assert classify_visibility(SEEN[-1], lexicon) == (("habitat",), True)
+    assert classify_visibility(SEEN[0], lexicon) == ((), True)
 
 
 def test_endings_hyphens_and_case() -> None:
     small = read_lexicon("[range]\nmigrat*, far north # a remark\n\n[Visible]\nred\n", "here")
-    assert see("MIGRATES in spring", small).unseen
-    assert see("from the far-north", small).unseen
-    assert not see("an emigrate farnorth", small).topics
-    assert see("migrates, red", small) == (("range",), True)
-    assert see("migrates, reddish", small).unseen
+    assert classify_visibility("MIGRATES in spring", small).is_invisible
+    assert classify_visibility("from the far-north", small).is_invisible
+    assert not classify_visibility("an emigrate farnorth", small).topics
+    assert classify_visibility("migrates, red", small) == (("range",), True)
+    assert classify_visibility("migrates, reddish", small).is_invisible
 
 
 LEXICAL = ["its", "bill", "song", "songs", "near", "water", "found", "in", "red", "nest", "far-north", "feeds", "Eat"]
@@ -209,7 +209,9 @@ def test_the_quick_look_finds_every_entry_of_the_lexicon(lexicon: Lexicon) -> No
     lines = [line for line in text.splitlines() if not line.startswith(("#", "["))]
     entries = [entry.strip() for line in lines for entry in line.split(",") if entry.strip()]
     assert len(entries) > 250
-    assert [entry for entry in entries if not see(f"Then {entry.replace('*', 'x')}!", lexicon).topics] == []
+    assert [
+        entry for entry in entries if not classify_visibility(f"Then {entry.replace('*', 'x')}!", lexicon).topics
+    ] == []
 
 
 @pytest.mark.parametrize(

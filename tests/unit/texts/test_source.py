@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldguide.texts.source import SourceFiles, add_source_option
+from fieldguide.texts.options import SourceFiles, add_source_option
 
 
 @pytest.fixture

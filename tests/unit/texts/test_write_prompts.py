@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fieldguide.core.files import read_csv, write_csv
-from fieldguide.data.records import CLASS_COLUMNS, TEXT_COLUMNS
+from fieldguide.data.records import CLASS_COLUMNS
+from fieldguide.texts.table import TEXT_COLUMNS
 from fieldguide.texts.write_prompts import main
 from tests.tiny_data import refusal
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,11 +35,11 @@ from fieldguide.translators.conversion import (
     paired_cosines,
     place,
     principal_axes,
-    ranks,
     summarise,
     word_effects,
     words_of,
 )
+from fieldguide.translators.retrieval import ranks
 from tests.tiny_data import refusal
 from tests.unit.planted_cells import planted_cell
 from tests.unit.planted_features import BACKBONE, World, write_world
@@ -144,7 +145,7 @@ def test_the_bootstrap_of_groups_has_the_standard_error_of_group_means() -> None
     assert half_width_of([1.0, 3.0]) == pytest.approx(1.96 * 2**0.5)
 
 
-# ---------------------------------------------------------------- target
+# ---------------------------------------------------------------- data set
 
 
 def test_nearest_class_mean_is_scikit_learns_nearest_centroid() -> None:
@@ -200,11 +201,11 @@ def test_a_words_t_is_welchs() -> None:
 def test_words_that_stand_together_share_a_line_and_chance_is_not_shown() -> None:
     found = [("crest", 9, 6.0), ("eggs", 4, 5.0), ("laid", 4, 5.0), ("wing", 8, 3.9), ("song", 7, -4.5)]
     words = [{"word": w, "texts": n, "classes": 2, "effect": t / 2, "t": t} for w, n, t in found]
-    told = tabulate_conversion.tell_words(words)
+    told = tabulate_conversion.format_words(pd.DataFrame(words))
     converts, lost = told.split("Is lost:")
     assert "| crest | 9 | 2 | +3.00 | +6.0 |\n| eggs, laid | 4 | 2 | +2.50 | +5.0 |\n" in converts
     assert "| song | 7 | 2 | -2.25 | -4.5 |" in lost and "wing" not in told
-    assert tabulate_conversion.tell_words(words[3:4]).count("None.") == 2
+    assert tabulate_conversion.format_words(pd.DataFrame(words[3:4])).count("None.") == 2
 
 
 def test_words_of_a_text() -> None:
@@ -233,7 +234,7 @@ def test_principal_axes_are_scikit_learns() -> None:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """An easy target, and sixty world images with two captions each, which lie near them."""
+    """An easy data set, and sixty world images with two captions each, which lie near them."""
     made = write_world(tmp_path)
     rng = np.random.default_rng(0)
     width = made.directions.shape[1]
@@ -252,10 +253,11 @@ def world(tmp_path: Path) -> World:
 
 def measured(world: World, name: str = "identity", *more: object) -> list[str]:
     folder = world.folder
-    given: list[object] = ["--name", name, "--kind", "identity", "--pairs", folder / "pairs.csv", "--test-share", 0.3]
-    given += ["--world-images", folder / "world.st", "--world-texts", folder / "captions.st"]
+    given: list[object] = ["--name", name, "--pairs", folder / "pairs.csv", "--settings", '{"test_share": 0.3}']
+    given += ["--pair-images", folder / "world.st", "--pair-texts", folder / "captions.st"]
     given += ["--records", world.records, "--classes", folder / "classes.csv", "--images", world.images]
-    given += [word for source in ("reed", "llm") for word in ("--source", world.source(source))]
+    for source in ("reed", "llm"):
+        given += ["--source", source, world.table(source), world.translated(source)]
     return [str(word) for word in (*given, "--out", folder / f"{name}.json", *more)]
 
 
@@ -275,10 +277,15 @@ def write_cells(world: World, *names: str) -> list[Path]:
     return paths
 
 
-def tabulated(world: World, names: tuple[str, ...], *more: object) -> list[str]:
+def tabulated(world: World, names: tuple[str, ...]) -> list[str]:
     given: list[object] = ["--measures", *(world.folder / f"{name}.json" for name in names)]
-    given += ["--cells", *write_cells(world, *names), "--translator", names[0], "--dataset", "easy"]
-    return [str(word) for word in (*given, "--out", world.folder / "tables", *more)]
+    given += [
+        "--cells",
+        *write_cells(world, *names),
+        "--settings",
+        f'{{"translator": "{names[0]}", "dataset": "easy"}}',
+    ]
+    return [str(word) for word in (*given, "--out", world.folder / "tables")]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -315,9 +322,10 @@ def test_from_features_to_tables_and_pictures(world: World) -> None:
     text = (tables / "conversion.md").read_text(encoding="utf-8")
     assert "| identity | " in text and "53.0 ± 5.0" in text and "adapter at 50:50" in text
     assert "## Classes: reed, identity" in (tables / "conversion_fields.md").read_text(encoding="utf-8")
-    source = f"reed={world.table('reed')}={world.translated('reed')}={world.raw('reed')}"
+    source = ["reed", world.table("reed"), world.translated("reed"), world.raw("reed")]
     given = ["--csv", tables / "conversion.csv", "--records", world.records, "--classes", world.folder / "classes.csv"]
-    given += ["--images", world.images, "--source", source, "--translator", "identity", "--count", 2]
+    given += ["--images", world.images, "--source", *source]
+    given += ["--settings", '{"translator": "identity", "classes": 2}']
     pictures = [world.folder / name for name in ("a.svg", "b.svg", "c.svg", "d.svg")]
     for svg, pca in (pictures[:2], pictures[2:]):
         plot_conversion.main([str(word) for word in (*given, "--svg", svg, "--pca", pca)])
@@ -333,16 +341,16 @@ def test_measuring_again_gives_the_same_bytes(world: World) -> None:
 
 
 def test_what_cannot_be_measured_or_tabulated_is_one_sentence(world: World) -> None:
-    told = refusal(measure_conversion.main, *measured(world), "--test-share", 1e-6)
-    assert "0 of 60 images are kept for measuring, and it takes two; raise world.test_share above 1e-06" in told
+    told = refusal(measure_conversion.main, *measured(world), "--settings", '{"test_share": 1e-6}')
+    assert "0 of 60 images are kept for measuring, and it takes two; raise pairs.test_share above 1e-06" in told
     measure_conversion.main(measured(world))
     given = tabulated(world, ("identity",))
-    told = refusal(tabulate_conversion.main, *given, "--translator", "babel")
-    assert "--translator babel: is not among those measured (identity)" in told
-    json = world.folder / "identity.json"
-    told = refusal(tabulate_conversion.main, *given, "--measures", json, json)
+    told = refusal(tabulate_conversion.main, *given, "--settings", '{"translator": "babel", "dataset": "easy"}')
+    assert "translator babel: is not among those measured (identity)" in told
+    path = world.folder / "identity.json"
+    told = refusal(tabulate_conversion.main, *given, "--measures", path, path)
     assert "identity.json: translator identity is there twice; leave one out" in told
-    write_json(json, {"translator": "identity"})
+    write_json(path, {"translator": "identity"})
     told = refusal(tabulate_conversion.main, *given)
     assert "identity.json: lacks kind, backbone, pairs, sources; delete it to have it made again" in told
     assert not (world.folder / "tables").exists()

@@ -12,16 +12,16 @@ from torch.nn.functional import cross_entropy, normalize
 
 from fieldguide.translators.qformer import (
     POOLINGS,
-    LeastSquares,
     LossWeights,
     QFormer,
     QFormerSize,
     conversion_loss,
     multi_positive_info_nce,
     pad_tokens,
-    retrieval_at,
     translate,
 )
+from fieldguide.translators.residual import LeastSquares
+from fieldguide.translators.retrieval import recall_at
 
 SMALL = QFormerSize(
     token_width=6, image_width=5, queries=3, layers=2, hidden=16, heads=2, cross_attention_frequency=2, dropout=0.1
@@ -136,31 +136,6 @@ def test_conversion_loss_by_hand() -> None:
     torch.testing.assert_close(conversion_loss(texts, images, ids, LossWeights(info_nce=3, temperature=0.5)), both)
 
 
-# ---------------------------------------------------------------- retrieval
-
-
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 10), st.integers(0, 1000))
-def test_retrieval_is_a_naive_ranking(n: int, m: int, k: int, seed: int) -> None:
-    texts, images = unit(n, 5, seed=seed), unit(m, 5, seed=seed + 1)
-    true = torch.randint(m, (n,), generator=torch.Generator().manual_seed(seed))
-    scores = (texts @ images.T).tolist()
-    found = 0
-    for row, own in zip(scores, true.tolist(), strict=True):
-        ranking = sorted(range(m), key=lambda image, row=row: -row[image])  # type: ignore[misc]
-        found += own in ranking[:k]
-    assert retrieval_at(texts, images, true, k) == pytest.approx(100 * found / n)
-
-
-def test_retrieval_by_hand() -> None:
-    images = torch.eye(4)
-    texts = torch.tensor([[0.9, 0.1, 0.0, 0.0], [0.8, 0.6, 0.0, 0.0], [0.5, 0.4, 0.3, 0.2], [0.1, 0.2, 0.3, 0.9]])
-    assert [retrieval_at(texts, images, torch.arange(4), k) for k in (1, 2, 3, 4)] == [50, 75, 100, 100]
-
-
-def test_a_diverged_model_retrieves_nothing() -> None:
-    assert retrieval_at(torch.full((3, 4), torch.nan), torch.eye(4), torch.arange(3), 1) == 0
-
-
 # ---------------------------------------------------------------- the model
 
 
@@ -202,7 +177,7 @@ def test_a_planted_translation_is_found() -> None:
         loss.backward()
         optimiser.step()
     translated = translate(model, tokens, offsets)[200:]
-    assert retrieval_at(translated, pictures, kind[200:], 1) > 90  # chance is 17
+    assert recall_at(translated.numpy(), pictures.numpy(), kind[200:].numpy(), 1) > 90  # chance is 17
     assert float((translated * pictures[kind[200:]]).sum(1).mean()) > 0.9
 
 

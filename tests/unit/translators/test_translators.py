@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,6 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.features.store import read_features, save_features
 from fieldguide.translators import fit_translator, train_qformer, translate_texts
-from fieldguide.translators.fit_translator import values_of
 from fieldguide.translators.kinds import (
     covariance,
     mean_shift,
@@ -31,7 +33,7 @@ from fieldguide.translators.kinds import (
     ridge_identity,
 )
 from fieldguide.translators.pairs import measured_images, split_images
-from fieldguide.translators.registry import TRANSLATORS
+from fieldguide.translators.registry import TRANSLATORS, values_to_try
 from fieldguide.translators.selection import choose, energy_score, trials_of
 from fieldguide.translators.task import Pairs, normalise
 from tests.tiny_data import refusal
@@ -81,28 +83,28 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def fit_line(world: Path, kind: str, out: Path, *more: object) -> Path | None:
+SHORT: dict[str, object] = {
+    **{"queries": 2, "layers": 1, "hidden": 8, "heads": 2, "cross_attention_frequency": 2, "dropout": 0.1},
+    **{"steps": 4, "batch": 16, "lr": 1e-4, "warmup": 1, "weight_decay": 0.05, "info_nce": 1.0, "temperature": 0.07},
+    **{"held_out": 0.2, "evaluate_every": 500, "seed": 0},
+}
+"""A short training of a Q-Former."""
+
+
+def fit_line(world: Path, kind: str, out: Path, **settings: object) -> Path | None:
     """Fit a kind by its own stage, with few steps where it takes steps; None where nothing is learnt."""
     rule = TRANSLATORS[kind].rule
-    given: list[object] = [
-        "--pairs",
-        world / "pairs.csv",
-        "--images",
-        world / "images.st",
-        "--texts",
-        world / "texts.st",
-    ]
-    given += ["--out", out, "--held-out", 0.2, *more]
+    given: list[object] = ["--pairs", world / "pairs.csv", "--pair-images", world / "images.st"]
+    given += ["--pair-texts", world / "texts.st", "--out", out, "--settings"]
     if rule == "fit_translator":
-        fit_translator.main([str(word) for word in ("--kind", kind, *given)])
+        fit_translator.main([str(word) for word in (*given, json.dumps({"kind": kind, "held_out": 0.2, **settings}))])
     elif rule == "train_qformer":
-        size = ["--queries", 2, "--layers", 1, "--hidden", 8, "--heads", 2, "--steps", 4, "--batch", 16, "--warmup", 1]
-        train_qformer.main([str(word) for word in ("--kind", kind, *given, *size)])
+        train_qformer.main([str(word) for word in (*given, json.dumps({**SHORT, "kind": kind, **settings}))])
     return out / "translator.safetensors" if rule else None
 
 
-def translate_line(world: Path, kind: str, fitted: Path | None, out: Path) -> Floats:
-    how = ["--translator", fitted] if fitted else ["--kind", kind]
+def translate_line(world: Path, fitted: Path | None, out: Path) -> Floats:
+    how = ["--translator", fitted] if fitted else []
     given = [*how, "--texts", world / "texts.st", "--table", world / "reed.csv", "--out", out]
     translate_texts.main([str(word) for word in given])
     features: Floats = read_features(out)[0]["features"]
@@ -112,14 +114,14 @@ def translate_line(world: Path, kind: str, fitted: Path | None, out: Path) -> Fl
 @pytest.mark.parametrize("kind", TRANSLATORS)
 def test_every_line_of_the_registry_fits_translates_and_does_so_again(world: Path, kind: str, tmp_path: Path) -> None:
     fitted = fit_line(world, kind, tmp_path / "a")
-    found = translate_line(world, kind, fitted, tmp_path / "a.st")
+    found = translate_line(world, fitted, tmp_path / "a.st")
     assert found.dtype == np.float32 and found.shape == (IMAGES * CAPTIONS, WIDTH)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     again = fit_line(world, kind, tmp_path / "b")
     if fitted and again:
         assert fitted.read_bytes() == again.read_bytes()
         assert read_features(fitted)[1]["translator"] == kind
-    assert np.array_equal(found, translate_line(world, kind, again, tmp_path / "b.st"))
+    assert np.array_equal(found, translate_line(world, again, tmp_path / "b.st"))
 
 
 @pytest.mark.parametrize("kind", [k for k in TRANSLATORS if not TRANSLATORS[k].network])
@@ -136,7 +138,7 @@ def test_images_kept_for_measuring_or_excluded_are_never_learnt_from(world: Path
     ids = [f"{i}.jpg" for i in range(IMAGES)]
     kept = measured_images(ids, 0.3)
     assert 5 < len(kept) < 40
-    before = fit_line(world, kind, tmp_path / "a", "--test-share", 0.3, "--exclude", r"image 7$")
+    before = fit_line(world, kind, tmp_path / "a", test_share=0.3, exclude=r"image 7$")
     images, _ = read_features(world / "images.st")
     changed = images["features"].copy()
     changed[kept] = changed[kept][:, ::-1]
@@ -146,7 +148,7 @@ def test_images_kept_for_measuring_or_excluded_are_never_learnt_from(world: Path
     for name in ("pairs.csv", "reed.csv", "texts.st"):
         (other / name).write_bytes((world / name).read_bytes())
     save_features(other / "images.st", {"features": changed}, ids, "tiny_1", {"kind": "x"})
-    after = fit_line(other, kind, tmp_path / "b", "--test-share", 0.3, "--exclude", r"image 7$")
+    after = fit_line(other, kind, tmp_path / "b", test_share=0.3, exclude=r"image 7$")
     assert before and after and before.read_bytes() == after.read_bytes()
     everything = fit_line(other, kind, tmp_path / "c")
     assert everything and (kind == "noise" or everything.read_bytes() != after.read_bytes())
@@ -157,6 +159,17 @@ def test_more_images_move_none_to_the_other_side() -> None:
     few, many = measured_images(ids[:500], 0.05), measured_images(ids, 0.05)
     assert few.tolist() == [i for i in many.tolist() if i < 500]
     assert 150 < len(many) < 250 and set(many) < set(measured_images(ids, 0.1))
+
+
+STAGES = ("translators.fit_translator", "translators.train_qformer", "translators.translate_texts")
+STAGES += ("translators.measure_conversion", "tables.tabulate_conversion", "tables.plot_conversion")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_sets_its_threads_before_anything_imports_numpy(stage: str) -> None:
+    code = f"import sys, fieldguide.{stage}; print({{'numpy', 'torch', 'pandas'}} & sys.modules.keys())"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "set()\n"
 
 
 # ---------------------------------------------------------------- the rule that chooses
@@ -198,15 +211,15 @@ def test_a_single_trial_costs_nothing_and_grids_are_whole() -> None:
 
 
 def test_what_was_tried_is_kept(world: Path, tmp_path: Path) -> None:
-    fitted = fit_line(world, "ridge", tmp_path, "--values", '{"penalty": [0.5, 5000]}')
+    fitted = fit_line(world, "ridge", tmp_path, values={"penalty": [0.5, 5000]})
     rows = read_csv(tmp_path / "selection.csv", ("penalty", "energy_score"))
-    assert [row["penalty"] for row in rows] == ["0.5", "5000"]
+    assert [row["penalty"] for row in rows] == ["0.5", "5000.0"]
     best = min(rows, key=lambda row: float(row["energy_score"]))
     assert fitted and read_features(fitted)[1]["setting"] == f'{{"penalty": {best["penalty"]}}}' == '{"penalty": 0.5}'
 
 
 @pytest.mark.parametrize(
-    ("kind", "values", "told"),
+    ("kind", "values", "message"),
     [
         ("ridge", {"penlty": [1]}, "ridge has no hyper-parameter 'penlty'; it has penalty"),
         ("mean-shift", {"penalty": [1]}, "mean-shift has no hyper-parameter 'penalty'; it has none"),
@@ -219,27 +232,29 @@ def test_what_was_tried_is_kept(world: Path, tmp_path: Path) -> None:
         ("covariance", {"shrinkage": [1, 1.5]}, "shrinkage should be 1 at most, not [1, 1.5]"),
     ],
 )
-def test_values_that_cannot_be_tried_are_named(kind: str, values: dict[str, Any], told: str) -> None:
+def test_values_that_cannot_be_tried_are_named(kind: str, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=r"\w") as caught:
-        values_of(kind, values)
-    assert str(caught.value) == told
+        values_to_try(kind, values)
+    assert str(caught.value) == message
 
 
 def test_whole_numbers_may_be_written_as_fractions() -> None:
-    assert values_of("mlp", {"epochs": (3.0,), "penalty": (0.5,)})["epochs"] == (3.0,)
+    assert values_to_try("mlp", {"epochs": (3.0,), "penalty": (0.5,)})["epochs"] == (3.0,)
 
 
 def test_bad_input_is_one_sentence(world: Path, tmp_path: Path) -> None:
-    given = ["--pairs", world / "pairs.csv", "--images", world / "images.st", "--texts", world / "texts.st"]
-    given += ["--out", tmp_path / "x"]
-    assert "error: --values {x: " in refusal(fit_translator.main, "--kind", "ridge", *given, "--values", "{x")
-    told = refusal(fit_translator.main, "--kind", "ridge", *given, "--exclude", ".")
-    assert told.endswith("pairs.csv: fewer than two images to train on and hold out")
+    given = ["--pairs", world / "pairs.csv", "--pair-images", world / "images.st", "--pair-texts", world / "texts.st"]
+    given += ["--out", tmp_path / "x", "--settings"]
+    assert "error: --settings: Invalid JSON" in refusal(fit_translator.main, *given, "{x")
+    sentence = refusal(fit_translator.main, *given, '{"kind": "ridge", "values": {"penlty": [1]}}')
+    assert "--settings: values: ridge has no hyper-parameter 'penlty'; it has penalty" in sentence
+    sentence = refusal(fit_translator.main, *given, '{"kind": "ridge", "exclude": "."}')
+    assert sentence.endswith("pairs.csv: fewer than two images to train on and hold out")
     wide = tmp_path / "wide.st"
     images = read_features(world / "images.st")[0]["features"]
     save_features(wide, {"features": images[:, :6].copy()}, [f"{i}.jpg" for i in range(IMAGES)], "tiny_1", {})
-    told = refusal(fit_translator.main, "--kind", "covariance", *given, "--images", wide)
-    assert "texts are 8 wide and images 6, and covariance keeps the width; take ridge or mlp" in told
+    sentence = refusal(fit_translator.main, *given, '{"kind": "covariance"}', "--pair-images", wide)
+    assert "texts are 8 wide and images 6, and covariance keeps the width; take ridge or mlp" in sentence
     assert not (tmp_path / "x").exists()
 
 
@@ -338,12 +353,12 @@ def test_ridge_towards_the_identity_is_scikit_learns_on_what_the_identity_leaves
 def test_ridge_towards_the_identity_is_the_map_that_a_residual_q_former_corrects() -> None:
     import torch
 
-    from fieldguide.translators.qformer import LeastSquares
+    from fieldguide.translators.residual import TOWARDS_TEXT, LeastSquares
 
     pairs = some_pairs(200, captions=2)
     theirs = LeastSquares(WIDTH, WIDTH)
     theirs.add(torch.from_numpy(pairs.texts), torch.from_numpy(pairs.images[pairs.image_of]))
-    weight, bias = theirs.solve(train_qformer.TOWARDS_TEXT, towards_inputs=True)
+    weight, bias = theirs.solve(TOWARDS_TEXT, towards_inputs=True)
     state = ridge_identity.fit(pairs, {"penalty": ridge_identity.VALUES["penalty"][0]}, 0)
     np.testing.assert_allclose(state["weight"], weight.numpy().T, atol=1e-5)
     np.testing.assert_allclose(state["bias"], bias.numpy(), atol=1e-5)

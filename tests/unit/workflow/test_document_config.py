@@ -19,6 +19,7 @@ from fieldguide.workflow.document_config import (
     TABLES,
     as_sentence,
     fill_tables,
+    find_undescribed,
     main,
     rows_of,
     schema_text,
@@ -39,7 +40,7 @@ def test_the_readme_is_that_of_the_models() -> None:
 
 
 class Inner(Section):
-    size: int = Field(description="pixels along a side")
+    size: int = Field(default=3, description="pixels along a side")
 
 
 class One(Section):
@@ -62,12 +63,24 @@ def test_a_description_becomes_a_sentence() -> None:
     assert as_sentence("`x`: y.") == "`x`: y." and as_sentence("") == ""
 
 
+def test_defaults_are_written_as_in_a_configuration() -> None:
+    class Defaults(Section):
+        on: bool = Field(default=False, description="d")
+        names: tuple[str, ...] = Field(default=("a", "b"), description="d")
+        empty: str = Field(default="", description="d")
+        none: int | None = Field(default=None, description="d")
+        text: str = Field(default="{x}: y", description="d")
+
+    defaults = [meaning.removeprefix("D.").strip() for meaning in rows_of((Defaults,)).values()]
+    assert defaults == ["Default: `false`.", "Default: `[a, b]`.", "", "", "Default: `'{x}: y'`."]
+
+
 def test_keys_that_only_some_kinds_have_name_them() -> None:
     assert rows_of((One, Two)) == {
         "kind": "`one`: the first. `two`, `zwei`: the second.",
         "name": "What it is called; a &#124; b.",
         "inner": "(one) Its shape. (two, zwei) Another's shape.",
-        "inner.size": "Pixels along a side.",
+        "inner.size": "Pixels along a side. Default: `3`.",
         "own": "(one) Only here.",
     }
     assert list(rows_of((One,), ("own", "name"))) == ["own", "name"]
@@ -85,6 +98,10 @@ def test_prose_around_a_table_stays() -> None:
     written = fill_tables(f"{before}<!-- keys: threads -->\nold\n<!-- end -->{after}")
     assert written == f"{before}<!-- keys: threads -->\n{table_text('threads')}<!-- end -->{after}"
     assert fill_tables(written) == written and MARKED.search(written)
+
+
+def test_every_key_is_described() -> None:
+    assert find_undescribed() == [], "give each a Field(description=…) in its settings.py"
 
 
 def test_the_command_writes_both(tmp_path: Path) -> None:

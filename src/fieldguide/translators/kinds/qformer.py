@@ -1,4 +1,4 @@
-"""The Q-Former on a text's token sequence (`fieldguide.translators.qformer`), which `train_qformer` trains; here it only runs."""
+"""The Q-Former on a text's token sequence (`translators.qformer`), which `train_qformer` trains; here it only runs."""
 
 from __future__ import annotations
 
