@@ -214,6 +214,7 @@ def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path
         "translate_texts": 2,
         "tune_adapter": 4,
         "train_adapter": baselines,
+        "calibrate_adapters": 1,
     }
     study, conversion = expected_study(read_config()), expected_conversion(read_config())
     assert planned == Counter(all_of_it) + Counter(extras) + Counter(study) + Counter(conversion)

@@ -104,8 +104,19 @@ def test_a_cell_tells_how_it_was_made(finished: Path):
         assert len(cell["plan_sha256"]) == 64 and cell["optimiser_steps"] == 30
         assert {"torch", "numpy"} & set(cell["versions"])
         assert path.with_suffix(".safetensors").exists()
-        card = path.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_cells_are_calibrated_and_get_their_cards(tiny: Path):
+    """As `everything` has it, in one job; probabilities of `fieldguide classify` rest on it."""
+    assert run(tiny, "calibrate_adapters").ran == {"calibrate_adapters": 1}
+    cards = list((tiny / "results/tiny/adapters").rglob("ratio-*.md"))
+    assert len(cards) == 15
+    for path in cards:
+        cell, card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8")), path.read_text(encoding="utf-8")
         assert f"**{fmean(cell['accuracy']):.2f}" in card and cell["plan_sha256"] in card
+        calibration = json.loads(path.with_suffix(".calibration.json").read_text(encoding="utf-8"))
+        assert calibration["temperature"] > 0 and calibration["held_out_images"] > 5
+    assert run(tiny, "calibrate_adapters").says_nothing_to_do
 
 
 def test_a_second_start_does_nothing(tiny: Path):

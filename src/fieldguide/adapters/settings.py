@@ -1,4 +1,4 @@
-"""The configuration of adapters and of the sweep over cells, and what the stages of this package are told."""
+"""The configuration of adapters and of the sweep over cells, and the settings of this package's stages."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Threads(Section):
     adapter: Count = Field(description="Numeric threads of one job that tunes or trains adapters.")
 
 
-# ---------------------------------------------------------------- what the stages are told
+# ---------------------------------------------------------------- settings of the stages
 
 
 class CellSettings(Training):

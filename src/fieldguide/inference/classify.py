@@ -15,7 +15,7 @@ that lies farther from every training photograph than 95% of these lie from one 
 its name is then a guess. By --json every photograph is one line.
 
 Exit status: 0, all were named; 1, nothing could be done; 2, the command was mistaken; 3, there are photographs that do
-not open, or all of them, which are told on stderr; the others were named.
+not open, or all of them, which are named on stderr; the others were named.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Guide:
 
 
 def find_photographs(given: Sequence[str]) -> list[str]:
-    """The files that paths, folders and patterns name, each once; a path that is nothing is kept, to be told of."""
+    """The files that paths, folders and patterns name, each once; a path that is nothing is kept, to be reported."""
     found: dict[str, None] = {}
     for name in given:
         if Path(name).is_dir():
@@ -211,7 +211,7 @@ def name_photographs(
     return answers
 
 
-def tell(answer: dict[str, Any]) -> str:
+def format_answer(answer: dict[str, Any]) -> str:
     """An answer as a person reads it."""
     lines = [answer["photograph"]]
     width = max(len(row["class_name"]) for row in answer["classes"])
@@ -296,7 +296,7 @@ def classify(args: argparse.Namespace) -> None:
         for answer in name_photographs(batch, features, checkpoint, domain, guide, args):
             named += 1
             outside += bool(answer["out_of_domain"])
-            text = json.dumps(answer, ensure_ascii=False) if args.json else tell(answer) + "\n"
+            text = json.dumps(answer, ensure_ascii=False) if args.json else format_answer(answer) + "\n"
             tqdm.write(text, file=sys.stdout)
     seconds = time.perf_counter() - clock
     for name in names:
@@ -344,7 +344,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint", type=Path, help=f"a cell's .safetensors, or a results folder (default: {RESULTS})"
     )
-    parser.add_argument("--top", type=count, default=5, help="how many classes to tell (default: 5)")
+    parser.add_argument("--top", type=count, default=5, help="how many classes to name (default: 5)")
     parser.add_argument("--sentences", type=count, default=3, help="how many sentences to quote (default: 3)")
     parser.add_argument(
         "--texts", nargs="+", default=[], metavar="SOURCE", help="text sources to quote; default: the cell's own"

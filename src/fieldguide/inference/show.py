@@ -57,7 +57,7 @@ def describe(results: Path, name: str, sources: Sequence[str]) -> dict[str, Any]
     }
 
 
-def tell(about: dict[str, Any], everything: bool) -> str:
+def format_class(about: dict[str, Any], everything: bool) -> str:
     """The same as a person reads it."""
     train, test = about["images"]["train"], about["images"]["test"]
     lines = [f"{about['class_name']} (class {about['class_id']} of {about['results']})"]
@@ -97,14 +97,14 @@ def show(args: argparse.Namespace) -> None:
     results = find_results(args.results)
     if args.list:
         classes = read_classes(results)
-        text = "\n".join(f"{row['class_id']:>5}  {row['class_name']}" for row in classes)
-        told = json.dumps([dict(row) for row in classes], indent=1, ensure_ascii=False) if args.json else text
+        lines = "\n".join(f"{row['class_id']:>5}  {row['class_name']}" for row in classes)
+        text = json.dumps([dict(row) for row in classes], indent=1, ensure_ascii=False) if args.json else lines
     elif not args.name:
         raise FieldguideError("name a class, or give --list for all of them")
     else:
         about = describe(results, " ".join(args.name), args.texts)
-        told = json.dumps(about, indent=1, ensure_ascii=False) if args.json else tell(about, args.all)
-    print(told, flush=True)
+        text = json.dumps(about, indent=1, ensure_ascii=False) if args.json else format_class(about, args.all)
+    print(text, flush=True)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
 """Snakemake's log, followed: a line per job where that is asked for, the time left, and what `run.md` says of the run.
 
-`snakemake --logger fieldguide` (the profiles have it) uses `LogHandler`, by Snakemake's interface for logger plugins.
+`snakemake --logger fieldguide` (the demo's profile has it) uses `LogHandler`, by Snakemake's plugin interface.
 Without it `follow_log` listens to the same log, so that a run with another logger has its `run.md` too.
 """
 

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from fieldguide.adapters.train_adapter import main
-from fieldguide.core.files import read_json, write_csv
+from fieldguide.core.files import read_json, write_csv, write_json
 from fieldguide.data.records import IMAGE_COLUMNS
 from fieldguide.features.labelled import read_images
 from tests.tiny_data import refusal, said
@@ -202,6 +202,15 @@ def test_a_plan_of_other_images_is_refused(world: World) -> None:
     plan(world, world.plan, "class-wise")
     assert world.plan.read_text() != plan_of_all
     assert "its order for seed 7" in refused(world, seeds=[0, 7])
+
+
+def test_the_order_is_the_plans(world: World) -> None:
+    before = trained(world, seeds=[0])
+    content = read_json(world.plan)
+    content["seeds"]["0"]["image_ids"].reverse()
+    write_json(world.plan, content)
+    after = trained(world, seeds=[0])
+    assert before["plan_sha256"] != after["plan_sha256"] and after["distinct_images"] == [20]
 
 
 def test_nothing_to_train_on_is_refused(world: World) -> None:

@@ -102,13 +102,13 @@ def zero_shot(raw: Floats, translated: Floats | None, labels: Ints, classes: int
 
 def fit_one(task: Task, seed: int, penalties: Sequence[float]) -> tuple[Floats, Floats]:
     """Weights (T, C, D) and biases (T, C) of one seed for T penalties."""
-    images, told = task.draw(seed)
+    images, drawn = task.draw(seed)
     texts, classes = task.texts, task.classes
-    raw, translated, text_labels = None, None, told
-    if texts is not None and len(told):
+    raw, translated, text_labels = None, None, drawn
+    if texts is not None and len(drawn):
         assert texts.raw is not None
-        raw, text_labels = texts.raw[told], texts.labels[told]
-        translated = texts.translated[told] if texts.translated is not None else None
+        raw, text_labels = texts.raw[drawn], texts.labels[drawn]
+        translated = texts.translated[drawn] if texts.translated is not None else None
     if not len(images):
         assert raw is not None
         weight, bias = zero_shot(raw, translated, text_labels, classes)

@@ -37,8 +37,8 @@ def draw_halves(task: Task, seed: int, steps: int) -> Ints:
     images, texts = task.draw(seed)
     half = task.batch // 2 if len(images) else 0
     kept = endless(images, steps * half, generator(seed, "cross-modal images")) if half else images
-    told = endless(texts, steps * (task.batch - half), generator(seed, "cross-modal texts"))
-    return np.concatenate([kept.reshape(steps, half), len(task.labels) + told.reshape(steps, -1)], axis=1)
+    replaced = endless(texts, steps * (task.batch - half), generator(seed, "cross-modal texts"))
+    return np.concatenate([kept.reshape(steps, half), len(task.labels) + replaced.reshape(steps, -1)], axis=1)
 
 
 def fit(task: Task, settings: Sequence[Setting]) -> Fitted:
