@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -69,8 +70,8 @@ def test_features_and_texts_of_ones_own(tmp_path: Path) -> None:
     assert answer.ran["import_features"] == 1
     results = tmp_path / f"my {ODD}/results/odd"
     assert (results / "tables/accuracy.csv").is_file() and (results / "report.html").is_file()
-    note = " ".join(FREE.split())
-    assert note.partition("*")[0] in (results / "tables/accuracy.md").read_text(encoding="utf-8").replace("\\_", "_")
+    page = html.unescape((results / "tables/accuracy.md").read_text(encoding="utf-8"))
+    assert f'{ODD} "$HOME" `ls`' in page and "--out=x {wildcards.x} {params} <results>" in page
     assert (results / "run.md").is_file() and (results / "logs/import_features/all.log").is_file()
     configs = sorted(tmp_path.glob("config *.yaml"))
     again = run(tmp_path, "everything", configs=(ROOT / TINY, *configs), checkout=ROOT)

@@ -1,5 +1,9 @@
 """Reading archives that may be damaged, or made to do harm: every name and every size is checked before it is believed.
 
+tarfile and zipfile read the headers. What they would let pass is checked here: `tarfile.data_filter` mends absolute
+names and keeps links, where both are refused; zipfile holds a whole directory before anyone can count it, passes over
+entries without a word, cuts off what is longer than declared, and cannot be shared by forks.
+
 A reader never gives more bytes than an archive's limits allow, whatever its headers say, and never holds more than a
 member's header or one piece of its content.
 """
@@ -91,18 +95,6 @@ class Member(NamedTuple):
     is_folder: bool
     content: Callable[[], Iterator[bytes]] | None
     what: str = ""
-
-
-class ZipMember(NamedTuple):
-    """Where and how a zip keeps a file."""
-
-    name: bytes
-    offset: int
-    flags: int
-    method: int
-    packed: int
-    size: int
-    crc: int
 
 
 def too_large(path: Path, limits: Limits) -> FieldguideError:
@@ -334,8 +326,8 @@ def zip_entries(path: Path, limits: Limits = NO_LIMITS) -> list[zipfile.ZipInfo]
     for (_, end, name), (begin, _, other) in pairwise([*spans, (start, start, "its directory")]):
         if end > begin:
             raise FieldguideError(
-                f"{path}: {quote_name(name)} and {quote_name(other)} lie in the same bytes, as in archives made to fill a "
-                "disk; get the archive from its official source"
+                f"{path}: {quote_name(name)} and {quote_name(other)} lie in the same bytes, as in archives made to fill"
+                " a disk; get the archive from its official source"
             )
     return entries
 
@@ -390,43 +382,31 @@ def _check_directory(path: Path, limits: Limits) -> int:
     return cast(int, end - size)
 
 
-def zip_member(entry: zipfile.ZipInfo) -> ZipMember:
-    """What is needed to read a file of a zip."""
-    return ZipMember(
-        _raw_name(entry),
-        entry.header_offset,
-        entry.flag_bits,
-        entry.compress_type,
-        entry.compress_size,
-        entry.file_size,
-        entry.CRC,
-    )
-
-
-def data_offset(file: int, member: ZipMember) -> int:
+def data_offset(file: int, entry: zipfile.ZipInfo) -> int:
     """Where a file's bytes begin, having checked that what stands before them is its header."""
-    head = os.pread(file, ZIP_HEADER_LENGTH + len(member.name), member.offset)
-    if len(head) < ZIP_HEADER_LENGTH + len(member.name) or not head.startswith(ZIP_HEADER):
+    name = _raw_name(entry)
+    head = os.pread(file, ZIP_HEADER_LENGTH + len(name), entry.header_offset)
+    if len(head) < ZIP_HEADER_LENGTH + len(name) or not head.startswith(ZIP_HEADER):
         raise zipfile.BadZipFile("its header is damaged")
     flags, method = struct.unpack_from("<2H", head, 6)
     name_length, extra_length = struct.unpack_from("<2H", head, 26)
-    if name_length != len(member.name) or head[ZIP_HEADER_LENGTH:] != member.name or method != member.method:
+    if name_length != len(name) or head[ZIP_HEADER_LENGTH:] != name or method != entry.compress_type:
         raise zipfile.BadZipFile("its header is another file's")
-    if (flags | member.flags) & ENCRYPTED:
+    if (flags | entry.flag_bits) & ENCRYPTED:
         raise zipfile.BadZipFile("it is encrypted; give an archive without a password")
-    return cast(int, member.offset + ZIP_HEADER_LENGTH + name_length + extra_length)
+    return cast(int, entry.header_offset + ZIP_HEADER_LENGTH + name_length + extra_length)
 
 
-def zip_content(file: int, member: ZipMember) -> Iterator[bytes]:
+def zip_content(file: int, entry: zipfile.ZipInfo) -> Iterator[bytes]:
     """The pieces of a file in a zip, read with `pread`, which has no position to share.
 
     Raises BadZipFile, zlib.error or EOFError when it is not as long as declared, before a byte too many is given, or
     when its checksum differs.
     """
-    at, left = data_offset(file, member), member.packed
-    if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    at, left = data_offset(file, entry), entry.compress_size
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise zipfile.BadZipFile("it is not stored or deflated, as zips of photographs are; pack it again")
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS) if member.method == zipfile.ZIP_DEFLATED else None
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS) if entry.compress_type == zipfile.ZIP_DEFLATED else None
     given = crc = 0
     packed, ended = b"", False
     while not ended:
@@ -440,18 +420,20 @@ def zip_content(file: int, member: ZipMember) -> Iterator[bytes]:
         else:
             came = len(packed)
             # One more than is due, so that a longer file shows.
-            piece = inflate.decompress(packed, min(PIECE, member.size - given + 1))
+            piece = inflate.decompress(packed, min(PIECE, entry.file_size - given + 1))
             packed, ended = inflate.unconsumed_tail, inflate.eof
             if not (ended or piece or came or left):
                 raise EOFError("it is cut short")
         given, crc = given + len(piece), zlib.crc32(piece, crc)
-        if given > member.size:
-            raise zipfile.BadZipFile(f"it unpacks to more than the {member.size:,} bytes that it declares")
+        if given > entry.file_size:
+            raise zipfile.BadZipFile(f"it unpacks to more than the {entry.file_size:,} bytes that it declares")
         if piece:
             yield piece
-    if given < member.size or left or packed or (inflate is not None and inflate.unused_data):
-        raise zipfile.BadZipFile(f"it unpacks to {given:,} bytes and declares {member.size:,}, or has bytes left over")
-    if crc != member.crc:
+    if given < entry.file_size or left or packed or (inflate is not None and inflate.unused_data):
+        raise zipfile.BadZipFile(
+            f"it unpacks to {given:,} bytes and declares {entry.file_size:,}, or has bytes left over"
+        )
+    if crc != entry.CRC:
         raise zipfile.BadZipFile("its checksum differs")
 
 
@@ -461,26 +443,25 @@ def zip_members(path: Path, limits: Limits = NO_LIMITS) -> Iterator[Member]:
     with path.open("rb") as stream:
         file = stream.fileno()
         for entry in entries:
-            member = zip_member(entry)
             # zipfile ends a name at a zero byte, and reads what is not UTF-8 as an old DOS code page.
             name = entry.orig_filename
-            if not member.flags & UTF8 and not member.name.isascii():
-                name = member.name.decode("utf-8", "surrogateescape")
+            if not entry.flag_bits & UTF8 and not _raw_name(entry).isascii():
+                name = _raw_name(entry).decode("utf-8", "surrogateescape")
             with named(path, name):
-                data_offset(file, member)
+                data_offset(file, entry)
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if name.endswith("/"):
-                what = "a folder with content" if member.size else "a link or a device"
-                yield Member(name, not member.size and kind in (0, stat.S_IFDIR), None, what)
+                what = "a folder with content" if entry.file_size else "a link or a device"
+                yield Member(name, not entry.file_size and kind in (0, stat.S_IFDIR), None, what)
             elif kind in (0, stat.S_IFREG):
-                yield Member(name, False, partial(_named_content, file, member, path, name))
+                yield Member(name, False, partial(_named_content, file, entry, path, name))
             else:
                 yield Member(name, False, None, "a link" if kind == stat.S_IFLNK else "a device or a pipe")
 
 
-def _named_content(file: int, member: ZipMember, path: Path, name: str) -> Iterator[bytes]:
+def _named_content(file: int, entry: zipfile.ZipInfo, path: Path, name: str) -> Iterator[bytes]:
     with named(path, name):
-        yield from zip_content(file, member)
+        yield from zip_content(file, entry)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from fieldguide.core.errors import FieldguideError, refuse_if_any
 from fieldguide.core.files import write_csv
 from fieldguide.core.stage import log
 from fieldguide.data.archives import AGAIN as AGAIN
-from fieldguide.data.archives import DAMAGE, NO_LIMITS, Limits, zip_content, zip_entries, zip_member
+from fieldguide.data.archives import DAMAGE, NO_LIMITS, Limits, zip_content, zip_entries
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -108,7 +108,7 @@ class ZipStore(ImageStore):
             entries = zip_entries(path, limits)
         except DAMAGE as error:
             raise FieldguideError(f"{path}: is damaged or not a zip ({error}); {AGAIN}") from error
-        self._members = {entry.orig_filename: zip_member(entry) for entry in entries if not entry.is_dir()}
+        self._members = {entry.orig_filename: entry for entry in entries if not entry.is_dir()}
         self._file = os.open(path, os.O_RDONLY)
 
     def __del__(self) -> None:
@@ -128,7 +128,7 @@ class ZipStore(ImageStore):
         member = self._members.get(name)
         if member is None:
             raise FieldguideError(f"{self.path}: has no file {name}; {AGAIN}")
-        refuse_large(self.path, name, member.size)
+        refuse_large(self.path, name, member.file_size)
         try:
             return b"".join(zip_content(self._file, member))
         except (zipfile.BadZipFile, OSError, EOFError, struct.error, zlib.error) as error:

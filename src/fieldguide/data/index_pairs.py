@@ -27,7 +27,6 @@ from fieldguide.data.archives import (
     too_large,
     zip_content,
     zip_entries,
-    zip_member,
 )
 from fieldguide.data.image_store import AGAIN, ImageStore, find_unreadable, open_image_store, report_unreadable
 from fieldguide.data.records import PAIR_COLUMNS
@@ -80,7 +79,7 @@ def read_from_zip(path: Path, file_name: str, limits: Limits) -> bytes:
             names = name_some([entry.orig_filename for entry in found])
             raise FieldguideError(f"{path}: has {file_name} more than once ({names}); pack one of them alone")
         with path.open("rb") as stream:
-            return b"".join(zip_content(stream.fileno(), zip_member(found[0])))
+            return b"".join(zip_content(stream.fileno(), found[0]))
     except DAMAGE as error:
         raise FieldguideError(f"{path}: is damaged, or no zip of JSON ({error}); {AGAIN}") from error
 
@@ -154,7 +153,7 @@ def left_out_ids(names: Sequence[str], file_names: Mapping[int, str], split: str
     """The images that the user leaves out, named as in the annotations or as in the image archive."""
     named = {name.removeprefix(f"{split}/") for name in names}
     unknown = sorted(named - set(file_names.values()))
-    refuse_if_any(unknown, f"{path}: does not list images that world.leave_out names", "correct their names there")
+    refuse_if_any(unknown, f"{path}: does not list images that pairs.leave_out names", "correct their names there")
     return {image_id for image_id, file_name in file_names.items() if file_name in named}
 
 
@@ -198,7 +197,7 @@ def run(args: argparse.Namespace) -> None:
     captions = parse_captions(annotations, file_names, args.annotations)
     del annotations  # the largest thing in memory
     if left_out := left_out_ids(settings.leave_out, file_names, split, args.annotations):
-        log.info("left out %d images that world.leave_out names", len(left_out))
+        log.info("left out %d images that pairs.leave_out names", len(left_out))
         file_names = {i: name for i, name in file_names.items() if i not in left_out}
         captions = [caption for caption in captions if caption.image_id not in left_out]
     described = {caption.image_id for caption in captions}
@@ -216,7 +215,7 @@ def run(args: argparse.Namespace) -> None:
     paths = image_paths(store, {i: file_names[i] for i in sorted(chosen)}, split)
     if settings.check == "decode":
         unreadable = find_unreadable(store, paths.values(), args.workers)
-        report_unreadable(store, unreadable, args.out.with_suffix(".damaged.csv"), settings.skip_damaged, "world")
+        report_unreadable(store, unreadable, args.out.with_suffix(".damaged.csv"), settings.skip_damaged, "pairs")
         chosen = {image_id for image_id in chosen if paths[image_id] not in unreadable}
         if not chosen:
             raise FieldguideError(f"{args.images}: no image that opens is left; {AGAIN}")

@@ -42,7 +42,7 @@ class ArchiveSource(Section):
         " is.",
     )
     md5: str = Field(default="", description="Published MD5, verified in the same way.")
-    by_hand: str = Field(default="", description="What to tell the user when no address serves it.")
+    by_hand: str = Field(default="", description="What the user is asked to do when no address serves it.")
 
     good_md5 = field_validator("md5")(check_md5)
     good_sha256 = field_validator("sha256")(check_sha256)

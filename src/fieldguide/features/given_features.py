@@ -15,7 +15,7 @@ from fieldguide.data.user_files import read_text
 
 ENDINGS = ".npy, .npz, .safetensors or .txt"
 NEARLY_UNIT = 1e-3
-"""Half precision rounds a unit norm by less; rows further off are told."""
+"""Half precision rounds a unit norm by less; rows further off are logged."""
 _UNIT = 1e-6
 _REPACK = "numpy.savez(file, features=…, labels=…, splits=…)"
 

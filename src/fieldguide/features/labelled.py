@@ -1,4 +1,7 @@
-"""The labelled data set as arrays: its images, their labels and split, and the features of a part of them."""
+"""The labelled data set as arrays: its images, their labels and split, and the features of a part of them.
+
+The one place that reads the features of a split: the rows that are asked for, and no others.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.data import archives
-from fieldguide.data.archives import Limits, find_name_error, members_of, zip_content, zip_entries, zip_member
+from fieldguide.data.archives import Limits, find_name_error, members_of, zip_content, zip_entries
 from fieldguide.data.image_store import open_image_store
 from fieldguide.data.unpack_archive import main
 from tests.tiny_data import as_settings, refusal, write_zip
@@ -608,7 +608,7 @@ def tar_headers(data: bytes) -> list[int]:
 def read_all(path: Path) -> Iterator[tuple[str, bytes]]:
     with path.open("rb") as stream:
         for entry in zip_entries(path):
-            yield entry.filename, b"".join(zip_content(stream.fileno(), zip_member(entry)))
+            yield entry.filename, b"".join(zip_content(stream.fileno(), entry))
 
 
 def test_zip64_sizes_and_offsets_are_read(tmp_path: Path) -> None:

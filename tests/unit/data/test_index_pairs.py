@@ -223,7 +223,7 @@ def test_damaged_images_are_left_out_only_when_asked(coco: Path, capsys: pytest.
     write_zip(coco / "train2017.zip", files)
     sentence = refused(coco)
     listing = coco / "pairs.damaged.csv"
-    assert str(listing) in sentence and "world.skip_damaged" in sentence
+    assert str(listing) in sentence and "pairs.skip_damaged" in sentence
     assert [row["path"] for row in read_csv(listing, ("path", "reason"))] == list(files)[4:]
     log = said(main, capsys, *argv(coco, skip_damaged=True))
     assert "left out 2 images that do not open" in log
@@ -236,10 +236,10 @@ def test_named_images_are_left_out(coco: Path, capsys: pytest.CaptureFixture[str
     write_zip(coco / "train2017.zip", {f"train2017/{i:012d}.jpg": jpeg(i) for i in IDS[2:]})
     names = ("000000000010.jpg", "train2017/000000000020.jpg")
     log = said(main, capsys, *argv(coco, leave_out=[*names]))
-    assert "left out 2 images that world.leave_out names" in log
+    assert "left out 2 images that pairs.leave_out names" in log
     assert {row["image_id"] for row in rows(coco)} == {str(i) for i in IDS[2:]}
     (coco / "pairs.csv").unlink()
-    assert "world.leave_out names (1): x.jpg" in refused(coco, leave_out=[*names, "x.jpg"])
+    assert "pairs.leave_out names (1): x.jpg" in refused(coco, leave_out=[*names, "x.jpg"])
 
 
 def test_archives_beyond_their_limits_are_refused(coco: Path) -> None:

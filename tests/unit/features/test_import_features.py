@@ -146,7 +146,10 @@ def change(name: str, row: int, value: Any) -> Callable[[Arrays], None]:
         (change("labels", 0, -1), "a.npz: labels out of range for 3 class names (1): -1"),
         (change("splits", 2, "valid"), "a.npz: splits that are not train or test, 1 or 0 (1): row 2: valid"),
         (change("splits", 9, "train"), "a.npz: classes without test images (1): 0"),
-        (lambda a: a.update(splits=np.array(["test"] * 9 + ["train"] * 3)), "fewer than 2 training images, of which one is held out to choose settings (3): 0 (1)"),
+        (
+            lambda a: a.update(splits=np.array(["test"] * 9 + ["train"] * 3)),
+            "fewer than 2 training images, of which one is held out to choose settings (3): 0 (1)",
+        ),
         (lambda a: a.update(labels=np.arange(11)), "labels has the shape (11,), but there are 12 features"),
         (lambda a: a.update(labels=np.arange(12) + 0.5), "labels is of type float64; give whole numbers or strings"),
         (lambda a: a.update(labels=np.zeros(12, int)), "has 1 class; a classifier needs at least 2"),
