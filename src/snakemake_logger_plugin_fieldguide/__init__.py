@@ -1,4 +1,4 @@
-"""`snakemake --logger fieldguide`: Snakemake finds logger plugins by their package's name. See `fieldguide.run.logger`."""
+"""`snakemake --logger fieldguide`: plugins are found by their package's name; see `fieldguide.run.logger`."""
 
 # Snakemake makes options of the fields' types, so annotations must not be left as text here.
 from dataclasses import dataclass, field

@@ -1,7 +1,8 @@
 """Class names that really differ: GPT-4's part-wise sentences, and the class folders of Reed's captions.
 
-`workflow/resources/cub_classes.txt` lists CUB's 200 class folders, of which the cut-down archive has ten. The cut-down archive of captions
-spells these as CUB does; the whole one spells 17 otherwise, one of the ten among them (reedscot/icml2016, issue 28).
+`workflow/resources/cub_classes.txt` lists CUB's 200 class folders, of which the cut-down archive has ten. The cut-down
+archive of captions spells these as CUB does; the whole one spells 17 otherwise, one of the ten among them
+(reedscot/icml2016, issue 28).
 """
 
 from __future__ import annotations
