@@ -22,7 +22,7 @@ rule plan_images:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("adapters.plan_images"),
+        code=adapters.code_of("adapters.plan_images"),
         settings=adapters.plan_settings,
     shell:
         """
@@ -137,7 +137,7 @@ rule calibrate_adapters:
         mem_mb=more_each_try(4000),
         runtime=more_each_try(120),
     params:
-        code=code("inference.calibrate_adapters"),
+        code=adapters.code_of("inference.calibrate_adapters"),
         texts=adapters.calibration_options,
         threads=lookup(dpath="threads/adapter", within=config),
     shell:
@@ -171,7 +171,7 @@ rule probe_features:
         mem_mb=more_each_try(8000),
         runtime=more_each_try(240),
     params:
-        code=code("tables.probe_features"),
+        code=adapters.code_of("tables.probe_features"),
         settings=tables.probe,
         threads=lookup(dpath="threads/encode", within=config),
     shell:

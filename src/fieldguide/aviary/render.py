@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from .traits import LIGHTS, MORPHS, PALETTE, CocoScene, Family, Plumage, SceneObject, Species, View
+from fieldguide.aviary.traits import LIGHTS, MORPHS, PALETTE, CocoScene, Family, Plumage, SceneObject, Species, View
 
 Points = NDArray[np.float64]  # (n, 2), x and y
 Colour = tuple[int, int, int]

@@ -19,9 +19,11 @@ class AdapterJobs(Jobs):
     """For rules/adapters.smk."""
 
     def code_of(self, module: str) -> Callable[[Any], str]:
-        """A params function: the hash of a stage with the job's recipe, its file and its line of the registry."""
+        """A params function: the hash of a stage with the job's recipe, if it has one: its file and its line."""
 
         def code(wildcards: Any) -> str:
+            if not hasattr(wildcards, "recipe"):
+                return code_hash((module,), self.layout.source, REGISTRY)
             recipe = RECIPES[wildcards.recipe]
             modules = (module, f"adapters.recipes.{recipe.module}")
             # The summary is for readers.

@@ -80,7 +80,7 @@ def test_the_harness_is_left_out(tmp_path: Path) -> None:
     root = write_package(tmp_path, {**harness, "one": imports})
     assert names(modules_of("one", root)) == ["one"]
     ends = {name.rpartition(".")[2] for name in HARNESS}
-    assert ends == {"fieldguide", "stage", "settings", "files", "errors"}
+    assert ends == {"fieldguide", "stage", "settings", "files", "errors", "signals", "streams", "provenance"}
 
 
 def test_an_unknown_module_has_no_files(tmp_path: Path) -> None:
@@ -110,10 +110,11 @@ def test_a_stage_of_a_subpackage() -> None:
     assert "backbone" in names(found)
 
 
-def test_what_is_left_out_brings_nothing_along(tmp_path: Path) -> None:
-    files = {"one": "import fieldguide.two, fieldguide.three", "two": "import fieldguide.four", "three": "", "four": ""}
-    root = write_package(tmp_path, files)
-    assert sorted(names(modules_of("one", root, frozenset({"two"})))) == ["one", "three"]
+def test_a_relative_import_is_found(tmp_path: Path) -> None:
+    files = {"a/one": "from .two import x\nfrom ..b import three\nfrom . import four", "a/two": "", "b/three": ""}
+    root = write_package(tmp_path, {**files, "a/four": "", "two": "", "three": ""})
+    found = [path.relative_to(root / "fieldguide").as_posix() for path in modules_of("a.one", root)]
+    assert found == ["a/four.py", "a/one.py", "a/two.py", "b/three.py"]
 
 
 # ---------------------------------------------------------------- the hash
@@ -193,6 +194,10 @@ def test_a_registry_can_be_left_out_for_the_line_that_counts(tmp_path: Path) -> 
     left_out = frozenset({"registry"})
     assert code_hash(("stage_one",), one, left_out, "1: 2") == code_hash(("stage_one",), two, left_out, "1: 2")
     assert code_hash(("stage_one",), one, left_out, "1: 2") != code_hash(("stage_one",), two, left_out, "3: 4")
+    # What a registry does with its table runs in every stage that imports it.
+    more = {"stage_one": stage, "registry": "LINES = {1: 2}\ndef first():\n    return LINES[1]"}
+    three = write_package(tmp_path / "c", more)
+    assert code_hash(("stage_one",), one, left_out, "1: 2") != code_hash(("stage_one",), three, left_out, "1: 2")
 
 
 SETTINGS = '''
@@ -224,3 +229,49 @@ def test_of_settings_only_the_methods_count(tmp_path: Path) -> None:
     assert of(SETTINGS.replace("    width", "    height: int = 1\n    width"), "d") == before
     assert of(SETTINGS.replace("return is_good(width)", "return width"), "e") == before
     assert of(SETTINGS.replace("width**2", "width**3"), "f") != before
+
+
+def test_what_a_method_of_settings_names_counts_too(tmp_path: Path) -> None:
+    settings = """
+from fieldguide.checks import is_good
+from fieldguide.sums import add
+
+STEP = 2
+UNUSED = 3
+
+def twice(x):
+    return add(x, x) * STEP
+
+class Sizes(Section):
+    width: int = 3
+
+    def area(self):
+        return twice(self.width)
+"""
+
+    def of(settings: str, folder: str, sums: str = "") -> str:
+        stage = "from fieldguide.settings import Sizes"
+        return hash_of(tmp_path / folder, stage, settings=settings, checks=f"x = '{folder}'", sums=sums)
+
+    before = of(settings, "a")
+    assert of(settings.replace("UNUSED = 3", "UNUSED = 4"), "b") == before
+    assert of(settings.replace("STEP = 2", "STEP = 4"), "c") != before
+    assert of(settings.replace("add(x, x)", "add(x, 0)"), "d") != before
+    assert of(settings, "e", "def add(): ...") != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return 2 * x", "return TWO * x"),
+        ("def double(x)", "@cache\ndef double(x)"),
+        ("def double(x)", "def double(x, y=2)"),
+        ("def double", "import os\ndef double"),
+    ],
+    ids=["constant", "decorator", "default", "import"],
+)
+def test_a_change_of_a_module_beneath_changes_it(tmp_path: Path, old: str, new: str) -> None:
+    other = "TWO = 2\ndef double(x):\n    return 2 * x\n"
+    assert old in other
+    assert hash_of(tmp_path / "b", other=other.replace(old, new)) != hash_of(tmp_path / "a", other=other)
+    assert hash_of(tmp_path / "c", other=other.replace("TWO = 2", "TWO = 3")) != hash_of(tmp_path / "d", other=other)
