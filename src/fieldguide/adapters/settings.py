@@ -30,7 +30,7 @@ class Training(Section):
     budget: Budget = Field(
         description="What is equal in all cells: `steps`, or `epochs` over the cell's own training set."
     )
-    amount: Count = Field(description="So many optimiser steps, or epochs.")
+    amount: Count = Field(description="Number of optimiser steps, or of epochs.")
     batch: Count = Field(description="Examples per step.")
 
 

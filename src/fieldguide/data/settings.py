@@ -80,13 +80,13 @@ class RetryPolicy(Section):
     """When a download gives an address up."""
 
     retries: Annotated[int, Field(ge=0)] = Field(
-        default=6, description="Failures in a row, none of which brought anything, that are put up with at one address."
+        default=6, description="Failures in a row without a byte received, after which an address is given up."
     )
     timeout: Annotated[float, Field(gt=0)] = Field(
         default=60.0, description="Seconds without a byte, after which a connection counts as broken."
     )
     backoff: Annotated[float, Field(ge=0)] = Field(
-        default=1.0, description="Waits are 0, 2, 4, 8, … times so many seconds, two minutes at most."
+        default=1.0, description="Unit of the waits in seconds: 0, 2, 4, 8, … times this, two minutes at most."
     )
     longest_wait: Annotated[int, Field(ge=0)] = Field(
         default=600, description="The most seconds that a server's Retry-After is obeyed."
@@ -152,8 +152,8 @@ class ArchiveDataset(DatasetSection):
 class Splits(Section):
     """What the user's folders or table call the splits."""
 
-    train: str = Field(default="train", description="Their word for training images.")
-    test: str = Field(default="test", description="Their word for test images.")
+    train: str = Field(default="train", description="Name of the training split in the folders or the table.")
+    test: str = Field(default="test", description="Name of the test split in the folders or the table.")
 
 
 class FolderSettings(ImageSelection):
@@ -228,7 +228,7 @@ class PairSelection(ImageSelection):
 
     split: Name = Field(description="Folder in the image archive, and `captions_<split>.json` in the annotations.")
     images: Annotated[int, Field(ge=0, strict=True)] = Field(
-        description="Take so many images, 0 for all; a larger number adds images and removes none."
+        description="Number of images to take, 0 for all; a larger number adds images and removes none."
     )
     seed: Seed = Field(description="Which images, when not all.")
     check: Literal["decode", "names"] = Field(

@@ -12,9 +12,9 @@ from fieldguide.core.settings import Count, Section, UserPath, check_sha256, exp
 class Shards(Section):
     """Into how many files features are split."""
 
-    dataset: Count = Field(description="Of the labelled images.")
-    pairs: Count = Field(description="Of the pairs' images, and of their captions.")
-    texts: Count = Field(description="Of each text source.")
+    dataset: Count = Field(description="Files for the labelled images.")
+    pairs: Count = Field(description="Files for the pairs' images, and for their captions.")
+    texts: Count = Field(description="Files for each text source.")
 
 
 def refuse_no_batch(value: Any) -> Any:
@@ -80,10 +80,9 @@ class BackboneSettings(BackboneDownload):
         " holds, up to 2,048."
     )
     shards: Shards = Field(
-        description="Files that features are split into: `dataset`, the labelled images; `pairs`, the pairs' images and"
-        " their captions; `texts`, each text source. A shard is a Snakemake job and a contiguous range of the table's"
-        " rows: a killed run repeats only unfinished shards, and several GPUs work side by side (`--jobs`, or a cluster"
-        " profile)."
+        description="Files that features are split into. A shard is a Snakemake job and a contiguous range of the"
+        " table's rows: a killed run repeats only unfinished shards, and several GPUs work side by side (`--jobs`, or a"
+        " cluster profile)."
     )
     cache: UserPath = Field(
         default="data/backbones",

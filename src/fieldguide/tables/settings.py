@@ -25,7 +25,7 @@ class SamplingStudy(Section):
         description="The budgets tried in epochs over the cell's own training set; may be empty."
     )
     tolerance: Annotated[float, Field(gt=0)] = Field(
-        description="A combination explains a study when no column's root-mean-square error is above so many points."
+        description="A combination explains a study when no column's root-mean-square error is above this many points."
     )
 
     no_repeats = field_validator("ratios", "samplings", "redraws", "steps", "epochs")(refuse_repeats)
@@ -43,7 +43,7 @@ class SamplingStudy(Section):
 
 
 class Conversion(Section):
-    """How accurately translators turn texts into images; `everything` makes `tables/conversion.md` and its kin."""
+    """How accurately translators turn texts into images, for `tables/conversion.*` of `everything`."""
 
     translators: tuple[Name, ...] = Field(
         description="The translators compared, by name; that of `sweep.translator` is always among them. An empty "

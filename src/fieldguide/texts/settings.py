@@ -148,7 +148,7 @@ class LLMSource(TextChecks):
     )
     prices: Prices = Field(
         default_factory=Prices,
-        description="`{input, output}` in USD per million tokens; 0 for a local model. Check them: they change",
+        description="what the model costs. Check it: prices change",
     )
     budget_usd: Number | None = Field(
         default=None,
@@ -165,8 +165,8 @@ class LLMSource(TextChecks):
     )
     tokens_per_minute: Number = Field(
         default=0,
-        description="your account's limit of tokens, spread evenly; 0: none. A request counts at most, and what it did"
-        " not use is given back",
+        description="your account's limit of tokens, spread evenly; 0: none. A request counts at its most, and what it"
+        " did not use is given back",
     )
     other_classes: Literal["refuse", "allow"] = Field(
         default="refuse",

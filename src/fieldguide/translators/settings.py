@@ -45,9 +45,9 @@ class PooledSettings(Section):
     kind: PooledKind = Field(description="Which translator; docs/translators.md says what each is.")
     exclude: Expression = Field("", description=EXCLUDE)
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.05, description="Share of images held out to choose the hyper-parameters, 0.05 unless said; then all fit."
+        0.05, description="Share of images held out to choose the hyper-parameters; the final fit uses all."
     )
-    seed: Seed = Field(0, description="Of what is held out and of what is drawn; 0 unless said.")
+    seed: Seed = Field(0, description="Seed of the held-out images and of what is drawn.")
     values: dict[str, tuple[Annotated[float, Field(gt=0)], ...]] = Field(
         default_factory=dict,
         description="Values to try in place of the kind's own: `{penalty: [0.1, 1]}`; a single value is taken as it "
@@ -92,7 +92,9 @@ class QFormerSettings(Section):
         "text feature, as `ridge-identity` at penalty 5, or by plain ridge.",
     )
     correction: Weight = Field(
-        0.0, description="Weight of the squared norm of what they add; only where `residual` is not `none`."
+        0.0,
+        description="Weight of the squared norm of the queries' correction to that linear map; only where `residual` "
+        "is not `none`.",
     )
     steps: Count = Field(description="Optimiser steps (AdamW).")
     batch: Annotated[int, Field(ge=2, strict=True)] = Field(description="Pairs per step.")
@@ -101,7 +103,7 @@ class QFormerSettings(Section):
     )
     warmup: Annotated[int, Field(ge=0, strict=True)] = Field(description="Steps of warm-up, no more than `steps`.")
     weight_decay: Weight = Field(description="AdamW's, of matrices alone.")
-    clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Gradients are cut to this norm.")
+    clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Gradients are clipped to this norm.")
     cosine: Weight = Field(1.0, description="Weight of the cosine loss.")
     mse: Weight = Field(0.0, description="Weight of the squared distance before normalisation.")
     info_nce: Weight = Field(
@@ -114,8 +116,8 @@ class QFormerSettings(Section):
     )
     bucketing: Count = Field(
         16,
-        description="Captions are sorted by length within so many batches, so that a batch needs little padding; 1 "
-        "sorts nothing.",
+        description="Number of batches within which captions are sorted by length, so that a batch needs little "
+        "padding; 1 sorts nothing.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Of the forward pass: `fp32`, `bf16`, or `auto`: bf16 on a GPU that has it."
@@ -124,7 +126,7 @@ class QFormerSettings(Section):
         description="Share of images held out; the checkpoint with the best R@1 on them is kept."
     )
     evaluate_every: Count = Field(description="Steps between measurements on the held-out images.")
-    seed: Seed = Field(description="Of start, order and dropout.")
+    seed: Seed = Field(description="Seed of the start, the order and dropout.")
 
     @model_validator(mode="after")
     def warm_up_ends(self) -> QFormerSettings:
