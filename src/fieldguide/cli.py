@@ -18,7 +18,7 @@ from fieldguide.core.streams import discard_output
 
 WIDTH = 100
 COMMANDS = (
-    ("make demo", "the whole workflow on the aviary, a small world that the project renders itself"),
+    ("make demo", "the whole workflow on the aviary, a small data set that the project renders itself"),
     ("make everything", "the same with every table, figure, translator and the report"),
     ("snakemake --cores all", "the thesis's experiment on CUB and COCO, from config.yaml"),
     ("snakemake all --cores all --configfile config/aviary.yaml", "the aviary, by hand"),

@@ -47,7 +47,7 @@ rule tabulate_accuracy:
     input:
         cells=targets.cells,
         published=tables.published(),
-        template=layout.own("src/fieldguide/tables/templates/accuracy.html.j2"),
+        template=layout.checkout_file("src/fieldguide/tables/templates/accuracy.html.j2"),
     output:
         csv=report(
             layout.table("accuracy.csv"),
@@ -326,7 +326,7 @@ rule write_report:
         photographs=layout.photographs,
         texts=targets.text_tables,
         published=tables.published(),
-        template=layout.own("src/fieldguide/report/templates/report.html.j2"),
+        template=layout.checkout_file("src/fieldguide/report/templates/report.html.j2"),
     output:
         report(
             layout.report,

@@ -23,7 +23,7 @@ from fieldguide.core.arrays import Floats, Ints
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-TOGETHER = 1 << 18
+BATCHED_WEIGHTS = 1 << 18
 """Weights that are trained as one batch: they and their moments stay in a core's cache; of small runs that is many."""
 
 
@@ -98,7 +98,7 @@ def fit(
     rates, decays = np.asarray(lr, np.float32), np.asarray(weight_decay, np.float32)
     threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
     runs, classes, width = start.weight.shape
-    size = max(1, min(math.ceil(runs / threads), TOGETHER // (classes * width)))
+    size = max(1, min(math.ceil(runs / threads), BATCHED_WEIGHTS // (classes * width)))
     parts = [slice(first, first + size) for first in range(0, runs, size)]
 
     stop = Event()

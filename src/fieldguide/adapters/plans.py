@@ -86,7 +86,7 @@ class TextPool:
     by_image: tuple[Ints, ...] | None = None  # per image row, its captions' rows
     by_class: tuple[Ints, ...] | None = None  # per label, its sentences' rows
 
-    def deal(self, order: Ints, labels: Ints, rng: np.random.Generator) -> Ints:
+    def assign_texts(self, order: Ints, labels: Ints, rng: np.random.Generator) -> Ints:
         """The text row (n,) that stands in for each image of `order` (n,), if it is replaced.
 
         Dealt from the end of the order, which is replaced first: so a larger ratio's texts are a subset of a smaller's.
@@ -104,8 +104,8 @@ class TextPool:
             positions = np.flatnonzero(labels[backwards] == label)
             if len(positions):
                 decks = -(-len(positions) // len(sentences))
-                dealt = np.concatenate([rng.permutation(sentences) for _ in range(decks)])
-                texts[len(order) - 1 - positions] = dealt[: len(positions)]
+                shuffled_sentences = np.concatenate([rng.permutation(sentences) for _ in range(decks)])
+                texts[len(order) - 1 - positions] = shuffled_sentences[: len(positions)]
         return texts
 
 
@@ -139,7 +139,7 @@ class Drawer:
         kept = images_kept(percent, len(order))
         if pool is None:
             return order[:kept], np.empty(0, np.int64)
-        texts = pool.deal(order, self.labels, generator(seed, f"texts-{self.sampling}", epoch))
+        texts = pool.assign_texts(order, self.labels, generator(seed, f"texts-{self.sampling}", epoch))
         return order[:kept], texts[kept:]
 
 

@@ -14,7 +14,7 @@ from fieldguide.core.files import read_json, write_json
 
 NONE = "none"
 """The text source, and all else about texts, of a cell that trains on images only."""
-AGAIN = "delete the file to have the cell trained again"
+HINT = "delete the file to have the cell trained again"
 
 
 def _expect(wanted: str, holds: Callable[[Any], bool]) -> BeforeValidator:
@@ -128,13 +128,13 @@ class CellResult(BaseModel):
         """Read a cell's JSON; raises FieldguideError naming the file and the key that is wrong."""
         found = read_json(path)
         if not isinstance(found, dict):
-            raise FieldguideError(f"{path}: not a cell (a JSON object is expected); {AGAIN}")
+            raise FieldguideError(f"{path}: not a cell (a JSON object is expected); {HINT}")
         try:
             return cls.model_validate(found)
         except ValidationError as failure:
             errors = failure.errors(include_url=False)
             if missing := [str(error["loc"][0]) for error in errors if error["type"] == "missing"]:
-                raise FieldguideError(f"{path}: lacks {', '.join(missing)}; {AGAIN}") from None
+                raise FieldguideError(f"{path}: lacks {', '.join(missing)}; {HINT}") from None
             key = str(errors[0]["loc"][0])
             wanted = errors[0]["msg"].removeprefix("Value error, ")
-            raise FieldguideError(f"{path}: {key} is {found[key]!r}, not {wanted}; {AGAIN}") from None
+            raise FieldguideError(f"{path}: {key} is {found[key]!r}, not {wanted}; {HINT}") from None

@@ -20,8 +20,8 @@ def draw_birds(args: argparse.Namespace) -> None:
     if args.columns < 1:
         raise FieldguideError(f"--columns is {args.columns}; give at least 1")
     sheet = draw_sheet(draw_aviary(settings.seed, settings.species), args.columns, seed=settings.seed)
-    with atomic_path(args.out) as beside:
-        sheet.save(beside, "PNG")
+    with atomic_path(args.out) as temporary:
+        sheet.save(temporary, "PNG")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

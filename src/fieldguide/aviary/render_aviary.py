@@ -254,8 +254,8 @@ def write_tgz(path: Path, files: Mapping[str, bytes]) -> None:
     """Write a gzipped tar, folders included, whose bytes depend on `files` alone."""
     folders = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
     with (
-        atomic_path(path) as beside,
-        beside.open("wb") as stream,
+        atomic_path(path) as temporary,
+        temporary.open("wb") as stream,
         # Level 1: JPEG does not shrink, and the captions are small.
         gzip.GzipFile("", "wb", 1, stream, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
@@ -273,7 +273,7 @@ def write_tgz(path: Path, files: Mapping[str, bytes]) -> None:
 
 def write_zip(path: Path, files: Mapping[str, bytes], method: int) -> None:
     """Write a zip whose bytes depend on `files` alone."""
-    with atomic_path(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, ZIP_TIME)
             entry.create_system, entry.external_attr = 3, 0o100644 << 16

@@ -216,8 +216,8 @@ def save(folder: Path, model: Any, tokenizer: Tokenizer, config: dict[str, Any])
 
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in model.state_dict().items()}
-    with atomic_path(folder / "open_clip_model.safetensors") as beside:
-        save_file(state, beside)
+    with atomic_path(folder / "open_clip_model.safetensors") as temporary:
+        save_file(state, temporary)
     preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
     text = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=1)
     (folder / "open_clip_config.json").write_text(text + "\n", encoding="utf-8")

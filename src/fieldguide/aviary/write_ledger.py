@@ -39,8 +39,8 @@ def write_ledger(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise FieldguideError(f"--species {args.species}: {error}; ask for fewer species") from error
     records = list(write_records(args.seed, species, args.replies, Path(args.prompt).read_text(encoding="utf-8")))
-    with atomic_path(args.out) as beside:
-        beside.write_bytes(b"".join(map(record_line, records)))
+    with atomic_path(args.out) as temporary:
+        temporary.write_bytes(b"".join(map(record_line, records)))
     log.info("%d replies about %d species", len(records), len(species))
 
 

@@ -27,27 +27,27 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield beside
-        if beside.exists():
-            flush_to_disk(beside)
-        if beside.is_dir() and path.is_dir():
+        yield temporary
+        if temporary.exists():
+            flush_to_disk(temporary)
+        if temporary.is_dir() and path.is_dir():
             shutil.rmtree(path)
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
-        if error.filename in (str(beside), beside) or (error.filename is None and error.errno in FULL):
+        if error.filename in (str(temporary), temporary) or (error.filename is None and error.errno in NO_SPACE):
             error.filename = str(path)
         raise
     finally:
         with contextlib.suppress(OSError):  # of a folder that has become read-only: the first error says more
-            if beside.is_dir():
-                shutil.rmtree(beside)
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
             else:
-                beside.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk that takes no more; writing raises them without the file's name."""
 
 
@@ -70,8 +70,8 @@ def flush_to_disk(path: Path) -> None:
 
 def write_text(path: Path | str, text: str) -> None:
     """Write a UTF-8 text file in one go."""
-    with atomic_path(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -89,7 +89,7 @@ def read_json(path: Path | str) -> Any:
 
 def write_csv(path: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a CSV with a header and Unix line ends."""
-    with atomic_path(path) as beside, beside.open("w", encoding="utf-8", newline="") as stream:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -105,11 +105,11 @@ def read_csv(path: Path | str, columns: Sequence[str]) -> list[dict[str, str]]:
         rows = list(reader)
     for number, row in enumerate(rows, 2):
         if any(row[column] is None for column in columns):
-            raise tell_short_row(path, number)
+            raise format_short_row(path, number)
     return rows
 
 
-def tell_short_row(path: Path | str, number: int) -> FieldguideError:
+def format_short_row(path: Path | str, number: int) -> FieldguideError:
     """The sentence for a table that was cut short, or edited."""
     return FieldguideError(
         f"{path}: row {number}, the header counted, has fewer fields than the header; mend it, or delete the file if it"
@@ -128,7 +128,7 @@ def read_columns(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[str
         places = [head.index(c) for c in columns]
         for number, row in enumerate(reader, 2):
             if row and len(row) <= max(places):
-                raise tell_short_row(path, number)
+                raise format_short_row(path, number)
             if row:
                 yield tuple(row[place] for place in places)
 

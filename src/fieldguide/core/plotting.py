@@ -55,5 +55,5 @@ def save_svg(figure: Figure, path: Path) -> None:
     """Write the figure; the same figure gives the same bytes, whatever the user's matplotlibrc."""
     import matplotlib
 
-    with matplotlib.rc_context({"svg.hashsalt": "fieldguide", "svg.fonttype": "path"}), atomic_path(path) as beside:
-        figure.savefig(beside, format="svg", metadata={"Date": None, "Creator": None})
+    with matplotlib.rc_context({"svg.hashsalt": "fieldguide", "svg.fonttype": "path"}), atomic_path(path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})

@@ -80,9 +80,9 @@ def return_large_blocks() -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """True where memory ran out: of this process, of the GPU, or of a worker that the system killed for it."""
-    said = f"{type(error).__name__}: {error}"
+    message = f"{type(error).__name__}: {error}"
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
+        isinstance(error, RuntimeError) and any(words in message for words in NO_MEMORY)
     )
 
 
@@ -110,10 +110,10 @@ def stop_with(sentence: str) -> NoReturn:
 
 def format_usage() -> str:
     """What the process used: its peak memory, its CPU time and, where it used one, the GPU. `run_page` reads it."""
-    mine, forked = (resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own, forked = (resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
-    peak = max(mine.ru_maxrss, forked.ru_maxrss) * unit / 2**20
-    cpu = sum(use.ru_utime + use.ru_stime for use in (mine, forked))
+    peak = max(own.ru_maxrss, forked.ru_maxrss) * unit / 2**20
+    cpu = sum(use.ru_utime + use.ru_stime for use in (own, forked))
     text = f"used: memory {peak:.0f} MB, CPU {cpu:.2f} s"
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():

@@ -31,7 +31,7 @@ from typing import IO, Any, NamedTuple, cast
 from fieldguide.core.errors import FieldguideError
 from fieldguide.data.settings import ArchiveLimits
 
-AGAIN = "get it again from its source"
+HINT = "get it again from its source"
 # What the readers raise on damage; LookupError and RuntimeError (RecursionError, NotImplementedError) come from headers
 # that tarfile and zipfile follow into nowhere.
 DAMAGE = (
@@ -130,7 +130,7 @@ def damage_named(path: Path) -> Iterator[None]:
 def damaged(path: Path, error: Exception) -> FieldguideError:
     """What to say of a damaged archive."""
     reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":") or type(error).__name__
-    return FieldguideError(f"{path}: cut short, damaged, or no tar or zip archive ({reason}); {AGAIN}")
+    return FieldguideError(f"{path}: cut short, damaged, or no tar or zip archive ({reason}); {HINT}")
 
 
 def quote_name(name: str) -> str:
@@ -470,7 +470,7 @@ def named(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError) as error:
-        raise FieldguideError(f"{path}: the file {quote_name(name)} is damaged or lies ({error}); {AGAIN}") from error
+        raise FieldguideError(f"{path}: the file {quote_name(name)} is damaged or lies ({error}); {HINT}") from error
 
 
 # ---------------------------------------------------------------- both

@@ -103,7 +103,7 @@ def match_names(
         if len(found) > 1:
             unmatched[name] = f"is as near to {_or(rule.label(one) for one in found)}"
         elif found and len(claims[found[0]]) > 1:
-            others = (repr(_shown(other)) for other in claims[found[0]] if other != name)
+            others = (repr(_one_line(other)) for other in claims[found[0]] if other != name)
             unmatched[name] = f"is {rule.label(found[0])}, but so is {_or(others)}"
         elif found:
             matched[name] = found[0]
@@ -204,7 +204,7 @@ def report(matching: Matching, classes: Sequence[Mapping[str, str]], unknown: bo
     lacking = [rows[class_id]["class_name"] for class_id in matching.lacking]
     free = [name for name, why in matching.unmatched.items() if why == NO_CLASS]
     left = [
-        _shown(name) + (_like(name, lacking) if why == NO_CLASS else f" ({why})")
+        _one_line(name) + (_like(name, lacking) if why == NO_CLASS else f" ({why})")
         for name, why in matching.unmatched.items()
         if unknown or why != NO_CLASS
     ]
@@ -231,10 +231,10 @@ def closest(name: str, candidates: Iterable[str], count: int = SUGGESTED) -> lis
 def _like(name: str, candidates: Iterable[str]) -> str:
     """` [perhaps …]`: the closest names, for a person to decide on."""
     close = closest(name, candidates)
-    return f" [perhaps {_or(_shown(one) for one in close)}]" if close else ""
+    return f" [perhaps {_or(_one_line(one) for one in close)}]" if close else ""
 
 
-def _shown(name: str) -> str:
+def _one_line(name: str) -> str:
     """A name as one line."""
     return " ".join(name.split())
 

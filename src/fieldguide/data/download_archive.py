@@ -18,7 +18,7 @@ from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.settings import DownloadSettings
 from fieldguide.data.transfer import (
     PartialDownload,
-    UnfetchedError,
+    DownloadError,
     check_url,
     fetch,
     find_archive_error,
@@ -45,8 +45,8 @@ def download(args: argparse.Namespace) -> None:
                 fetch(url, part, settings.retry, find_archive_error)
                 if error := find_checksum_error(part.path, checksums):
                     part.discard()
-                    raise UnfetchedError(f"{redact_url(url)}: {error}; what came was dropped")
-            except UnfetchedError as failure:
+                    raise DownloadError(f"{redact_url(url)}: {error}; what came was dropped")
+            except DownloadError as failure:
                 failures.append(str(failure))
                 log.info("%s", failure)
                 continue

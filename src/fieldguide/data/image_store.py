@@ -22,7 +22,7 @@ from tqdm import tqdm
 from fieldguide.core.errors import FieldguideError, refuse_if_any
 from fieldguide.core.files import write_csv
 from fieldguide.core.stage import log
-from fieldguide.data.archives import AGAIN as AGAIN
+from fieldguide.data.archives import HINT as HINT
 from fieldguide.data.archives import DAMAGE, NO_LIMITS, Limits, zip_content, zip_entries
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
 """What a file may be, whatever it is called; Pillow would hand some other kinds to programs outside."""
-LARGEST_FILE = 1 << 29
+MAX_FILE_BYTES = 1 << 29
 """Bytes of one image file, which are held in memory."""
-THINNEST = 100
+MAX_ASPECT_RATIO = 100
 """Longer side by shorter side; resized to a backbone's square, a thinner image would be of many millions of pixels."""
 UNREADABLE_COLUMNS = ("path", "reason")
 
@@ -75,7 +75,7 @@ class ImageStore(ABC):
         # A damaged file makes Pillow's plugins raise nearly anything: OSError, SyntaxError, struct.error, ValueError…
         except Exception as error:
             reason = f"does not decode ({_without_address(error)})" if data else "is empty"
-            raise FieldguideError(f"{self.path}: the image {name} {reason}; {AGAIN}") from error
+            raise FieldguideError(f"{self.path}: the image {name} {reason}; {HINT}") from error
 
 
 class FolderStore(ImageStore):
@@ -90,13 +90,13 @@ class FolderStore(ImageStore):
 
     def read(self, name: str) -> bytes:
         if name not in self:
-            raise FieldguideError(f"{self.path}: has no file {name}; {AGAIN}")
+            raise FieldguideError(f"{self.path}: has no file {name}; {HINT}")
         path = self.path / name
         try:
             refuse_large(self.path, name, path.stat().st_size)
             return path.read_bytes()
         except OSError as error:
-            raise FieldguideError(f"{self.path}: the file {name} cannot be read ({error.strerror}); {AGAIN}") from error
+            raise FieldguideError(f"{self.path}: the file {name} cannot be read ({error.strerror}); {HINT}") from error
 
 
 class ZipStore(ImageStore):
@@ -107,7 +107,7 @@ class ZipStore(ImageStore):
         try:
             entries = zip_entries(path, limits)
         except DAMAGE as error:
-            raise FieldguideError(f"{path}: is damaged or not a zip ({error}); {AGAIN}") from error
+            raise FieldguideError(f"{path}: is damaged or not a zip ({error}); {HINT}") from error
         self._members = {entry.orig_filename: entry for entry in entries if not entry.is_dir()}
         self._file = os.open(path, os.O_RDONLY)
 
@@ -127,12 +127,12 @@ class ZipStore(ImageStore):
     def read(self, name: str) -> bytes:
         member = self._members.get(name)
         if member is None:
-            raise FieldguideError(f"{self.path}: has no file {name}; {AGAIN}")
+            raise FieldguideError(f"{self.path}: has no file {name}; {HINT}")
         refuse_large(self.path, name, member.file_size)
         try:
             return b"".join(zip_content(self._file, member))
         except (zipfile.BadZipFile, OSError, EOFError, struct.error, zlib.error) as error:
-            raise FieldguideError(f"{self.path}: the file {name} is damaged ({error}); {AGAIN}") from error
+            raise FieldguideError(f"{self.path}: the file {name} is damaged ({error}); {HINT}") from error
 
 
 def open_image_store(path: Path | str, limits: Limits = NO_LIMITS) -> ImageStore:
@@ -147,8 +147,8 @@ def open_image_store(path: Path | str, limits: Limits = NO_LIMITS) -> ImageStore
 
 def refuse_large(path: Path, name: str, size: int) -> None:
     """Refuse a file that is no photograph by its size, before it is read."""
-    if size > LARGEST_FILE:
-        raise FieldguideError(f"{path}: the file {name} is of {size:,} bytes, too large for an image; {AGAIN}")
+    if size > MAX_FILE_BYTES:
+        raise FieldguideError(f"{path}: the file {name} is of {size:,} bytes, too large for an image; {HINT}")
 
 
 def check_shape(image: Image) -> None:
@@ -160,7 +160,7 @@ def check_shape(image: Image) -> None:
         raise ValueError(f"it is of {width} x {height} pixels")
     if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
         raise ValueError(f"it is of {width} x {height} pixels, too many for a photograph")
-    if max(width, height) > THINNEST * min(width, height):
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise ValueError(f"it is of {width} x {height} pixels, too thin for a photograph")
 
 
@@ -178,7 +178,7 @@ def _why_unreadable(store: ImageStore, name: str) -> str | None:
     try:
         store.check(name)
     except FieldguideError as error:
-        reason = str(error).removeprefix(f"{store.path}: ").removesuffix(f"; {AGAIN}")
+        reason = str(error).removeprefix(f"{store.path}: ").removesuffix(f"; {HINT}")
         return reason.removeprefix("the image ").removeprefix("the file ").removeprefix(f"{name} ")
     return None
 
@@ -203,7 +203,7 @@ def report_unreadable(
     refuse_if_any(
         [f"{name} {reason}" for name, reason in unreadable.items()],
         f"{store.path}: images that do not open",
-        f"all of them, with the reason, are in {listing}; {AGAIN}, or leave them out by {section}.leave_out "
+        f"all of them, with the reason, are in {listing}; {HINT}, or leave them out by {section}.leave_out "
         f"or {section}.skip_damaged",
     )
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
-from fieldguide.data.image_store import AGAIN, find_unreadable, open_image_store, report_unreadable
+from fieldguide.data.image_store import HINT, find_unreadable, open_image_store, report_unreadable
 from fieldguide.data.records import check_train_images, class_name, write_records
 from fieldguide.data.settings import ImageSelection
 
@@ -45,7 +45,7 @@ def read_list(path: Path) -> dict[int, Entry]:
             )
         entries[int(key)] = Entry(value.strip(), number)
     if not entries:
-        raise FieldguideError(f"{path}: is empty; {AGAIN}")
+        raise FieldguideError(f"{path}: is empty; {HINT}")
     return entries
 
 
@@ -53,7 +53,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FieldguideError(f"{path}: is not UTF-8 text ({error.reason}); {AGAIN}") from error
+        raise FieldguideError(f"{path}: is not UTF-8 text ({error.reason}); {HINT}") from error
     return ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
 
 
@@ -98,7 +98,7 @@ def image_rows(root: Path, classes: Mapping[int, Entry]) -> list[dict[str, str]]
         for key, (path, line) in images.items()
         if str(PurePosixPath(path).parent) != (folder := classes[int(labels[key].value)].value)
     ]
-    refuse_if_any(wrong, f"{root / 'images.txt'}: images in the folder of another class than their label's", AGAIN)
+    refuse_if_any(wrong, f"{root / 'images.txt'}: images in the folder of another class than their label's", HINT)
     return [
         {
             "image_id": str(key),
@@ -159,7 +159,7 @@ def run(args: argparse.Namespace) -> None:
     store = open_image_store(root)
     paths = [row["path"] for row in images]
     missing = [path for path in paths if path not in store]
-    refuse_if_any(missing, f"{root}: lacks images that images.txt lists", AGAIN)
+    refuse_if_any(missing, f"{root}: lacks images that images.txt lists", HINT)
     unreadable = find_unreadable(store, paths, args.workers)
     report_unreadable(store, unreadable, args.images_out.with_suffix(".damaged.csv"), settings.skip_damaged, "dataset")
     if unreadable:

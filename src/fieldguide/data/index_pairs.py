@@ -28,7 +28,7 @@ from fieldguide.data.archives import (
     zip_content,
     zip_entries,
 )
-from fieldguide.data.image_store import AGAIN, ImageStore, find_unreadable, open_image_store, report_unreadable
+from fieldguide.data.image_store import HINT, ImageStore, find_unreadable, open_image_store, report_unreadable
 from fieldguide.data.records import PAIR_COLUMNS
 from fieldguide.data.settings import PairStageSettings
 from fieldguide.data.user_files import DELIMITERS, Row, read_rows
@@ -64,7 +64,7 @@ def read_annotations(path: Path, split: str, limits: Limits = NO_LIMITS) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         what = "is damaged, or no zip of JSON" if is_zip else "is not JSON"
-        raise FieldguideError(f"{path}: {what} ({error}); {AGAIN}") from error
+        raise FieldguideError(f"{path}: {what} ({error}); {HINT}") from error
 
 
 def read_from_zip(path: Path, file_name: str, limits: Limits) -> bytes:
@@ -81,7 +81,7 @@ def read_from_zip(path: Path, file_name: str, limits: Limits) -> bytes:
         with path.open("rb") as stream:
             return b"".join(zip_content(stream.fileno(), found[0]))
     except DAMAGE as error:
-        raise FieldguideError(f"{path}: is damaged, or no zip of JSON ({error}); {AGAIN}") from error
+        raise FieldguideError(f"{path}: is damaged, or no zip of JSON ({error}); {HINT}") from error
 
 
 def annotations_of(rows: Sequence[Row]) -> dict[str, Any]:
@@ -98,8 +98,8 @@ def annotations_of(rows: Sequence[Row]) -> dict[str, Any]:
 def parse_images(annotations: Any, path: Path) -> dict[int, str]:
     """Image file names by id; two images of one id, or one image under two, are refused by name."""
     images = [(int(item["id"]), str(item["file_name"])) for item in _items(annotations, "images", path)]
-    refuse_if_any([str(i) for i in repeated(i for i, _ in images)], f"{path}: two images of one id", AGAIN)
-    refuse_if_any(repeated(name for _, name in images), f"{path}: an image listed under two ids", AGAIN)
+    refuse_if_any([str(i) for i in repeated(i for i, _ in images)], f"{path}: two images of one id", HINT)
+    refuse_if_any(repeated(name for _, name in images), f"{path}: an image listed under two ids", HINT)
     return dict(images)
 
 
@@ -109,11 +109,11 @@ def parse_captions(annotations: Any, images: Mapping[int, str], path: Path) -> l
         Caption(int(item["id"]), int(item["image_id"]), str(item["caption"]))
         for item in _items(annotations, "annotations", path)
     ]
-    refuse_if_any([str(i) for i in repeated(c.pair_id for c in found)], f"{path}: two captions of one id", AGAIN)
+    refuse_if_any([str(i) for i in repeated(c.pair_id for c in found)], f"{path}: two captions of one id", HINT)
     unwritable = [f"caption {c.pair_id}" for c in found if not is_writable(c.text)]
-    refuse_if_any(unwritable, f"{path}: captions with half a character (a lone surrogate)", AGAIN)
+    refuse_if_any(unwritable, f"{path}: captions with half a character (a lone surrogate)", HINT)
     unknown = [f"caption {c.pair_id} of image {c.image_id}" for c in found if c.image_id not in images]
-    refuse_if_any(unknown, f"{path}: captions of images that it does not list", AGAIN)
+    refuse_if_any(unknown, f"{path}: captions of images that it does not list", HINT)
     clean = [caption._replace(text=" ".join(caption.text.split())) for caption in found]
     kept = sorted((c for c in clean if c.text), key=lambda c: (c.image_id, c.pair_id))
     changed = sum(old.text != new.text for old, new in zip(found, clean, strict=True) if new.text)
@@ -139,7 +139,7 @@ def _items(annotations: Any, key: str, path: Path) -> list[Any]:
             type(item.get(name)) is (int if name.endswith("id") else str) for name in needed
         )
         if not ids_good:
-            raise FieldguideError(f"{path}: {key}[{number}] lacks a proper {' or '.join(needed)}; {AGAIN}")
+            raise FieldguideError(f"{path}: {key}[{number}] lacks a proper {' or '.join(needed)}; {HINT}")
     return items
 
 
@@ -173,7 +173,7 @@ def image_paths(store: ImageStore, file_names: Mapping[int, str], split: str) ->
             missing.append(f"{split}/{file_name}")
         else:
             paths[image_id] = path
-    refuse_if_any(missing, f"{store.path}: lacks images that have captions", AGAIN)
+    refuse_if_any(missing, f"{store.path}: lacks images that have captions", HINT)
     return paths
 
 
@@ -218,7 +218,7 @@ def run(args: argparse.Namespace) -> None:
         report_unreadable(store, unreadable, args.out.with_suffix(".damaged.csv"), settings.skip_damaged, "pairs")
         chosen = {image_id for image_id in chosen if paths[image_id] not in unreadable}
         if not chosen:
-            raise FieldguideError(f"{args.images}: no image that opens is left; {AGAIN}")
+            raise FieldguideError(f"{args.images}: no image that opens is left; {HINT}")
     rows = [
         {"pair_id": c.pair_id, "image_id": c.image_id, "path": paths[c.image_id], "caption": c.text}
         for c in captions

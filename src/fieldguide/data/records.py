@@ -15,7 +15,7 @@ IMAGE_COLUMNS = ("image_id", "path", "class_id", "split")
 CLASS_COLUMNS = ("class_id", "class_name", "folder")
 PAIR_COLUMNS = ("pair_id", "image_id", "path", "caption")
 
-LEAST_TRAIN = 2
+MIN_TRAIN_IMAGES = 2
 """Training images that every class needs: one of them is held out to choose hyper-parameters."""
 
 
@@ -55,10 +55,10 @@ def name_classes(folders: Sequence[str], names: Sequence[str], where: object) ->
 
 def check_train_images(train: Mapping[str, int], classes: Sequence[str], where: object) -> None:
     """Refuse classes with fewer than LEAST_TRAIN training images; `train` counts them."""
-    few = [f"{one} ({train.get(one, 0)})" for one in classes if train.get(one, 0) < LEAST_TRAIN]
+    few = [f"{one} ({train.get(one, 0)})" for one in classes if train.get(one, 0) < MIN_TRAIN_IMAGES]
     refuse_if_any(
         few,
-        f"{where}: classes with fewer than {LEAST_TRAIN} training images, of which one is held out to choose settings",
+        f"{where}: classes with fewer than {MIN_TRAIN_IMAGES} training images, of which one is held out to choose settings",
         "give them more, or take the class out of both splits",
     )
 

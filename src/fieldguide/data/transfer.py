@@ -35,15 +35,15 @@ CONNECT_TIMEOUT = 30.0
 LOG_EVERY = 60.0  # seconds between lines of the log, where no bar is shown
 
 TRY_AGAIN = (408, 425, 429)  # and every 5xx
-FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "the file is too big"}
+NO_SPACE = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "the file is too big"}
 ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 
 
-class UnfetchedError(FieldguideError):
+class DownloadError(FieldguideError):
     """This address does not give the file; another may."""
 
 
-class BrokenError(Exception):
+class TransferError(Exception):
     """The connection broke, or the server is busy; the same address may go on."""
 
     def __init__(self, reason: str, answer: requests.Response | None = None):
@@ -161,9 +161,9 @@ class PartialDownload:
             while view:
                 view = view[self.stream.write(view) :]
         except OSError as error:
-            raise self.disk_full_error(FULL.get(error.errno or 0, str(error.strerror))) from error
+            raise self.disk_full_error(NO_SPACE.get(error.errno or 0, str(error.strerror))) from error
 
-    def check_room(self, size: int | None) -> None:
+    def check_disk_space(self, size: int | None) -> None:
         """Raise FieldguideError where a file of that many bytes does not fit, before any of it is fetched."""
         free = shutil.disk_usage(self.path.parent).free + self.size
         if size is not None and size > free:
@@ -228,7 +228,7 @@ def read_some(answer: requests.Response) -> bytes:
     try:
         return answer.raw.read1(CHUNK, decode_content=False) or b""
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise BrokenError(innermost_reason(error)) from error
+        raise TransferError(innermost_reason(error)) from error
 
 
 class Bar:
@@ -284,9 +284,9 @@ def receive(
     try:
         answer = session.get(url, headers=headers, stream=True, timeout=(min(timeout, CONNECT_TIMEOUT), timeout))
     except (requests.exceptions.SSLError, requests.TooManyRedirects, ValueError) as error:
-        raise UnfetchedError(f"{redact_url(url)}: {innermost_reason(error)}") from error
+        raise DownloadError(f"{redact_url(url)}: {innermost_reason(error)}") from error
     except requests.RequestException as error:
-        raise BrokenError(innermost_reason(error)) from error
+        raise TransferError(innermost_reason(error)) from error
     with contextlib.closing(answer):
         status = f"{answer.status_code} {answer.reason}"
         if answer.status_code == 200:
@@ -295,21 +295,21 @@ def receive(
         elif answer.status_code == 206 and remote:
             if not continues(answer, remote, part.size):
                 part.discard()
-                raise BrokenError("the file there is another by now, so what has come of it is dropped")
+                raise TransferError("the file there is another by now, so what has come of it is dropped")
             bar.at(part.size, remote.size)
         elif answer.status_code == 416:
             part.discard()
-            raise BrokenError("the file there is shorter than what has come of it, which is dropped")
+            raise TransferError("the file there is shorter than what has come of it, which is dropped")
         elif answer.status_code in TRY_AGAIN or answer.status_code >= 500:
-            raise BrokenError(status, answer)
+            raise TransferError(status, answer)
         else:
-            raise UnfetchedError(f"{redact_url(url)}: {status}")
+            raise DownloadError(f"{redact_url(url)}: {status}")
         while chunk := read_some(answer):
             part.write(chunk)
             bar.add(len(chunk))
     size = part.remote.size if part.remote else None
     if size is not None and part.size != size:
-        raise BrokenError(f"the connection ended after {part.size} of {size} bytes")
+        raise TransferError(f"the connection ended after {part.size} of {size} bytes")
 
 
 def continues(answer: requests.Response, remote: RemoteFile, have: int) -> bool:
@@ -328,12 +328,12 @@ def begin(
         head += chunk
     remote = read_remote(url, answer)
     if not head and remote.size:
-        raise BrokenError(f"the connection ended after 0 of {remote.size} bytes")
+        raise TransferError(f"the connection ended after 0 of {remote.size} bytes")
     if not head:
-        raise UnfetchedError(f"{redact_url(url)}: the file there is empty")
+        raise DownloadError(f"{redact_url(url)}: the file there is empty")
     if error := find_error(head, answer.headers.get("Content-Type", "").partition(";")[0].strip()):
-        raise UnfetchedError(f"{redact_url(url)}: {error}")
-    part.check_room(remote.size)
+        raise DownloadError(f"{redact_url(url)}: {error}")
+    part.check_disk_space(remote.size)
     if part.size:
         log.info("%s: begun anew, since the server does not go on where it stopped", part.path)
     part.begin(remote)
@@ -358,7 +358,7 @@ def fetch(url: str, part: PartialDownload, retry: RetryPolicy, find_error: Calla
         while True:
             try:
                 return receive(session, url, part, retry.timeout, find_error, bar)
-            except BrokenError as broken:
+            except TransferError as broken:
                 if part.size - furthest >= PROGRESS:
                     policy, furthest = make_policy(retry), part.size
                 policy = wait(policy, broken, url, part)
@@ -369,20 +369,20 @@ def make_policy(retry: RetryPolicy) -> Retry:
     return Retry(total=retry.retries, backoff_factor=retry.backoff, retry_after_max=retry.longest_wait)
 
 
-def wait(policy: Retry, broken: BrokenError, url: str, part: PartialDownload) -> Retry:
+def wait(policy: Retry, broken: TransferError, url: str, part: PartialDownload) -> Retry:
     """Wait as long as the server or the back-off asks; raises UnfetchedError when it is time to give up."""
     try:
         policy = policy.increment("GET", redact_url(url), error=broken)
     except MaxRetryError:
         tries = len(policy.history) + 1
         often = f" (tried {tries} times)" if tries > 1 else ""
-        raise UnfetchedError(f"{redact_url(url)}: {broken}{often}") from broken
+        raise DownloadError(f"{redact_url(url)}: {broken}{often}") from broken
     raw = broken.answer.raw if broken.answer is not None else None
     try:
-        asked = policy.get_retry_after(raw) if raw is not None else None
+        retry_after = policy.get_retry_after(raw) if raw is not None else None
     except urllib3.exceptions.InvalidHeader:
-        asked = None
-    pause = asked or policy.get_backoff_time()
+        retry_after = None
+    pause = retry_after or policy.get_backoff_time()
     log.info("%s: %s; trying again in %.0f s, after %s", redact_url(url), broken, pause, format_bytes(part.size))
     time.sleep(pause)
     return policy

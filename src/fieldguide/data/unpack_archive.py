@@ -89,7 +89,7 @@ def unpack(archive: Path, folder: str, out: Path, limits: Limits = NO_LIMITS) ->
     return files
 
 
-def check_room(archive: Path, out: Path, limits: Limits) -> None:
+def check_disk_space(archive: Path, out: Path, limits: Limits) -> None:
     """Refuse to begin where the disk cannot hold what comes out."""
     needed = least_size(archive, limits)
     place = next(folder for folder in out.absolute().parents if folder.is_dir())
@@ -106,10 +106,10 @@ def link(source: Path, out: Path) -> None:
     if out.is_dir() and not out.is_symlink():
         shutil.rmtree(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.name}.part")
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(source.resolve(), target_is_directory=True)
-    beside.replace(out)
+    temporary = out.with_name(f".{out.name}.part")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(source.resolve(), target_is_directory=True)
+    temporary.replace(out)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -133,12 +133,12 @@ def run(args: argparse.Namespace) -> None:
     if args.out.is_symlink():
         # Left by an earlier run with a folder; what it points to is the user's.
         args.out.unlink()
-    check_room(archive, args.out, limits)
-    with atomic_path(args.out) as beside:
-        if beside.is_dir():
-            shutil.rmtree(beside)  # of a run that was killed and had this one's number
+    check_disk_space(archive, args.out, limits)
+    with atomic_path(args.out) as temporary:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)  # of a run that was killed and had this one's number
         try:
-            files = unpack(archive, args.folder, beside, limits)
+            files = unpack(archive, args.folder, temporary, limits)
         except OSError as error:
             # Without a file's name it is a full disk, a file too large for it, or one that fails.
             if error.filename is not None:

@@ -100,18 +100,18 @@ def find_weights(model: str, pretrained: str, precision: str, cache: str) -> tup
             f"HF_HUB_OFFLINE forbids to fetch them; run `snakemake download_backbone` where there is a network"
         )
     kept = read_json(manifest)
-    anew = f"delete {manifest} and run `snakemake download_backbone` where there is a network"
+    hint = f"delete {manifest} and run `snakemake download_backbone` where there is a network"
     for file in kept["files"]:
         path = Path(cache) / file["path"]
         if not path.is_file():
-            raise FieldguideError(f"{path} is missing; {anew}")
+            raise FieldguideError(f"{path} is missing; {hint}")
         if sha256_of(path) != file["sha256"]:
-            raise FieldguideError(f"{path} is not the file that was downloaded; remove it, {anew}")
+            raise FieldguideError(f"{path} is not the file that was downloaded; remove it, {hint}")
         # open_clip reads what the hub's branch names, which another download may have moved on.
         repository, _, rest = file["path"].partition("/snapshots/")
         branch = Path(cache) / repository / "refs" / "main"
         if rest and branch.is_file() and branch.read_text().strip() != rest.split("/")[0]:
-            raise FieldguideError(f"{path} is no longer what {branch} names; {anew}")
+            raise FieldguideError(f"{path} is no longer what {branch} names; {hint}")
     sums = {file["path"]: file["sha256"] for file in kept["files"]}
     return Path(cache) / kept["weights"], sums[kept["weights"]]
 

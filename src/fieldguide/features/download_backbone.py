@@ -22,8 +22,8 @@ from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.settings import RetryPolicy
 from fieldguide.data.transfer import (
+    DownloadError,
     PartialDownload,
-    UnfetchedError,
     check_url,
     fetch,
     find_page_error,
@@ -55,7 +55,7 @@ def check(path: Path, wanted: str, why: str) -> None:
     found = sha256_of(path)
     if not found.startswith(wanted.lower()):
         remove(path)
-        raise UnfetchedError(f"{path}: its sha256 is {found}, not {wanted.lower()} ({why}), so it was removed")
+        raise DownloadError(f"{path}: its sha256 is {found}, not {wanted.lower()} ({why}), so it was removed")
 
 
 def ask_hub(repository: str, filename: str | None, cache: Path) -> Path:
@@ -66,7 +66,7 @@ def ask_hub(repository: str, filename: str | None, cache: Path) -> Path:
         return Path(download_pretrained_from_hf(repository, filename=filename, cache_dir=str(cache)))
     except OSError as error:  # open_clip turns whatever went wrong into one
         last = re.sub(r"//[^/@\s]+@", "//", " ".join(str(error).split()))
-        raise UnfetchedError(f"{hub()}/{repository}: {last}") from error
+        raise DownloadError(f"{hub()}/{repository}: {last}") from error
 
 
 def hub() -> str:
@@ -115,7 +115,7 @@ def download_weights(model: str, pretrained: str, sha256: str, cache: Path) -> t
             continue
         try:
             path = get(source, sha256, cache)
-        except UnfetchedError as failure:
+        except DownloadError as failure:
             failures.append(str(failure))
             log.info("%s", failure)
             continue

@@ -65,17 +65,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, 
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    with atomic_path(path) as beside:
+    with atomic_path(path) as temporary:
         try:
             # A tensor gives numpy its memory: torch, which takes longer to import than an adapter to train, stays out.
-            save_file({name: as_array(tensor) for name, tensor in tensors.items()}, beside, dict(metadata))
+            save_file({name: as_array(tensor) for name, tensor in tensors.items()}, temporary, dict(metadata))
         except SafetensorError as error:
             # Its errors of the system are of its own type and carry no name.
             if found := re.search(r"\(os error (\d+)\)", str(error)):
                 raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
             raise
-        sort_metadata(beside)
-        beside.chmod(0o644)
+        sort_metadata(temporary)
+        temporary.chmod(0o644)
 
 
 def as_array(values: Any) -> NDArray[Any]:
@@ -166,14 +166,14 @@ def create_features(
 
     The bytes are those of `save_features` for the same content.
     """
-    with atomic_path(path) as beside:
-        with beside.open("wb") as stream:
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as stream:
             writer = FeatureWriter(path, stream, sizes, types)
             writer.begin(describe(ids, backbone, about))
             yield writer
         if any(writer.missing.values()):
             raise RuntimeError(f"{path}: rows were not written, or twice: {writer.missing}")
-        beside.chmod(0o644)
+        temporary.chmod(0o644)
 
 
 # ---------------------------------------------------------------- reading

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-AGAIN = "give the .safetensors of a cell, as train_adapter writes it"
+HINT = "give the .safetensors of a cell, as train_adapter writes it"
 CHECKOUT = Path(__file__).parents[3]
 """The project's folder, where the package runs from its source."""
 
@@ -65,10 +65,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     weights = path.with_suffix(".safetensors") if path.suffix in (".json", ".md") else path
     if not weights.is_file():
-        raise FieldguideError(f"{weights}: no such file; {AGAIN}")
+        raise FieldguideError(f"{weights}: no such file; {HINT}")
     tensors, about = read_file(weights)
     if "classes" not in about or "backbone" not in about or "weight" not in tensors:
-        raise FieldguideError(f"{weights}: is not a trained cell; {AGAIN}")
+        raise FieldguideError(f"{weights}: is not a trained cell; {HINT}")
     if "model" not in about:
         raise FieldguideError(
             f"{weights}: does not say how its photographs were encoded, since its features were computed elsewhere or "

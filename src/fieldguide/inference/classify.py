@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
 from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.data.image_store import AGAIN, FolderStore, is_image_name
+from fieldguide.data.image_store import HINT, FolderStore, is_image_name
 from fieldguide.inference.checkpoint import Checkpoint, find_model, read_checkpoint
 from fieldguide.inference.domain import WITHIN, Domain, learn_domain
 from fieldguide.inference.results_folder import IMAGES, RESULTS, choose_cell, find_results, list_sources, read_texts
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 CACHE = Path("data/backbones")
 """Where the workflow keeps downloaded weights, as config.yaml has it."""
 CALIBRATE = "to calibrate it run `make everything`, or `snakemake calibrate_adapters` as the run was started"
-UNREAD = 3
+UNREADABLE = 3
 """Exit status when some photographs do not open."""
 WIDTH = 100
 
@@ -70,7 +70,7 @@ class Photographs(FolderStore):
         try:
             return super().open(name)
         except FieldguideError as error:
-            fault = str(error).removeprefix(f"{self.path}: ").removesuffix(f"; {AGAIN}")
+            fault = str(error).removeprefix(f"{self.path}: ").removesuffix(f"; {HINT}")
             for before in ("the image ", "the file ", "has no file ", f"{name} "):
                 fault = fault.removeprefix(before)
             gone = "no image matches this pattern" if glob.has_magic(name) else "there is no such file"
@@ -140,10 +140,10 @@ def find_shards(folder: Path) -> list[Path]:
     return sorted(newest, key=lambda path: int(path.stem.split("-")[1]))
 
 
-def choose_sources(results: Path, checkpoint: Checkpoint, asked: Sequence[str]) -> list[str]:
+def choose_sources(results: Path, checkpoint: Checkpoint, requested: Sequence[str]) -> list[str]:
     """The text sources to quote: those asked for, the checkpoint's own, those about classes, or any."""
-    if asked:
-        return list(asked)
+    if requested:
+        return list(requested)
     names = [name for name in list_sources(results) if find_shards(text_folder(results, checkpoint, name))]
     own = checkpoint.about.get("text_source", "none")
     if own in names:
@@ -156,7 +156,7 @@ def text_folder(results: Path, checkpoint: Checkpoint, source: str) -> Path:
     return results / "features" / checkpoint.backbone / "texts" / source
 
 
-def read_guide(results: Path, checkpoint: Checkpoint, asked: Sequence[str]) -> Guide | None:
+def read_guide(results: Path, checkpoint: Checkpoint, requested: Sequence[str]) -> Guide | None:
     """The sentences to quote, with their own features as the text encoder has them; None where there are none."""
     import numpy as np
 
@@ -164,7 +164,7 @@ def read_guide(results: Path, checkpoint: Checkpoint, asked: Sequence[str]) -> G
 
     sentences: list[dict[str, str]] = []
     parts = []
-    for name in choose_sources(results, checkpoint, asked):
+    for name in choose_sources(results, checkpoint, requested):
         table = read_texts(results, name)
         shards = find_shards(text_folder(results, checkpoint, name))
         if not shards:
@@ -315,7 +315,7 @@ def classify(args: argparse.Namespace) -> None:
     )
     if store.faults:
         sys.stdout.flush()
-        raise SystemExit(UNREAD)
+        raise SystemExit(UNREADABLE)
 
 
 def count(text: str) -> int:

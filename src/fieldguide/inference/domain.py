@@ -18,7 +18,7 @@ WITHIN = 95.0
 """Percent of training images that count as inside: the share that this measure is usually reported at."""
 LEFT_OUT = 2000
 """How many training images are asked how far the others are; more would cost time and change little."""
-AT_ONCE = 256
+BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Domain:
 
 def learn_domain(features: Floats) -> Domain:
     """The domain of training images (n, D), n at least 2; of many, some drawn at random are asked about the others."""
-    asked = np.sort(generator(0, "domain").permutation(len(features))[:LEFT_OUT])
+    sample = np.sort(generator(0, "domain").permutation(len(features))[:LEFT_OUT])
     distances = []
-    for start in range(0, len(asked), AT_ONCE):
-        rows = asked[start : start + AT_ONCE]
+    for start in range(0, len(sample), BLOCK):
+        rows = sample[start : start + BLOCK]
         cosines = features[rows] @ features.T
         cosines[np.arange(len(rows)), rows] = -np.inf  # itself
         distances.append(1 - cosines.max(1))

@@ -91,7 +91,7 @@ def _comparison(
     marks: Mapping[str, str],
     words: Words,
 ) -> PageTable:
-    beside = find_published(block.series, published)
+    published_cells = find_published(block.series, published)
     samplings, recipes = {one.sampling for one in block.series}, {one.recipe for one in block.series}
 
     def word(name: str) -> str:
@@ -118,7 +118,7 @@ def _comparison(
                 if row.series == one
             }
         )
-        if figures := {ratio: figure for (of, ratio), figure in beside.items() if of == one}:
+        if figures := {ratio: figure for (of, ratio), figure in published_cells.items() if of == one}:
             studies = sorted({figure.study.capitalize() for figure in figures.values()})
             heads.append(Head(f"{word('published')}: {label}", group(one), ", ".join(studies)))
             columns.append({ratio: Entry(f"{f.accuracy:.2f}", f.accuracy) for ratio, f in figures.items()})

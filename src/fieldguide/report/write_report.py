@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 15_000
 """Points of the chart of classes; beyond, it keeps every other ratio, so that the page stays small and quick."""
-LARGEST = 10_000_000
+MAX_BYTES = 10_000_000
 """Bytes of the page, which has to open at once and to go by mail."""
 FURTHER = {
     "conversion_fields": "Conversion accuracy by field of the text",
@@ -150,10 +150,10 @@ def build_page(args: argparse.Namespace, settings: ReportSettings) -> Page:
 def run(args: argparse.Namespace) -> None:
     page = render(build_page(args, parse_settings(ReportSettings, args.settings)))
     size = len(page.encode())
-    if size > LARGEST:
+    if size > MAX_BYTES:
         raise FieldguideError(
-            f"{args.out}: would be of {size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}; show fewer confused pairs by "
-            "the setting `pairs`"
+            f"{args.out}: would be of {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f}; show fewer confused pairs "
+            "by the setting `pairs`"
         )
     write_text(args.out, page)
     log.info("%s: %.1f MB, %d cells, %d tables", args.out, size / 1e6, len(args.cells), len(args.tables))

@@ -21,9 +21,9 @@ from fieldguide.run.snakemake_internals import executor_name, jobs_to_run, run_u
 
 RUNS = Path(".snakemake") / "fieldguide_runs"
 """One file per results folder: the names of the runs whose jobs may still be on the cluster."""
-PATIENCE = 60
+QUEUE_TIMEOUT = 60
 """Seconds to wait for cancelled jobs to be gone."""
-SHOWN = 20
+MAX_NAMED = 20
 """Jobs that a message names."""
 
 
@@ -43,8 +43,8 @@ def ask(*argv: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise FieldguideError(f"`{' '.join(argv)}` could not be asked: {error}") from error
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise FieldguideError(f"`{' '.join(argv)}` failed: {said[0]}; once the cluster answers, run the same command")
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise FieldguideError(f"`{' '.join(argv)}` failed: {lines[0]}; once the cluster answers, run the same command")
     return done.stdout
 
 
@@ -78,14 +78,14 @@ SYSTEMS = {"slurm": System(slurm_queue, slurm_gpus, "slurm_partition", "scancel"
 """By the name of Snakemake's executor."""
 
 
-def refuse_earlier(queue: Callable[[], list[QueuedJob]], runs: set[str], cancel: str, patience: float) -> None:
+def refuse_earlier(queue: Callable[[], list[QueuedJob]], runs: set[str], cancel: str, timeout: float) -> None:
     """Raises FieldguideError while jobs of one of the runs are on the cluster; waits for those that are ending."""
-    until = time.monotonic() + patience
+    until = time.monotonic() + timeout
     while left := [job for job in queue() if job.run in runs]:
         if any(job.state != "COMPLETING" for job in left) or time.monotonic() > until:
             ids = list(dict.fromkeys(job.id for job in left))
-            named = ", ".join(f"{job.id} ({job.state.lower()})" for job in left[:SHOWN])
-            more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+            named = ", ".join(f"{job.id} ({job.state.lower()})" for job in left[:MAX_NAMED])
+            more = f" and {len(left) - MAX_NAMED} more" if len(left) > MAX_NAMED else ""
             raise FieldguideError(
                 f"{len(ids)} jobs of an earlier run on these results are still on the cluster: {named}{more}. "
                 f"Run `{cancel} {' '.join(ids)}`, then the same command again; nothing was submitted."
@@ -93,10 +93,10 @@ def refuse_earlier(queue: Callable[[], list[QueuedJob]], runs: set[str], cancel:
         time.sleep(1)
 
 
-def refuse_without_gpus(asked: Iterable[tuple[str, int, str]], has_gpus: Callable[[str], bool], key: str) -> None:
+def refuse_without_gpus(requests: Iterable[tuple[str, int, str]], has_gpus: Callable[[str], bool], key: str) -> None:
     """Raises FieldguideError where a rule asks for GPUs in a partition without; (rule, GPUs, partition) each."""
     found: dict[str, bool] = {}
-    for rule, count, partition in asked:
+    for rule, count, partition in requests:
         if not count or not partition:
             continue
         if partition not in found:
@@ -125,7 +125,7 @@ def check_cluster(workflow: Any, results: str) -> None:
     run = run_uuid(workflow)
     file = RUNS / (results.strip("/").replace("/", "--") + ".txt")
     earlier = file.read_text(encoding="utf-8").split() if file.exists() else []
-    refuse_earlier(system.queue, set(earlier), system.cancel, PATIENCE)
+    refuse_earlier(system.queue, set(earlier), system.cancel, QUEUE_TIMEOUT)
     jobs = [job for job in jobs_to_run(workflow) if not job.is_local]
     refuse_without_gpus(
         ((job.rule.name, job.resources.get("gpu", 0), str(job.resources.get(system.partition, ""))) for job in jobs),

@@ -20,7 +20,7 @@ from fieldguide.run.logger import follow_log
 from fieldguide.run.snakemake_internals import is_main_process, own_execution, replace_sigterm_handler, wrap_execution
 from fieldguide.run.stopping import make_handler, state, stop_on_signals
 
-NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def guard(workflow: Any, results: Path) -> None:
@@ -99,7 +99,10 @@ def tolerate_lost_readers(logger: logging.Logger) -> None:
 def format_notes_error(error: OSError, notes: Path = Path(".snakemake")) -> str:
     """A sentence on an error of Snakemake's own notes: they lie where it runs, whatever `results` says."""
     error.filename = error.filename or notes.absolute()
-    if error.errno not in NO_RIGHT or notes.absolute() not in (Path(error.filename), *Path(error.filename).parents):
+    if error.errno not in NO_ACCESS or notes.absolute() not in (
+        Path(error.filename),
+        *Path(error.filename).parents,
+    ):
         return format_os_error(error)
     return (
         f"{error.filename}: {error.strerror}; Snakemake keeps its notes there: give {user_name()} the right to write"

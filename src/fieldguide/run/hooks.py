@@ -18,7 +18,7 @@ from fieldguide.run.run_page import RunFacts, config_hash, write_page
 from fieldguide.run.snakemake_internals import executor_name
 from fieldguide.run.stopping import state
 
-KILLED = (
+KILLED_MESSAGE = (
     "This job was killed outright, most often because the machine, or what the job had asked for, ran out of memory:"
     " run fewer jobs at once (--cores 1), or ask for more (--set-resources RULE:mem_mb=N), and run the same command"
     " again."
@@ -32,7 +32,7 @@ def shell_prefix() -> str:
     reads that. The words travel in the environment, so that they do not stand in every command that Snakemake shows.
     """
     os.environ[ERRORS] = "3"
-    os.environ["FIELDGUIDE_KILLED"] = KILLED
+    os.environ["FIELDGUIDE_KILLED"] = KILLED_MESSAGE
     is_open = "[ -e /dev/fd/2 ] || exec 2>/dev/null; exec 3>&2; "
     return is_open + """trap '[ $? -ne 137 ] || echo "$FIELDGUIDE_KILLED" >&2' EXIT; """
 

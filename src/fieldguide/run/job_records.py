@@ -14,7 +14,7 @@ from pathlib import Path
 csv.field_size_limit(1 << 30)  # the extended format lists all inputs of a job in one field
 
 # What `stage.format_usage` logs.
-USED = re.compile(
+USAGE_LINE = re.compile(
     r": used: memory (?P<memory>\d+) MB, CPU (?P<cpu>[\d.]+) s"
     r"(?:, GPU memory (?P<gpu_memory>\d+) MB of (?P<gpu>.+))?$",
     re.MULTILINE,
@@ -33,7 +33,7 @@ class Job:
     is_new: bool  # of the run that the page is about
     began: float = 0.0  # seconds since the epoch
     threads: int = 1
-    asked: Mapping[str, float] = field(default_factory=dict)  # mem_mb, runtime in minutes, gpu
+    requested: Mapping[str, float] = field(default_factory=dict)  # mem_mb, runtime in minutes, gpu
     gpu: str = ""
     gpu_memory: float | None = None
 
@@ -46,7 +46,7 @@ def number_or_none(text: str | None) -> float | None:
         return None
 
 
-def read_asked(text: str | None) -> dict[str, float]:
+def read_requested(text: str | None) -> dict[str, float]:
     """The resources that a rule asked for, from the extended format."""
     try:
         given = ast.literal_eval(text or "{}")
@@ -67,7 +67,7 @@ def read_job(path: Path, benchmarks: Path, logs: Path, started: float) -> Job | 
     used = None
     with contextlib.suppress(OSError):
         text = (logs / inside).with_suffix(".log").read_text(encoding="utf-8", errors="replace")
-        used = next(iter(USED.finditer(text)), None)
+        used = next(iter(USAGE_LINE.finditer(text)), None)
     # Snakemake samples, at first every half second and then every 30: a short job's, or a short peak, escapes it.
     memory = [number_or_none(row.get("max_rss")), number_or_none(used["memory"]) if used else None]
     cpu = [number_or_none(row.get("cpu_time")), number_or_none(used["cpu"]) if used else None]
@@ -80,7 +80,7 @@ def read_job(path: Path, benchmarks: Path, logs: Path, started: float) -> Job | 
         is_new=(ended := path.stat().st_mtime) >= started,
         began=ended - seconds,
         threads=int(number_or_none(row.get("threads")) or 1),
-        asked=read_asked(row.get("resources")),
+        requested=read_requested(row.get("resources")),
         gpu=(used["gpu"] or "") if used else "",
         gpu_memory=number_or_none(used["gpu_memory"]) if used else None,
     )

@@ -106,9 +106,9 @@ class LogFollower:
     def _watch(self) -> None:
         while not self.closing.wait(1.0):
             with contextlib.suppress(Exception):  # a line on the screen is worth no run
-                self.look()
+                self.check_time()
 
-    def look(self) -> None:
+    def check_time(self) -> None:
         """Say what is due though no job has ended."""
         self.estimate(ESTIMATE_AFTER)
         if self.printer:

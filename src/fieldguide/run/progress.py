@@ -45,34 +45,34 @@ class RunProgress:
         """Take one record of the log; those that are no event change nothing."""
         from snakemake_interface_logger_plugins.common import LogEvent
 
-        said = vars(record)
-        match said.get("event"):
+        event = vars(record)
+        match event.get("event"):
             case LogEvent.WORKFLOW_STARTED:
-                self.config_files = tuple(map(str, said.get("configfiles", ())))
-            case LogEvent.RESOURCES_INFO if said.get("cores"):
-                self.cores = said["cores"]
+                self.config_files = tuple(map(str, event.get("configfiles", ())))
+            case LogEvent.RESOURCES_INFO if event.get("cores"):
+                self.cores = event["cores"]
             case LogEvent.RUN_INFO:
-                self.planned = Counter({rule: count for rule, count in said["stats"].items() if rule != "total"})
+                self.planned = Counter({rule: count for rule, count in event["stats"].items() if rule != "total"})
             case LogEvent.JOB_INFO:
-                self.failed.pop(said["jobid"], None)  # it is tried again
-                self.running[said["jobid"]] = RunningJob(
-                    said["rule_name"], label_job(said), said["threads"], self.clock()
+                self.failed.pop(event["jobid"], None)  # it is tried again
+                self.running[event["jobid"]] = RunningJob(
+                    event["rule_name"], label_job(event), event["threads"], self.clock()
                 )
             case LogEvent.JOB_FINISHED:
-                if job := self.running.pop(said["job_id"], None):
+                if job := self.running.pop(event["job_id"], None):
                     self.ended[job.rule] += 1
                     self.new.append((job, self.clock() - job.began))
             case LogEvent.JOB_ERROR:
-                self._fail(said)
+                self._fail(event)
             case LogEvent.GROUP_ERROR:
-                for each in said["job_error_info"]:
+                for each in event["job_error_info"]:
                     self._fail(each)
             case LogEvent.PROGRESS:
-                self.done, self.total = said["done"], said["total"]
+                self.done, self.total = event["done"], event["total"]
 
-    def _fail(self, said: Mapping[str, Any]) -> None:
-        self.running.pop(said["jobid"], None)
-        self.failed[said["jobid"]] = (said["rule_name"], ", ".join(map(str, said["log"])) or "no log")
+    def _fail(self, event: Mapping[str, Any]) -> None:
+        self.running.pop(event["jobid"], None)
+        self.failed[event["jobid"]] = (event["rule_name"], ", ".join(map(str, event["log"])) or "no log")
 
     def take_new(self) -> list[tuple[RunningJob, float]]:
         """The jobs that ended since this was asked last, each with its seconds."""
@@ -85,10 +85,10 @@ class RunProgress:
         return self.planned - begun - Counter(rule for rule, _ in self.failed.values())
 
 
-def label_job(said: Mapping[str, Any]) -> str:
+def label_job(event: Mapping[str, Any]) -> str:
     """A job in a few words: its rule's message, or the rule and its wildcards' values."""
-    values = ", ".join(map(str, dict(said["wildcards"] or {}).values()))
-    return str(said["rule_msg"] or f"{said['rule_name']} {values}".rstrip())
+    values = ", ".join(map(str, dict(event["wildcards"] or {}).values()))
+    return str(event["rule_msg"] or f"{event['rule_name']} {values}".rstrip())
 
 
 def time_left(seconds: Mapping[str, float], left: Iterable[tuple[str, float, float]]) -> tuple[float, list[str]]:

@@ -97,11 +97,11 @@ def most(jobs: Iterable[Job], what: Callable[[Job], float | None]) -> float | No
     return max((value for job in jobs if (value := what(job)) is not None), default=None)
 
 
-def share(used: float | None, asked: float | None) -> str:
+def share(used: float | None, requested: float | None) -> str:
     """What was asked for, and how much of it was used."""
-    if not asked:
+    if not requested:
         return NONE
-    return f"{asked:,.0f} ({used / asked:.0%})" if used is not None else f"{asked:,.0f}"
+    return f"{requested:,.0f} ({used / requested:.0%})" if used is not None else f"{requested:,.0f}"
 
 
 def by_rule(jobs: Sequence[Job]) -> dict[str, list[Job]]:
@@ -116,19 +116,19 @@ def rule_row(jobs: Sequence[Job]) -> tuple[str, ...]:
     """A rule's line in the first table."""
     cpu = [job.cpu for job in jobs if job.cpu is not None]
     memory, longest = most(jobs, lambda job: job.memory), max(job.seconds for job in jobs)
-    asked_memory = most(jobs, lambda job: job.asked.get("mem_mb"))
-    asked_time = most(jobs, lambda job: job.asked.get("runtime"))
+    requested_memory = most(jobs, lambda job: job.requested.get("mem_mb"))
+    requested_time = most(jobs, lambda job: job.requested.get("runtime"))
     # A job holds the GPU that it asked for, or found, as long as it runs.
-    held = sum(job.seconds * job.asked.get("gpu", 1) for job in jobs if job.gpu)
+    held = sum(job.seconds * job.requested.get("gpu", 1) for job in jobs if job.gpu)
     gpu_memory = most(jobs, lambda job: job.gpu_memory)
     return (
         f"{len(jobs)} ({sum(job.is_new for job in jobs)})",
         show(sum(job.seconds for job in jobs), 1),
         show(longest, 1),
-        share(longest / 60, asked_time),
+        share(longest / 60, requested_time),
         show(sum(cpu), 1) if cpu else NONE,
         show(memory),
-        share(memory, asked_memory),
+        share(memory, requested_memory),
         f"{held:,.1f} s, {show(gpu_memory)} MB" if gpu_memory is not None else NONE,
     )
 
@@ -156,7 +156,7 @@ def advice(jobs: Sequence[Job]) -> list[str]:
     lines = []
     for rule, of_rule in by_rule(jobs).items():
         memory = most(of_rule, lambda job: job.memory)
-        if memory is not None and any(job.asked for job in of_rule):
+        if memory is not None and any(job.requested for job in of_rule):
             minutes = round_up(3 * max(job.seconds for job in of_rule) / 60, 5)
             lines += [f"  {rule}:", f"    mem_mb: {round_up(1.5 * memory, 500)}", f"    runtime: {minutes}"]
     return ["set-resources:", *lines] if lines else []
@@ -168,13 +168,13 @@ def page(facts: RunFacts, jobs: Sequence[Job], about: Mapping[str, str]) -> str:
     began = datetime.fromtimestamp(facts.started).astimezone().isoformat(" ", "seconds")
     work = sum(job.seconds for job in new)
     took = "has taken" if facts.how.startswith("is ") else "took"
-    said = [
+    opening = [
         f"The run {facts.how}. It started {began} and {took} {format_time(facts.wall)};"
         f" {len(new)} jobs ended well in it, together {format_time(work)}.",
     ]
     if facts.failed:
-        said += ["", "Jobs that failed, or were stopped:", "", *(f"- {job}" for job in facts.failed)]
-    lines = ["# The last run", "", *said, "", *(f"- {name}: {value}" for name, value in about.items() if value)]
+        opening += ["", "Jobs that failed, or were stopped:", "", *(f"- {job}" for job in facts.failed)]
+    lines = ["# The last run", "", *opening, "", *(f"- {name}: {value}" for name, value in about.items() if value)]
     if jobs:
         rows = [(rule, rule_row(of_rule)) for rule, of_rule in by_rule(jobs).items()]
         slowest = sorted(jobs, key=lambda job: (-job.seconds, job.rule, job.name))[:SLOWEST]

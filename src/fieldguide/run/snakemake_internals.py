@@ -1,6 +1,6 @@
 """All that a run needs of Snakemake and that Snakemake does not promise to keep, each with the reason.
 
-`missing_parts` says in sentences what a version of Snakemake lacks; a test fails with them.
+`missing_requirements` says in sentences what a version of Snakemake lacks; a test fails with them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 
-class Part(NamedTuple):
+class Requirement(NamedTuple):
     """A class or module of Snakemake, words that must stand in its source, and what they are needed for."""
 
     owner: str
@@ -20,40 +20,40 @@ class Part(NamedTuple):
     reason: str
 
 
-PARTS = (
-    Part(
+REQUIREMENTS = (
+    Requirement(
         "snakemake.workflow.Workflow",
         ("def execute(", "def unlock(", "executor_plugin: ExecutorPlugin"),
         "`guard` wraps both: no hook stands between reading the Snakefile and taking Snakemake's own lock, and none at"
         " `--unlock`",
     ),
-    Part(
+    Requirement(
         "snakemake.workflow.Workflow",
         ("def is_main_process(",),
         "a job's own process reads the Snakefile too, and must not hold the results folder",
     ),
-    Part(
+    Requirement(
         "snakemake.workflow.Workflow",
         ("def local_exec(", "self.scheduler = JobScheduler(", "def executor_plugin("),
         "how a run stops depends on where its jobs run; no event of the log says so",
     ),
-    Part(
+    Requirement(
         "snakemake.scheduling.job_scheduler.JobScheduler",
         ("def exit_gracefully(self, *args)", "signal.signal(signal.SIGTERM, self.exit_gracefully)"),
         "its handler of SIGTERM takes a lock that the interrupted code may hold, and then waits for ever: it is"
         " replaced, and called from a thread",
     ),
-    Part(
+    Requirement(
         "snakemake.scheduling.job_scheduler.JobScheduler",
         ("self._executor = executor_plugin.executor(",),
         "the executor for SLURM gives all jobs of a run the name `run_uuid`; the next run looks for those left behind",
     ),
-    Part(
+    Requirement(
         "snakemake.dag.DAG",
         ("def needrun_jobs(",),
         "whether a cluster has what is asked must be known before anything is submitted, with each job's resources",
     ),
-    Part(
+    Requirement(
         "snakemake.logging",
         ("logger = logging.getLogger(__name__)", "StreamHandler", "except BrokenPipeError:"),
         "its handler raises when nobody reads the terminal's or pipe's other end; its stream is replaced by one that"
@@ -62,12 +62,12 @@ PARTS = (
 )
 
 
-def missing_parts() -> Iterator[str]:
+def missing_requirements() -> Iterator[str]:
     """What this version of Snakemake lacks, a sentence for each."""
     import snakemake.api  # noqa: F401  first of all, or its modules import each other in a circle
     from snakemake.common import __version__
 
-    for owner, words, reason in PARTS:
+    for owner, words, reason in REQUIREMENTS:
         module, _, name = owner.rpartition(".")
         try:
             found = importlib.import_module(owner) if name.islower() else getattr(importlib.import_module(module), name)

@@ -108,7 +108,7 @@ def end_jobs(
     """
     import psutil  # Snakemake's
 
-    asked: set[int] = set()
+    signalled: set[int] = set()
     began, has_named = time.monotonic(), False
     while (elapsed := time.monotonic() - began) < seconds:
         if is_over is not None and is_over():
@@ -117,9 +117,9 @@ def end_jobs(
         running = [process for process in running if is_stage(process)] if stages_alone else running
         for process in running:
             with contextlib.suppress(psutil.Error):
-                if process.pid not in asked and process.name() not in SHELLS:
+                if process.pid not in signalled and process.name() not in SHELLS:
                     process.terminate()
-                    asked.add(process.pid)
+                    signalled.add(process.pid)
                 elif kill_after is not None and elapsed > kill_after and process.name() not in SHELLS:
                     process.kill()
         if not running and is_over is None:

@@ -71,11 +71,11 @@ def _build_table(
 ) -> ComparisonTable:
     columns = block.series
     cells = {(r.series, r.image_percent): r for r in block.rows}
-    beside = find_published(columns, published)
-    ratios = sorted({r.image_percent for r in block.rows} | {percent for _, percent in beside}, reverse=True)
+    published_cells = find_published(columns, published)
+    ratios = sorted({r.image_percent for r in block.rows} | {percent for _, percent in published_cells}, reverse=True)
 
     def accuracy(series: Series, ratio: float) -> str:
-        row, figure = cells.get((series, ratio)), beside.get((series, ratio))
+        row, figure = cells.get((series, ratio)), published_cells.get((series, ratio))
         return format_accuracy(
             row.accuracy_mean if row else None,
             row.accuracy_ci95 if row else None,
@@ -96,7 +96,7 @@ def _build_table(
         rows=tuple((format_ratio(ratio), tuple(accuracy(s, ratio) for s in columns)) for ratio in ratios),
         groups=tuple(spans) if any(label for label, _ in spans) else (),
     )
-    studies = distinct((figure.study.capitalize(), figure.sampling) for figure in beside.values())
+    studies = distinct((figure.study.capitalize(), figure.sampling) for figure in published_cells.values())
     remarks = []
     if studies:
         named = ", ".join(f"{study} for {sampling} sampling" for study, sampling in studies)

@@ -120,14 +120,14 @@ def find_worth(cells: pd.DataFrame, images_per_class: float) -> tuple[pd.DataFra
             curves = [monotone(curve) for curve in by_seed]
             for cell in texts.to_dict("records"):
                 # Only the share that this cell's images have is compared with image only on the very same images.
-                beside = paths.get(cell["image_percent"])
-                own = accuracies[beside] if beside else [None] * len(curves)
+                same_images = paths.get(cell["image_percent"])
+                own = accuracies[same_images] if same_images else [None] * len(curves)
                 per_seed = [
                     share_saved(accuracy, without, cell["image_percent"], shares, curve)
                     for accuracy, without, curve in zip(accuracies[cell["path"]], own, curves, strict=True)
                 ]
                 found.append(
-                    {**cell, **which, "has_same_images": beside is not None, **_sum_up(per_seed, images_per_class)}
+                    {**cell, **which, "has_same_images": same_images is not None, **_sum_up(per_seed, images_per_class)}
                 )
     columns = [*members.columns, "image_only_recipe", "has_same_images", *_sum_up([(0.0, EXACT)], 1.0)]
     worth = pd.DataFrame(found, columns=columns).astype({"images_per_class_saved_ci95": float})

@@ -16,7 +16,7 @@ PAIR_MEASURES = {
     "variance_ratio": ("variance ratio", 2),
 }
 """Measures on pairs: their heads and decimals."""
-TARGET_MEASURES = {
+DATASET_MEASURES = {
     "nearest_class_mean": "nearest class mean",
     "zs_translated": "zs-translated",
     "accuracy_50": "adapter at 50:50",

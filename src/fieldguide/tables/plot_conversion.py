@@ -19,7 +19,7 @@ from fieldguide.core.files import read_csv
 from fieldguide.core.plotting import COLOURS, MARKERS, plain_axes, save_svg
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, new_parser, run_stage
-from fieldguide.tables.measures import TARGET_MEASURES
+from fieldguide.tables.measures import DATASET_MEASURES
 from fieldguide.tables.results import read_frame
 from fieldguide.tables.settings import ConversionFigure
 
@@ -86,7 +86,7 @@ def draw_measures(table: pd.DataFrame) -> Figure:
         ),
     ]
     panels += [
-        (f"data set: {source}", {f"{source}_{name}": label for name, label in TARGET_MEASURES.items()}, "accuracy, %")
+        (f"data set: {source}", {f"{source}_{name}": label for name, label in DATASET_MEASURES.items()}, "accuracy, %")
         for source in sources
     ]
     across = 3

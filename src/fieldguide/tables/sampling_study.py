@@ -115,10 +115,10 @@ def score_columns(combined: pd.DataFrame, figures: Sequence[PublishedFigure]) ->
     published = pd.DataFrame(figures, columns=PublishedFigure._fields)[
         ["study", "text_source", "image_percent", "accuracy"]
     ]
-    beside = published.merge(combined, on=["text_source", "image_percent"])
-    error, width = beside["accuracy_mean"] - beside["accuracy"], beside["prediction_ci95"]
+    compared = published.merge(combined, on=["text_source", "image_percent"])
+    error, width = compared["accuracy_mean"] - compared["accuracy"], compared["prediction_ci95"]
     inside = (error.abs() <= width).astype(float).where(width.notna())
-    grouped = beside.assign(error=error, inside=inside).groupby(["study", *KEYS], sort=False)
+    grouped = compared.assign(error=error, inside=inside).groupby(["study", *KEYS], sort=False)
     return grouped.agg(
         rmse=("error", lambda errors: math.sqrt(fmean(error * error for error in errors))),
         bias=("error", fmean),

@@ -78,7 +78,7 @@ def study_grid(studies: pd.DataFrame, scores: pd.DataFrame, patterns: pd.DataFra
     rows = []
     for score in studies.itertuples():
         key = tuple(getattr(score, name) for name in COMBINATION)
-        beside = [next(some.loc[[key]].itertuples()) if key in some.index else None for some in (alone, mixed)]
+        rows_of_key = [next(some.loc[[key]].itertuples()) if key in some.index else None for some in (alone, mixed)]
         cells = (
             score.redraw_image_only,
             score.redraw_mixed,
@@ -86,9 +86,9 @@ def study_grid(studies: pd.DataFrame, scores: pd.DataFrame, patterns: pd.DataFra
             *(number(errors.loc[key, source]) for source in sources),
             number(score.rmse),
             MISSING if score.n_inside != score.n_inside else f"{score.n_inside:.0f} of {score.n_cells}",
-            format_count(beside[0].distinct_images_at_fewest) if beside[0] else MISSING,
-            format_steps(beside[0]) if beside[0] else MISSING,
-            f"{beside[1].optimiser_steps_at_fewest:,}" if beside[1] else MISSING,
+            format_count(rows_of_key[0].distinct_images_at_fewest) if rows_of_key[0] else MISSING,
+            format_steps(rows_of_key[0]) if rows_of_key[0] else MISSING,
+            f"{rows_of_key[1].optimiser_steps_at_fewest:,}" if rows_of_key[1] else MISSING,
         )
         rows.append((score.sampling, cells))
     columns = ("redraw, image only", "redraw, with text", "budget", *(labels.get(s, s) for s in sources), "all cells")
@@ -208,9 +208,9 @@ def run(args: argparse.Namespace) -> None:
         for fits, missing in zip(studies["explains"], studies["missing"], strict=True)
     ]
     whole = studies[["study", *COMBINATION]].assign(explains_study=explains)
-    beside = scores.merge(whole, on=["study", *COMBINATION])
-    beside["study_states"] = [stated_sampling(study, figures) for study in beside["study"]]
-    write_frame(args.csv, patterns.merge(beside, how="left", on=KEYS), SAMPLING_FORMATS)
+    rows_of_key = scores.merge(whole, on=["study", *COMBINATION])
+    rows_of_key["study_states"] = [stated_sampling(study, figures) for study in rows_of_key["study"]]
+    write_frame(args.csv, patterns.merge(rows_of_key, how="left", on=KEYS), SAMPLING_FORMATS)
     write_text(args.md, page)
     tried = len(patterns[COMBINATION].drop_duplicates())
     log.info("%d combinations of %d cells, %d published figures", tried, cells["path"].nunique(), len(figures))

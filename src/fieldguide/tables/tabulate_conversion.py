@@ -17,7 +17,7 @@ from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.tables.grid import MISSING, Grid
 from fieldguide.tables.markdown import grid_table
-from fieldguide.tables.measures import PAIR_MEASURES, TARGET_MEASURES
+from fieldguide.tables.measures import DATASET_MEASURES, PAIR_MEASURES
 from fieldguide.tables.results import read_cells, summarise, to_rows, write_frame
 from fieldguide.tables.settings import ConversionTable
 from fieldguide.translators.results import ConversionResult
@@ -89,7 +89,7 @@ def conversion_frame(results: Sequence[ConversionResult], measures: pd.DataFrame
     import pandas as pd
 
     names = [r.translator for r in results]
-    columns = [*PAIR_MEASURES, *(f"{s}_{name}" for s in results[0].sources for name in TARGET_MEASURES)]
+    columns = [*PAIR_MEASURES, *(f"{s}_{name}" for s in results[0].sources for name in DATASET_MEASURES)]
     table = pd.DataFrame(
         {
             "translator": names,
@@ -185,7 +185,7 @@ def format_page(table: pd.DataFrame, sources: Sequence[str], dataset: str, notes
             "interval over seeds: zero-shot with translated texts, and the thesis recipe at two shares of images to "
             "texts."
         )
-        parts.append(format_columns(table, {f"{source}_{name}": (head, 1) for name, head in TARGET_MEASURES.items()}))
+        parts.append(format_columns(table, {f"{source}_{name}": (head, 1) for name, head in DATASET_MEASURES.items()}))
     return "\n\n".join(parts) + "\n"
 
 

@@ -18,7 +18,7 @@ from fieldguide.core.files import read_csv, write_text
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.tables.latex import tex_file, tex_float
-from fieldguide.tables.measures import PAIR_MEASURES, TARGET_MEASURES
+from fieldguide.tables.measures import DATASET_MEASURES, PAIR_MEASURES
 from fieldguide.tables.page_tables import CI, Head, PageTable, plain_table, recipe_tables, worth_tables
 from fieldguide.tables.results import read_frame
 from fieldguide.tables.rows import SOURCE_LABELS
@@ -45,7 +45,7 @@ def _conversion(path: Path) -> list[PageTable]:
     parts = [("on pairs that no translator learnt from", {name: head for name, (head, _) in PAIR_MEASURES.items()})]
     for source in sources:
         title = f"on the target, {SOURCE_LABELS.get(source, source)}"
-        parts.append((title, {f"{source}_{name}": head for name, head in TARGET_MEASURES.items()}))
+        parts.append((title, {f"{source}_{name}": head for name, head in DATASET_MEASURES.items()}))
     tables = []
     for title, heads in parts if rows else []:
         kept = [c for c in columns if c == columns[0] or c.removesuffix(CI) in heads]

@@ -19,7 +19,7 @@ from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.texts.ledger import LedgerRecord, lock_ledger, read_ledger, replies_by_key
 from fieldguide.texts.naming import has_name
 from fieldguide.texts.questions import Question, missing_slots, replies_to
-from fieldguide.texts.replies import fields_not_asked_for, reply_texts
+from fieldguide.texts.replies import reply_texts, surplus_fields
 from fieldguide.texts.settings import GenerateSettings
 from fieldguide.texts.table import TextRow, write_texts
 
@@ -90,7 +90,7 @@ def ask_for_missing(
 
 
 def log_texts(
-    source: str, settings: GenerateSettings, rows: Sequence[TextRow], replies: Mapping[str, Sequence[str]], paid: float
+    source: str, settings: GenerateSettings, rows: Sequence[TextRow], replies: Mapping[str, Sequence[str]], spent: float
 ) -> None:
     """Say how many texts there are, what they have cost, and which fields nobody asked for."""
     repeated = sum(count - 1 for count in Counter((row.class_id, row.text) for row in rows).values())
@@ -99,10 +99,10 @@ def log_texts(
         "%s: %d texts about %d classes, %d of them duplicates within their class, %d name their class",
         *(source, len(rows), len({row.class_id for row in rows}), repeated, naming),
     )
-    if paid:
-        log.info("%s: its replies have cost $%.4f", settings.ledger, paid)
+    if spent:
+        log.info("%s: its replies have cost $%.4f", settings.ledger, spent)
     kept = [reply for of_class in replies.values() for reply in of_class]
-    others = Counter(name for reply in kept for name in fields_not_asked_for(reply, settings.fields))
+    others = Counter(name for reply in kept for name in surplus_fields(reply, settings.fields))
     if others:
         named = ", ".join(f"{name} ({count})" for name, count in others.most_common(8))
         log.warning("left out, being no fields asked for: %s", named)

@@ -21,7 +21,7 @@ from fieldguide.core.files import read_csv
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.class_names import ClassRule
-from fieldguide.data.image_store import AGAIN
+from fieldguide.data.image_store import HINT
 from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.texts.settings import CaptionSettings
 from fieldguide.texts.table import TextRow, write_texts
@@ -86,7 +86,7 @@ def match_files(
         repeated(stems), f"{root}: captions are found by image file name, but images share one", "rename one of each"
     )
     lacking = [row["path"] for row, stem in zip(images, stems, strict=True) if stem not in files]
-    refuse_if_any(lacking, f"{root}: training images without a caption file", AGAIN)
+    refuse_if_any(lacking, f"{root}: training images without a caption file", HINT)
     twice = [" and ".join(map(str, files[stem])) for stem in stems if len(files[stem]) > 1]
     refuse_if_any(twice, f"{root}: training images with two caption files", "remove one of each")
     return {row["image_id"]: files[stem][0] for row, stem in zip(images, stems, strict=True)}
@@ -145,7 +145,7 @@ def index_captions(args: argparse.Namespace) -> None:
         for image_id, path in tqdm(paths.items(), "reading", unit=" files", disable=None)
     }
     empty = [str(paths[image_id]) for image_id, captions in read.items() if not captions.texts]
-    refuse_if_any(empty, f"{root}: caption files of training images without any caption", AGAIN)
+    refuse_if_any(empty, f"{root}: caption files of training images without any caption", HINT)
     write_texts(
         args.out,
         (

@@ -207,13 +207,13 @@ def move_truncated_line(stream: BinaryIO, path: Path) -> None:
         return
     last = os.pread(stream.fileno(), size, 0).rpartition(b"\n")[2]
     if is_truncated(last):
-        beside = path.with_name(path.name + ".torn")
-        with beside.open("ab") as torn:
-            torn.write(last + b"\n")
-            torn.flush()
-            os.fsync(torn.fileno())
+        temporary = path.with_name(path.name + ".torn")
+        with temporary.open("ab") as truncated:
+            truncated.write(last + b"\n")
+            truncated.flush()
+            os.fsync(truncated.fileno())
         stream.truncate(size - len(last))
-        log.warning("%s: its last line was truncated (its writer was stopped); moved to %s", path, beside)
+        log.warning("%s: its last line was truncated (its writer was stopped); moved to %s", path, temporary)
     else:
         stream.write(b"\n")
 

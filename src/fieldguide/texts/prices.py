@@ -37,7 +37,7 @@ class Price(NamedTuple):
     tokens_in: float  # per request
     tokens_out: float
     dollars: float
-    paid: float  # what the ledger's replies have cost, USD
+    spent: float  # what the ledger's replies have cost, USD
     notes: tuple[str, ...]
 
     @property
@@ -84,8 +84,10 @@ def price_source(
     replies = class_count * count
     held = len(known) * count - len(missing_slots(question, known, records, count))
     counted, how = token_counter(settings.model)
-    asked = [question.request(name, question.forms[0]).messages for name in known or [SOME_CLASS]]
-    tokens_in = fmean(sum(counted(message.content) for message in messages) for messages in asked) + TOKENS_PER_REQUEST
+    prompts = [question.request(name, question.forms[0]).messages for name in known or [SOME_CLASS]]
+    tokens_in = (
+        fmean(sum(counted(message.content) for message in messages) for messages in prompts) + TOKENS_PER_REQUEST
+    )
 
     keys = {key for name in known for key in question.keys(name)}
     own = [record for record in records if record.key in keys and record.usage]
@@ -106,9 +108,9 @@ def price_source(
         notes.append("its prices are 0: right for a local model only")
     if not settings.base_url:
         notes.append("it has no `base_url`, so nothing will be asked: its ledger is replayed")
-    paid = sum(record.price_usd or 0 for record in records)
+    spent = sum(record.price_usd or 0 for record in records)
     dollars = (replies - held) * each
     if settings.budget_usd is not None:
-        what = "enough" if paid + dollars <= settings.budget_usd else "NOT ENOUGH"
-        notes.append(f"budget ${settings.budget_usd:g}, of which ${paid:.4f} is spent: {what}")
-    return Price(source, replies, held, tokens_in, tokens_out, dollars, paid, tuple(notes))
+        what = "enough" if spent + dollars <= settings.budget_usd else "NOT ENOUGH"
+        notes.append(f"budget ${settings.budget_usd:g}, of which ${spent:.4f} is spent: {what}")
+    return Price(source, replies, held, tokens_in, tokens_out, dollars, spent, tuple(notes))

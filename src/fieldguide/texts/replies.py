@@ -28,7 +28,7 @@ _LABEL = re.compile(
     re.VERBOSE,
 )
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d+[.)])\s+")
-_EXCUSE = re.compile(r"\W*(sorry|i(['’]?m| am) (very |so )?(sorry|unable|not able)|i can(not|['’]?t)|as an ai)\b", re.I)
+_DENIAL = re.compile(r"\W*(sorry|i(['’]?m| am) (very |so )?(sorry|unable|not able)|i can(not|['’]?t)|as an ai)\b", re.I)
 _EMPHASIS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w))")
 
 
@@ -73,8 +73,8 @@ def without_closing_remark(lines: Sequence[str], label: Label) -> list[str]:
     kept: list[str] = []
     for line in lines:
         after_blank = bool(kept) and not kept[-1].strip() and any(one.strip() for one in kept)
-        goes_on = label.style.heading or line[:1].isspace() or _BULLET.match(line)
-        if line.strip() and after_blank and not goes_on:
+        continues = label.style.heading or line[:1].isspace() or _BULLET.match(line)
+        if line.strip() and after_blank and not continues:
             break
         kept.append(line)
     return kept
@@ -149,7 +149,7 @@ def parse_reply(reply: str, fields: Sequence[str]) -> dict[str, str]:
     return texts
 
 
-def fields_not_asked_for(reply: str, fields: Sequence[str]) -> list[str]:
+def surplus_fields(reply: str, fields: Sequence[str]) -> list[str]:
     """The names of fields that the reply has beyond those asked for."""
     if (found := read_object(reply)) is not None:
         wanted = {field.casefold() for field in fields}
@@ -189,7 +189,7 @@ def find_error(
         return "was cut off at the length limit; be briefer"
     found = parse_reply(reply, fields)
     lacking = [field for field in fields if field not in found]
-    if len(lacking) == len(fields) and _EXCUSE.match(reply):
+    if len(lacking) == len(fields) and _DENIAL.match(reply):
         return "declined to answer"
     if lacking and reply.lstrip().startswith("{") and read_object(reply) is None:
         return "is not valid JSON"

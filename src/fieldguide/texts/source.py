@@ -48,8 +48,8 @@ def group_replies(class_ids: Sequence[str], fields: Sequence[str]) -> Ints:
     group = -1
     for row, (class_id, field) in enumerate(zip(class_ids, fields, strict=True)):
         same_class = row > 0 and class_id == class_ids[row - 1]
-        goes_on = several and same_class and (field == fields[row - 1] or field not in seen)
-        if not goes_on:
+        continues = several and same_class and (field == fields[row - 1] or field not in seen)
+        if not continues:
             group += 1
             seen.clear()
         seen.add(field)
@@ -93,17 +93,17 @@ def read_source(
     labels = np.array([number[row.class_id] for row in rows])
     features, as_they_are = (None if path is None else read[path][0]["features"] for path in (translated, raw))
     image_ids = [row.image_id for row in rows]
-    name, _, asked = name.partition(":")
-    if asked not in ("", unit):
-        if asked != "reply" or unit == "caption":
-            raise FieldguideError(f"{table}: its texts are of the unit {unit}; they cannot be taken as {asked}")
+    name, _, requested = name.partition(":")
+    if requested not in ("", unit):
+        if requested != "reply" or unit == "caption":
+            raise FieldguideError(f"{table}: its texts are of the unit {unit}; they cannot be taken as {requested}")
         fields = [row.field for row in rows]
         groups = group_replies([row.class_id for row in rows], fields)
         features, as_they_are = (
             kind if kind is None else mean_by_group(kind, groups, fields) for kind in (features, as_they_are)
         )
         first = np.unique(groups, return_index=True)[1]
-        unit, labels, image_ids = asked, labels[first], [image_ids[row] for row in first]
+        unit, labels, image_ids = requested, labels[first], [image_ids[row] for row in first]
     return TextSource(name, unit, features, labels, image_ids, backbone, as_they_are)
 
 

@@ -21,20 +21,20 @@ from fieldguide.data.records import CLASS_COLUMNS
 from fieldguide.texts.naming import add_name
 from fieldguide.texts.table import TextRow, read_texts, write_texts
 
-ALONE = "a photo of a {class_name}.{text}"
-BEFORE = "a photo of a {class_name}, {text}"
+NAME_ONLY = "a photo of a {class_name}.{text}"
+NAME_AND_TEXT = "a photo of a {class_name}, {text}"
 
 
 def write_prompts(args: argparse.Namespace) -> None:
     """One row per class, or one per text of the source."""
     names = {row["class_id"]: row["class_name"] for row in read_csv(args.classes, CLASS_COLUMNS)}
     if args.texts is None:
-        rows = [TextRow(class_id, name, "", "name", add_name("", name, ALONE)) for class_id, name in names.items()]
+        rows = [TextRow(class_id, name, "", "name", add_name("", name, NAME_ONLY)) for class_id, name in names.items()]
     else:
         texts = read_texts(args.texts)
         if unknown := sorted({row.class_id for row in texts} - names.keys()):
             raise FieldguideError(f"{args.texts}: class_id {unknown[0]} is not in {args.classes}; make both anew")
-        rows = [row._replace(text=add_name(row.text, names[row.class_id], BEFORE)) for row in texts]
+        rows = [row._replace(text=add_name(row.text, names[row.class_id], NAME_AND_TEXT)) for row in texts]
     write_texts(args.out, rows)
     log.info("%d texts with the names of %d classes, to %s", len(rows), len(names), args.out)
 

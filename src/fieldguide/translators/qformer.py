@@ -58,13 +58,13 @@ class Attention(nn.Module):
         self.out = nn.Linear(hidden, hidden)
         self.norm = nn.LayerNorm(hidden, eps=1e-12)
 
-    def forward(self, states: Tensor, seen: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`mask` (b, 1, 1, k) bool is true where `seen` may be looked at."""
+    def forward(self, states: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`mask` (b, 1, 1, k) bool is true where `context` may be looked at."""
 
         def split(x: Tensor) -> Tensor:
             return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-        query, key, value = split(self.query(states)), split(self.key(seen)), split(self.value(seen))
+        query, key, value = split(self.query(states)), split(self.key(context)), split(self.value(context))
         query = query.expand(len(key), -1, -1, -1)
         p = self.dropout if self.training else 0.0
         attended = scaled_dot_product_attention(query, key, value, mask, p).transpose(1, 2).flatten(2)
@@ -74,12 +74,12 @@ class Attention(nn.Module):
 class Layer(nn.Module):
     """One layer: self-attention among queries, cross-attention to the tokens (in some layers), feed-forward."""
 
-    def __init__(self, size: QFormerSize, looks_at_tokens: bool) -> None:
+    def __init__(self, size: QFormerSize, attends_to_tokens: bool) -> None:
         super().__init__()
         self.dropout = size.dropout
         self.attention = Attention(size.hidden, size.hidden, size.heads, size.dropout)
         self.cross_attention = (
-            Attention(size.hidden, size.token_width, size.heads, size.dropout) if looks_at_tokens else None
+            Attention(size.hidden, size.token_width, size.heads, size.dropout) if attends_to_tokens else None
         )
         self.widen = nn.Linear(size.hidden, 4 * size.hidden)
         self.narrow = nn.Linear(4 * size.hidden, size.hidden)
@@ -115,13 +115,13 @@ class QFormer(nn.Module):
 
     def states(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """The queries' last states (b, queries, hidden)."""
-        may_look = mask.bool()[:, None, None]
+        attention_mask = mask.bool()[:, None, None]
         states = self.norm(self.queries)
         if self.training and self.size.dropout:
             # Each caption drops other parts; otherwise the first self-attention is the same for all and done once.
             states = dropout(states.expand(len(tokens), -1, -1), self.size.dropout)
         for layer in self.layers:
-            states = layer(states, tokens, may_look)
+            states = layer(states, tokens, attention_mask)
         return states
 
     def correction(self, tokens: Tensor, mask: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_json, write_json
 
-AGAIN = "delete it to have it made again"
+HINT = "delete it to have it made again"
 
 Measure = tuple[float, float | None]
 """A value and the half-width of its 95% interval, None where it has none."""
@@ -93,6 +93,6 @@ class ConversionResult(Result):
             errors = failure.errors(include_url=False)
             keys = [".".join(map(str, error["loc"])) for error in errors if error["type"] == "missing"]
             if keys:
-                raise FieldguideError(f"{path}: lacks {', '.join(keys)}; {AGAIN}") from None
+                raise FieldguideError(f"{path}: lacks {', '.join(keys)}; {HINT}") from None
             key = ".".join(map(str, errors[0]["loc"]))
-            raise FieldguideError(f"{path}: {key + ' ' if key else ''}cannot be read; {AGAIN}") from None
+            raise FieldguideError(f"{path}: {key + ' ' if key else ''}cannot be read; {HINT}") from None

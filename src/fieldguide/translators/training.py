@@ -206,8 +206,8 @@ def save_checkpoint(path: Path, key: str, training: Training, progress: Progress
         "progress": vars(progress),
         "generators": [torch.get_rng_state(), *torch.cuda.get_rng_state_all()],
     }
-    with atomic_path(path) as beside:
-        torch.save(kept, beside)
+    with atomic_path(path) as temporary:
+        torch.save(kept, temporary)
 
 
 def load_checkpoint(path: Path, key: str, training: Training) -> Progress:

@@ -41,7 +41,7 @@ class Layout:
         """A path of the configuration: as it is, or in the checkout when the workflow runs in another folder."""
         return path if Path(path).exists() or not (self.checkout / path).exists() else str(self.checkout / path)
 
-    def own(self, path: str) -> str:
+    def checkout_file(self, path: str) -> str:
         """A file of the checkout, relative where the workflow runs in it: a moved folder makes nothing run again."""
         whole = self.checkout / path
         return link_path(str(whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole))

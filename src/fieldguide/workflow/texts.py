@@ -56,8 +56,8 @@ class TextJobs(Jobs):
     def question(self, wildcards: Any) -> str:
         """What decides a source's texts: the model, what it is asked and how often."""
         source = self.llm(wildcards.source)
-        asked = source.model_dump(include={"model", "fields", "replies_per_class", "structured"})
-        return json.dumps({**asked, "parameters": source.request_parameters(), "thing": self.config.dataset.thing})
+        deciding = source.model_dump(include={"model", "fields", "replies_per_class", "structured"})
+        return json.dumps({**deciding, "parameters": source.request_parameters(), "thing": self.config.dataset.thing})
 
     def generate_settings(self, wildcards: Any, input: Any) -> str:
         """The same, and how missing replies are asked for. With `input` among its arguments Snakemake counts it as

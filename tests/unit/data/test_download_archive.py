@@ -33,7 +33,7 @@ from fieldguide.data.transfer import (
     CHUNK,
     HEAD,
     PartialDownload,
-    UnfetchedError,
+    DownloadError,
     check_url,
     compute_digests,
     fetch,
@@ -636,7 +636,7 @@ def test_what_may_be_secret_in_an_address_is_never_told(
 
 def test_the_note_beside_a_part_holds_no_secret(server: FileServer, out: Path):
     url = server.serve("/cub.tgz", CONTENT, always=Turn(cut=900_000)).replace("//", "//user:s3cr3t@") + "?key=s3cr3t"
-    with PartialDownload(out) as part, pytest.raises(UnfetchedError):
+    with PartialDownload(out) as part, pytest.raises(DownloadError):
         fetch(url, part, RetryPolicy(retries=0), find_archive_error)
     note = json.loads(Path(f"{part_of(out)}.json").read_text())
     assert note == {"url": f"{server.url}/cub.tgz", "etag": ETAG, "last_modified": "", "size": SIZE}

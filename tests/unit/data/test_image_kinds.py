@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.data.image_store import LARGEST_FILE, find_unreadable, open_image_store
+from fieldguide.data.image_store import MAX_FILE_BYTES, find_unreadable, open_image_store
 
 RED, GREEN, BLUE, WHITE, BLACK = (230, 20, 30), (20, 200, 40), (30, 40, 220), (255, 255, 255), (0, 0, 0)
 
@@ -272,7 +272,7 @@ def test_images_without_pixels_are_named(tmp_path: Path, size: tuple[int, int]) 
 
 def test_a_file_too_large_for_an_image_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "x.jpg").open("wb") as stream:
-        stream.truncate(LARGEST_FILE + 1)
+        stream.truncate(MAX_FILE_BYTES + 1)
     with pytest.raises(FieldguideError, match=r"x\.jpg is of 536,870,913 bytes, too large"):
         open_image_store(tmp_path).read("x.jpg")
 

@@ -23,7 +23,7 @@ from fieldguide.features.store import read_about
 from fieldguide.inference import calibrate_adapters
 from fieldguide.inference.calibration import Calibration
 from fieldguide.inference.checkpoint import read_checkpoint
-from fieldguide.inference.classify import UNREAD, Guide, Photographs, find_photographs, find_shards, main
+from fieldguide.inference.classify import UNREADABLE, Guide, Photographs, find_photographs, find_shards, main
 from fieldguide.texts.table import TEXT_COLUMNS
 from tests.tiny_data import as_settings, refusal
 
@@ -206,7 +206,7 @@ def test_damaged_photographs_are_told_and_the_others_named(
     whole = (folder / "1.png").read_bytes()
     (folder / "1.png").write_bytes(whole[: len(whole) // 2])
     (folder / "2.png").write_bytes(b"")
-    told = answers(capsys, results, folder, tmp_path / "gone.jpg", tmp_path / "*.webp", "--batch", 2, code=UNREAD)
+    told = answers(capsys, results, folder, tmp_path / "gone.jpg", tmp_path / "*.webp", "--batch", 2, code=UNREADABLE)
     good, bad = [a for a in told if "classes" in a], {a["photograph"]: a["error"] for a in told if "error" in a}
     assert [Path(a["photograph"]).name for a in good] == ["0.png", "3.png"]
     assert [a["classes"][0]["class_name"] for a in good] == ["Red cap", "White cap"]
@@ -219,7 +219,7 @@ def test_a_fault_is_told_on_stderr_in_one_line(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no image")
-    assert answers(capsys, results, tmp_path / "bad.jpg", code=UNREAD)[0]["error"].startswith("does not decode (")
+    assert answers(capsys, results, tmp_path / "bad.jpg", code=UNREADABLE)[0]["error"].startswith("does not decode (")
     with pytest.raises(SystemExit):
         main([str(tmp_path / "bad.jpg"), "--checkpoint", str(results)])
     out, err = capsys.readouterr()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fieldguide.inference.domain import AT_ONCE, learn_domain
+from fieldguide.inference.domain import BLOCK, learn_domain
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -27,7 +27,7 @@ def test_distances_are_to_the_nearest_other_image() -> None:
 
 
 def test_new_images_of_the_same_kind_are_inside_as_often_as_asked_for() -> None:
-    domain, new = learn_domain(cloud(2 * AT_ONCE + 7, seed=0)), cloud(2000, seed=1)
+    domain, new = learn_domain(cloud(2 * BLOCK + 7, seed=0)), cloud(2000, seed=1)
     for within in (80, 95):
         inside = (domain.measure(new) <= domain.threshold(within)).mean()
         assert 100 * inside == pytest.approx(within, abs=4)

@@ -12,7 +12,7 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from fieldguide.core.stage import ERRORS
-from fieldguide.run.hooks import KILLED, end_run, shell_prefix
+from fieldguide.run.hooks import KILLED_MESSAGE, end_run, shell_prefix
 from fieldguide.run.logger import LogFollower, current_progress, followed
 from fieldguide.run.progress import RunProgress
 from fieldguide.run.stopping import state
@@ -58,7 +58,7 @@ def test_a_page_that_cannot_be_written_is_told_and_harms_nothing(
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "words"), [("os.kill(os.getpid(), 9)", 137, KILLED), ("sys.exit(1)", 1, "")]
+    ("code", "status", "words"), [("os.kill(os.getpid(), 9)", 137, KILLED_MESSAGE), ("sys.exit(1)", 1, "")]
 )
 def test_a_stage_that_is_killed_outright_is_told_by_its_shell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, status: int, words: str
@@ -68,5 +68,5 @@ def test_a_stage_that_is_killed_outright_is_told_by_its_shell(
     command = f"set -euo pipefail; {shell_prefix()}{sys.executable} -c 'import os, sys; {code}' &>{tmp_path / 'log'}"
     answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert answer.returncode == status
-    assert (KILLED in answer.stderr) is bool(words)
-    assert KILLED not in command  # which Snakemake shows whenever a job fails
+    assert (KILLED_MESSAGE in answer.stderr) is bool(words)
+    assert KILLED_MESSAGE not in command  # which Snakemake shows whenever a job fails

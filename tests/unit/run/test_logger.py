@@ -83,11 +83,11 @@ def test_a_long_line_is_cut(printing: LogFollower, lines: list[str]) -> None:
 def test_a_long_job_is_named_while_it_runs(printing: LogFollower, lines: list[str], clock: Clock) -> None:
     take(printing, start(4, "train_adapter", source="reed", ratio="7"))
     clock.now = NAME_AFTER
-    printing.look()
+    printing.check_time()
     assert lines == []
     clock.now += 5
-    printing.look()
-    printing.look()
+    printing.check_time()
+    printing.check_time()
     assert lines == ["   35 s  at work: train_adapter reed, 7, 35 s"]
 
 
@@ -112,10 +112,10 @@ def test_the_time_left_is_said_now_and_then(
         take(printing, progress(0, 9))
     assert lines == ["About 3.0 min left by what jobs took so far (9 jobs)."] * 2
     clock.now += ESTIMATE_AFTER - 1
-    printing.look()
+    printing.check_time()
     assert len(lines) == 2
     clock.now += 1
-    printing.look()  # though no job has ended
+    printing.check_time()  # though no job has ended
     assert len(lines) == 3
 
 
@@ -132,7 +132,7 @@ def test_while_jobs_run_it_looks_by_itself(
     printing: LogFollower, monkeypatch: pytest.MonkeyPatch, results: Path
 ) -> None:
     seen: list[float] = []
-    monkeypatch.setattr(LogFollower, "look", lambda self: seen.append(1.0))
+    monkeypatch.setattr(LogFollower, "check_time", lambda self: seen.append(1.0))
     printing.begin(results)
     until = time.monotonic() + 20
     while not seen:

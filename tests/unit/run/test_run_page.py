@@ -79,11 +79,11 @@ def test_a_jobs_measurements_are_read(results: Path) -> None:
         80.5,
         3000,
     )
-    assert (first.threads, first.asked) == (2, {"mem_mb": 4000, "runtime": 10, "gpu": 1})
+    assert (first.threads, first.requested) == (2, {"mem_mb": 4000, "runtime": 10, "gpu": 1})
     assert (first.gpu, first.gpu_memory) == ("Some GPU 80GB", 5120)
     assert (second.memory, second.cpu, second.gpu) == (1000, 30, "")
     # A job over before it was sampled has no memory, and none is made up.
-    assert (short.rule, short.memory, short.cpu, short.asked) == ("tabulate", None, None, {})
+    assert (short.rule, short.memory, short.cpu, short.requested) == ("tabulate", None, None, {})
     assert [job.is_new for job in (first, short, old)] == [True, True, False]
 
 

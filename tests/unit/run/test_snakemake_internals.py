@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from fieldguide.run import snakemake_internals
-from fieldguide.run.snakemake_internals import PARTS, Part, missing_parts
+from fieldguide.run.snakemake_internals import REQUIREMENTS, Requirement, missing_requirements
 
 SOURCE = Path(snakemake_internals.__file__).parents[1]
 
 
 def test_this_version_of_snakemake_has_all_of_it() -> None:
-    missing = list(missing_parts())
+    missing = list(missing_requirements())
     assert not missing, "\n".join(missing)
 
 
@@ -22,8 +22,8 @@ def test_this_version_of_snakemake_has_all_of_it() -> None:
     "owner", ["snakemake.workflow.Workflow", "snakemake.workflow.Gone", "snakemake.gone.Workflow", "snakemake.gone"]
 )
 def test_what_is_missing_is_a_sentence(owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snakemake_internals, "PARTS", (Part(owner, ("def fly(",), "birds fly"),))
-    (sentence,) = missing_parts()
+    monkeypatch.setattr(snakemake_internals, "PARTS", (Requirement(owner, ("def fly(",), "birds fly"),))
+    (sentence,) = missing_requirements()
     assert re.fullmatch(rf"Snakemake [\d.]+: {owner} has no `def fly\(` any more. Needed since birds fly.", sentence)
 
 
@@ -38,4 +38,4 @@ def test_nothing_else_looks_into_snakemake() -> None:
 
 
 def test_reasons_are_given() -> None:
-    assert all(part.words and len(part.reason) > 20 for part in PARTS)
+    assert all(part.words and len(part.reason) > 20 for part in REQUIREMENTS)

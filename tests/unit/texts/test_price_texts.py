@@ -81,7 +81,7 @@ def test_what_the_ledger_has_is_taken_off_and_its_means_are_used() -> None:
     price = price_source("gpt", settings, PROMPT, ["Ani", "Emu"], 2, records)
     assert (price.replies, price.held) == (6, 2)
     assert (price.tokens_in, price.tokens_out) == (200, 50)
-    assert price.dollars == pytest.approx(4 * (200 * 2 + 50 * 10) / 1e6) and price.paid == pytest.approx(0.04)
+    assert price.dollars == pytest.approx(4 * (200 * 2 + 50 * 10) / 1e6) and price.spent == pytest.approx(0.04)
 
 
 def test_without_names_the_ledgers_classes_count() -> None:

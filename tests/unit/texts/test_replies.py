@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.texts.naming import NameIndex, find_other_class, has_name
-from fieldguide.texts.replies import fields_not_asked_for, find_error, parse_reply, reply_texts
+from fieldguide.texts.replies import find_error, parse_reply, reply_texts, surplus_fields
 
 FIELDS = ("Size", "Coloration", "Eyes")
 WANTED = {"Size": "Small: 12 cm.", "Coloration": "Red above, buff below.", "Eyes": "Dark."}
@@ -128,8 +128,8 @@ def test_a_reply_nested_beyond_reason_is_no_json() -> None:
 
 
 def test_fields_not_asked_for_are_named_in_both_forms() -> None:
-    assert fields_not_asked_for('{"Size": "a", "Song": "b"}', FIELDS) == ["Song"]
-    assert fields_not_asked_for("**Size**: a\n**Song**: b", FIELDS) == ["Song"]
+    assert surplus_fields('{"Size": "a", "Song": "b"}', FIELDS) == ["Song"]
+    assert surplus_fields("**Size**: a\n**Song**: b", FIELDS) == ["Song"]
 
 
 # ---------------------------------------------------------------- faults

@@ -100,10 +100,10 @@ def test_a_resource_is_found_in_the_checkout_too(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     assert layout.resource("workflow/resources/published.csv") == str(ROOT / "workflow/resources/published.csv")
     assert layout.resource("mine.csv") == "mine.csv"
-    assert layout.own("config.yaml") == str(ROOT / "config.yaml")
+    assert layout.checkout_file("config.yaml") == str(ROOT / "config.yaml")
     monkeypatch.chdir(ROOT)
     assert layout.resource("workflow/resources/published.csv") == "workflow/resources/published.csv"
-    assert layout.own("config.yaml") == "config.yaml"
+    assert layout.checkout_file("config.yaml") == "config.yaml"
 
 
 def test_what_exists(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from fieldguide.adapters.recipes.task import Fitted, Setting, Task, spread
 from fieldguide.core.arrays import Floats, Ints
 
 PACKAGES = ("scikit-learn",)
-NEVER = np.float32(-1e30)
+ABSENT_CLASS_LOGIT = np.float32(-1e30)
 """The bias of a class without an example."""
 
 
@@ -26,7 +26,7 @@ def fit_one(x: Floats, labels: Ints, classes: int, c: float) -> tuple[Floats, Fl
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=c, max_iter=2000).fit(x, labels)
-    weight, bias = np.zeros((classes, x.shape[1]), np.float32), np.full(classes, NEVER)
+    weight, bias = np.zeros((classes, x.shape[1]), np.float32), np.full(classes, ABSENT_CLASS_LOGIT)
     if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes
         weight[model.classes_] = np.concatenate([-model.coef_, model.coef_]) / 2
         bias[model.classes_] = np.concatenate([-model.intercept_, model.intercept_]) / 2
