@@ -89,7 +89,7 @@ def format_help() -> str:
         if found := {name: stage for name, stage in stages.items() if stage.package == package}:
             about = re.sub(rf"^(The )?{package}: ", "", about, flags=re.IGNORECASE)
             groups[f"{package}: {about}".rstrip(": ") + ("" if about else ":")] = found
-    lines = [f"fieldguide {__version__}: {(ABOUT or '').removeprefix('fieldguide: ')}", ""]
+    lines = [f"fieldguide {__version__}: {first_sentence(ABOUT).removeprefix('fieldguide: ')}", ""]
     lines += ["usage: fieldguide classify PHOTO …   name what photographs show"]
     lines += ["       fieldguide show CLASS         what the guide says of a class"]
     lines += ["       fieldguide STAGE [OPTION …]   run one stage by hand, as the workflow's rules do"]

@@ -1,4 +1,4 @@
-"""Draw every species of the aviary, all its morphs, on one sheet: what the classifier has to tell apart."""
+"""Draw every species of the aviary, all its morphs, on one sheet: what the classifier has to distinguish."""
 
 from __future__ import annotations
 

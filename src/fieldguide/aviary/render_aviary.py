@@ -1,4 +1,4 @@
-"""Render the aviary: a small world of birds and scenes, written in exactly the layouts of CUB, Reed et al. and COCO.
+"""Render the aviary: a small data set of birds and scenes, written in exactly the layouts of CUB, Reed et al. and COCO.
 
 Equal options give equal archives to the byte, whatever the number of workers; a smaller aviary is a prefix of a larger.
 `truth.json` beside the archives says what was drawn; no stage reads it.

@@ -112,8 +112,8 @@ def read_csv(path: Path | str, columns: Sequence[str]) -> list[dict[str, str]]:
 def format_short_row(path: Path | str, number: int) -> FieldguideError:
     """The sentence for a table that was cut short, or edited."""
     return FieldguideError(
-        f"{path}: row {number}, the header counted, has fewer fields than the header; mend it, or delete the file if it"
-        " is a result, to have it made again"
+        f"{path}: row {number}, the header counted, has fewer fields than the header; correct it, or delete the file if"
+        " it is a result, to have it made again"
     )
 
 

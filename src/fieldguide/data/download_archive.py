@@ -45,7 +45,7 @@ def download(args: argparse.Namespace) -> None:
                 fetch(url, part, settings.retry, find_archive_error)
                 if error := find_checksum_error(part.path, checksums):
                     part.discard()
-                    raise DownloadError(f"{redact_url(url)}: {error}; what came was dropped")
+                    raise DownloadError(f"{redact_url(url)}: {error}; what was downloaded was deleted")
             except DownloadError as failure:
                 failures.append(str(failure))
                 log.info("%s", failure)

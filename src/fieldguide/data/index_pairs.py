@@ -118,7 +118,7 @@ def parse_captions(annotations: Any, images: Mapping[int, str], path: Path) -> l
     kept = sorted((c for c in clean if c.text), key=lambda c: (c.image_id, c.pair_id))
     changed = sum(old.text != new.text for old, new in zip(found, clean, strict=True) if new.text)
     log.info(
-        "%s: %d images, %d captions; dropped %d empty ones, put spaces right in %d",
+        "%s: %d images, %d captions; dropped %d empty ones, corrected spaces in %d",
         *(path, len(images), len(found), len(found) - len(kept), changed),
     )
     return kept

@@ -97,7 +97,7 @@ def check_url(url: str) -> None:
     if not good:
         with contextlib.suppress(ValueError):
             url = redact_url(url)
-        raise FieldguideError(f"{url}: is no address that can be fetched; it has to begin with http:// or https://")
+        raise FieldguideError(f"{url}: is not an address to download from; it has to begin with http:// or https://")
 
 
 class PartialDownload:
@@ -295,11 +295,11 @@ def receive(
         elif answer.status_code == 206 and remote:
             if not continues(answer, remote, part.size):
                 part.discard()
-                raise TransferError("the file there is another by now, so what has come of it is dropped")
+                raise TransferError("the file there has changed, so the partial download is deleted")
             bar.at(part.size, remote.size)
         elif answer.status_code == 416:
             part.discard()
-            raise TransferError("the file there is shorter than what has come of it, which is dropped")
+            raise TransferError("the file there is shorter than the partial download, which is deleted")
         elif answer.status_code in TRY_AGAIN or answer.status_code >= 500:
             raise TransferError(status, answer)
         else:
@@ -335,7 +335,7 @@ def begin(
         raise DownloadError(f"{redact_url(url)}: {error}")
     part.check_disk_space(remote.size)
     if part.size:
-        log.info("%s: begun anew, since the server does not go on where it stopped", part.path)
+        log.info("%s: starting over, since the server cannot resume a download", part.path)
     part.begin(remote)
     bar.at(0, remote.size)
     bar.add(len(head))
@@ -352,7 +352,7 @@ def fetch(url: str, part: PartialDownload, retry: RetryPolicy, find_error: Calla
     policy = make_policy(retry)
     bar = Bar(part.target.name, part.size)
     if part.size and part.remote and part.remote.url == redact_url(url):
-        log.info("%s: going on after %s", part.path, format_bytes(part.size))
+        log.info("%s: resuming after %s", part.path, format_bytes(part.size))
     with requests.Session() as session, contextlib.closing(bar.bar):
         furthest = part.size
         while True:

@@ -130,7 +130,9 @@ def run(args: argparse.Namespace) -> None:
     where = " and ".join(map(str, files.values()))
     widths = {part.features.shape[1] for part in parts}
     if len(widths) > 1:
-        raise FieldguideError(f"{where}: features are {' and '.join(map(str, sorted(widths)))} wide; encode both alike")
+        raise FieldguideError(
+            f"{where}: features are {' and '.join(map(str, sorted(widths)))} wide; encode both with one model"
+        )
     if len({part.labels.dtype.kind == "U" for part in parts}) > 1:
         raise FieldguideError(f"{where}: labels are names in one and numbers in the other; give both alike")
     labels = np.concatenate([part.labels for part in parts])

@@ -57,7 +57,7 @@ def _read_text_config(model: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         raise FieldguideError(f"backbone.model: {path.parent} has no open_clip_config.json") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise FieldguideError(f"{path}: has no model_cfg.text_cfg ({error!r}); bring the folder anew") from error
+        raise FieldguideError(f"{path}: has no model_cfg.text_cfg ({error!r}); get the folder again") from error
 
 
 def _is_simple(model: str, text: dict[str, Any]) -> bool:
@@ -77,7 +77,7 @@ def _load_file(path: Path, context: int) -> Tokenizer:
     try:
         inner = tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
-        raise FieldguideError(f"{path}: is not a tokenizer ({error}); bring the backbone's folder anew") from error
+        raise FieldguideError(f"{path}: is not a tokenizer ({error}); get the backbone's folder again") from error
     inner.no_truncation()
     inner.no_padding()
 
@@ -101,7 +101,7 @@ def load_with_open_clip(model: str, cache: str = "") -> Tokenizer:
         tokenizer: Any = open_clip.get_tokenizer(model, cache_dir=cache or None)
     except OSError as error:
         raise FieldguideError(
-            f"the tokenizer of {model!r} is not to be had ({str(error).splitlines()[0]}); "
+            f"the tokenizer of {model!r} is not available ({str(error).splitlines()[0]}); "
             "run `snakemake download_backbone` where there is a network"
         ) from error
     # SigLIP's own class cleans in this way and has no attribute that says so.

@@ -52,7 +52,7 @@ def find_costs(sources: Mapping[str, LLMSource], class_names: Sequence[str], thi
         priced = settings.prices.input or settings.prices.output
         notes = [] if records else [f"its ledger {ledger} is not there"]
         if invented and invented == len(records):
-            notes.append("no LLM wrote these texts and nobody paid for them: they are synthetic, and cost nothing")
+            notes.append("these texts are synthetic: no LLM wrote them, and they cost nothing")
         elif priced:
             notes.append(f"what asking anew would cost is an estimate: {anew.notes[0]}")
         costs.append(

@@ -172,7 +172,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--texts", nargs=2, action="append", default=[], metavar=("NAME", "TABLE"), help="a text source; repeatable"
     )
     parser.add_argument(
-        "--published", type=Path, nargs="?", metavar="CSV", help="published figures to stand beside ours"
+        "--published", type=Path, nargs="?", metavar="CSV", help="published figures to compare with ours"
     )
     parser.add_argument("--out", type=Path, required=True, help="the page to write")
     add_settings(parser, ReportSettings)

@@ -41,7 +41,7 @@ def ask(*argv: str) -> str:
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise FieldguideError(f"`{' '.join(argv)}` could not be asked: {error}") from error
+        raise FieldguideError(f"`{' '.join(argv)}` could not be run: {error}") from error
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise FieldguideError(f"`{' '.join(argv)}` failed: {lines[0]}; once the cluster answers, run the same command")

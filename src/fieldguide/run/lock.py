@@ -162,7 +162,7 @@ def clear_up(results: Path, former: Holder, log: Callable[[str], None]) -> None:
         if not locks_on(results):
             return
         raise FieldguideError(
-            f"{results}: the last run ({former}, jobs by {former.executor}) did not end in order. Make sure that"
+            f"{results}: the last run ({former}, jobs by {former.executor}) did not end cleanly. Make sure that"
             f" neither it nor a job of it is still at work, then type {UNLOCK} and the same command again"
         )
     if jobs := jobs_at_work(results):

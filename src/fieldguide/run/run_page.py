@@ -137,10 +137,10 @@ RULE_COLUMNS = (
     "jobs (in this run)",
     "wall, s",
     "longest, s",
-    "asked, min (used)",
+    "requested, min (used)",
     "CPU, s",
     "peak memory, MB",
-    "asked, MB (used)",
+    "requested, MB (used)",
     "GPU: held, peak memory",
 )
 JOB_COLUMNS = ("job", "wall, s", "CPU, s", "peak memory, MB", "threads")
@@ -252,7 +252,7 @@ def run(args: argparse.Namespace) -> None:
     holder, is_alive = last_holder(args.results)
     how = "was looked at from outside"
     if holder:
-        how = f"{'is at work' if is_alive else 'did not end in order, or is at work elsewhere'} ({holder})"
+        how = f"{'is at work' if is_alive else 'did not end cleanly, or is at work elsewhere'} ({holder})"
     started = args.started if args.started is not None else begin_of(holder, args.results, now)
     facts = RunFacts(args.results, how, started, max((now if is_alive else max(ends, default=now)) - started, 0.0))
     jobs = read_jobs(facts.results, started)

@@ -68,7 +68,7 @@ def make_handler(workflow: Any) -> Callable[[int, FrameType | None], None]:
             return stop_scheduling(workflow)
         is_here = runs_jobs_here(workflow)
         if is_first:
-            logger.warning(f"Stopping ({signal.Signals(number).name}): the jobs at work are told to end, and tidy up.")
+            logger.warning(f"Stopping ({signal.Signals(number).name}): running jobs are asked to end and clean up.")
             if is_here:
                 stop_scheduling(workflow)
         is_urgent = not is_first and time.monotonic() - state.stopped_at > REPEAT_WINDOW

@@ -72,7 +72,7 @@ def check_one_kind(cells: pd.DataFrame) -> None:
                     f"{cell.path}: {key} {value}, but {first['path']} has {first[key]}; compare one kind"
                 )
         if (place := (cell.recipe, cell.text_source, cell.image_percent)) in seen:
-            raise FieldguideError(f"{cell.path}: {' '.join(map(str, place))}% is there twice; leave one of them out")
+            raise FieldguideError(f"{cell.path}: {' '.join(map(str, place))}% occurs twice; leave one of them out")
         seen.add(place)
 
 

@@ -55,7 +55,7 @@ def probe(args: argparse.Namespace) -> None:
     results = []
     for path, cell in cells.iterrows():
         if cell["text_source"] != IMAGE_ONLY or cell["redraw"] != "fixed":
-            raise FieldguideError(f"{path}: the probe stands beside image-only cells with fixed images")
+            raise FieldguideError(f"{path}: the probe is compared with image-only cells with fixed images alone")
         percent, sampling = cell["image_percent"], cell["sampling"]
         inner = Drawer(images.train_labels[fit_rows], sampling)
         few = fit_rows[inner.order(0)[: images_kept(percent, len(fit_rows))]]
@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("tables.probe_features", __doc__)
     parser.add_argument("--records", type=Path, required=True, help="records/images.csv")
     parser.add_argument("--images", type=Path, nargs="+", required=True, help="image features, in shards")
-    parser.add_argument("--cells", nargs="+", required=True, help="image-only cells to stand beside")
+    parser.add_argument("--cells", nargs="+", required=True, help="image-only cells to compare with")
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
     parser.add_argument("--threads", type=int, default=1, help="numeric threads")
     add_settings(parser, ProbeSettings)

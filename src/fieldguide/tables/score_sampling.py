@@ -220,7 +220,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("tables.score_sampling", __doc__)
     parser.add_argument("--cells", nargs="+", required=True, metavar="JSON", help="the study's cells, one JSON each")
     parser.add_argument(
-        "--published", type=Path, nargs="?", metavar="CSV", help="published figures to stand beside ours"
+        "--published", type=Path, nargs="?", metavar="CSV", help="published figures to compare with ours"
     )
     parser.add_argument("--csv", type=Path, required=True, help="the tidy table to write")
     parser.add_argument("--md", type=Path, required=True, help="the page to write")

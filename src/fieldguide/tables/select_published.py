@@ -40,7 +40,7 @@ def select_published(args: argparse.Namespace) -> None:
     ours = [row["folder"] for row in read_csv(args.classes, ("folder",))]
     figures = read_csv(args.figures, PUBLISHED_COLUMNS)
     if difference := describe_difference(ours, theirs):
-        log.info("%s: not about these classes (%s), so none stand beside ours", args.figures, difference)
+        log.info("%s: not about these classes (%s), so none are compared with ours", args.figures, difference)
         figures = []
     else:
         log.info("%s: %d figures about these %d classes", args.figures, len(figures), len(ours))
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--classes", type=Path, required=True, help="table of this data set's classes")
     parser.add_argument("--of", type=Path, required=True, help="the classes that the figures are of, a name a line")
     parser.add_argument("--figures", type=Path, required=True, help="the published figures, CSV")
-    parser.add_argument("--out", type=Path, required=True, help="the figures to set beside ours, CSV")
+    parser.add_argument("--out", type=Path, required=True, help="the figures to compare with ours, CSV")
     run_stage("select_published", select_published, parser, argv)
 
 

@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cells.add_argument("--cells", nargs="+", metavar="JSON", help="the cells, one JSON each")
     cells.add_argument("--cells-list", type=Path, metavar="FILE", help="a file that names the cells, one path per line")
     parser.add_argument(
-        "--published", type=Path, nargs="?", metavar="CSV", help="published figures to stand beside ours"
+        "--published", type=Path, nargs="?", metavar="CSV", help="published figures to compare with ours"
     )
     parser.add_argument("--csv", type=Path, required=True, help="the tidy table to write")
     parser.add_argument("--differences", type=Path, metavar="CSV", help="the tidy table of paired differences to write")

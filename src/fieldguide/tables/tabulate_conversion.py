@@ -53,7 +53,7 @@ def read_results(paths: Sequence[Path]) -> list[ConversionResult]:
         if found and result.backbone != found[0].backbone:
             raise FieldguideError(f"{path}: is of backbone {result.backbone}, but {paths[0]} of {found[0].backbone}")
         if result.translator in [other.translator for other in found]:
-            raise FieldguideError(f"{path}: translator {result.translator} is there twice; leave one out")
+            raise FieldguideError(f"{path}: translator {result.translator} occurs twice; leave one out")
         found.append(result)
     return found
 

@@ -50,7 +50,7 @@ class Endpoint:
 
 
 def needs_key(base_url: str) -> bool:
-    """Whether an endpoint is one that answers nobody without a key; others may, local ones above all."""
+    """Whether an endpoint is one that needs a key; others may, local ones above all."""
     host = urlsplit(base_url).hostname or ""
     return host == "openai.com" or host.endswith(".openai.com")
 
@@ -62,7 +62,7 @@ def find_endpoint(base_url: str, variable: str) -> Endpoint:
     """
     key = os.environ.get(variable, "").strip()
     if not key and needs_key(base_url):
-        raise FieldguideError(f"{variable} is not set in the environment, and {base_url} answers nobody without a key")
+        raise FieldguideError(f"{variable} is not set in the environment, and {base_url} needs a key")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise FieldguideError(f"{variable} holds a space or a character that no key has; set it anew")
     return Endpoint(base_url, key)

@@ -241,7 +241,7 @@ def match_classes(
     if unknown:
         log.info("left out the texts of %d other classes: %s", len(unknown), name_some(unknown))
     spelled = [name for name, class_id in matching.class_ids.items() if name not in _spellings(classes, class_id)]
-    log.info("%d classes matched, %d of them spelled otherwise", len(matching.class_ids), len(spelled))
+    log.info("%d classes matched, %d of them spelled differently", len(matching.class_ids), len(spelled))
     return matching.class_ids
 
 
@@ -279,7 +279,7 @@ def log_repeats(rows: Sequence[TextRow]) -> None:
             again[image_id or name] += number - 1
     if again:
         named = name_some([f"{name} ({number})" for name, number in again.items()])
-        log.warning("%d texts are there more than once: %s", again.total(), named)
+        log.warning("%d texts occur more than once: %s", again.total(), named)
 
 
 def import_texts(args: argparse.Namespace) -> None:

@@ -157,7 +157,7 @@ def index_captions(args: argparse.Namespace) -> None:
     _log_counts(root, images, list(read.values()))
     if otherwise:
         named = ", ".join(f"{theirs} ({ours})" for theirs, ours in sorted(otherwise.items()))
-        log.info("%d class folders are spelled otherwise than the images': %s", len(otherwise), named)
+        log.info("%d class folders are spelled differently from the images': %s", len(otherwise), named)
 
 
 def _log_counts(root: Path, images: Sequence[Mapping[str, str]], read: Sequence[Captions]) -> None:
@@ -169,7 +169,7 @@ def _log_counts(root: Path, images: Sequence[Mapping[str, str]], read: Sequence[
         log.info("captions for an image, usually 10: %s", counts)
     dropped, cleaned = sum(c.dropped for c in read), sum(c.cleaned for c in read)
     if dropped or cleaned:
-        log.info("dropped %d lines without a word, put %d right (spaces, lost characters)", dropped, cleaned)
+        log.info("dropped %d lines without a word, corrected %d (spaces, lost characters)", dropped, cleaned)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

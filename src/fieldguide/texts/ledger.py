@@ -160,7 +160,7 @@ def parse_line(line: bytes, where: str) -> LedgerRecord:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the record"
         what = f"{place}: {first['msg']}"
-        raise FieldguideError(f"{where}: not a ledger record ({what}); mend or remove the line") from error
+        raise FieldguideError(f"{where}: not a ledger record ({what}); correct or remove the line") from error
 
 
 def is_truncated(last_line: bytes) -> bool:
@@ -181,7 +181,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         *whole, last = stream.read().split(b"\n")
     if is_truncated(last):
         log.warning(
-            "%s:%d: the last line is truncated (its writer was stopped, or is at it); it is left out",
+            "%s:%d: the last line is truncated (its writer was stopped, or is still writing); it is left out",
             path,
             len(whole) + 1,
         )
@@ -259,7 +259,7 @@ def lock_ledger(path: Path | str) -> Iterator[None]:
         except BlockingIOError:
             stream.seek(0)
             log.warning(
-                "%s: process %s is asking for replies to it; waiting for its end, so that nothing is bought twice",
+                "%s: process %s is asking for replies to it; waiting for its end, so that no reply is requested twice",
                 path,
                 stream.read().strip() or "another",
             )

@@ -434,7 +434,7 @@ def request_replies(
     missing = len(slots) - tally.accepted
     if stopped:
         raise FieldguideError(
-            f"{stopped}. {tally.accepted} replies were bought and are kept in {client.ledger}, {missing} are missing"
+            f"{stopped}. {tally.accepted} replies were received and are kept in {client.ledger}, {missing} are missing"
         )
     if client.failures:
         by_class: dict[str, list[str]] = {}

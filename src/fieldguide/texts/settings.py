@@ -239,7 +239,9 @@ class LLMSource(TextChecks):
     def budget_has_a_bound(self) -> LLMSource:
         bound = self.max_tokens or self.parameters.get("max_completion_tokens")
         if self.budget_usd is not None and self.prices.output and not bound:
-            raise ValueError("budget_usd needs max_tokens, or nobody could say what the requests under way may cost")
+            raise ValueError(
+                "budget_usd needs max_tokens, since without it the cost of the requests under way has no upper bound"
+            )
         return self
 
     def request_parameters(self) -> dict[str, Any]:

@@ -145,7 +145,9 @@ def measure(args: argparse.Namespace) -> None:
     names = {row["class_id"]: row["class_name"] for row in read_csv(args.classes, ("class_id", "class_name"))}
     test, labels, backbone = read_split(args.images, images, images.test_rows)
     if absent := [c for label, c in enumerate(images.class_ids) if label not in labels]:
-        raise FieldguideError(f"{args.records}: class {absent[0]} has no test image, so it has no mean to stand beside")
+        raise FieldguideError(
+            f"{args.records}: class {absent[0]} has no test image, so there is no image mean to compare with"
+        )
     means = image_class_means(test, labels, len(images.class_ids))
     sources = {name: (Path(table), Path(translated)) for name, table, translated in args.source}
     ConversionResult(

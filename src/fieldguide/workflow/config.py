@@ -68,7 +68,7 @@ class Config(Section):
         " differ in their last bits."
     )
     published: Published = Field(
-        description="Figures to set beside ours where `dataset.kind` is `cub` and the classes are exactly theirs."
+        description="Figures to compare with ours where `dataset.kind` is `cub` and the classes are exactly theirs."
     )
 
     @model_validator(mode="after")

@@ -88,8 +88,8 @@ class Layout:
         earlier = ("images/target", "images/world", "texts/world")
         if found := [path for name in earlier for path in sorted(self.folder.glob(f"features/*/{name}"))]:
             raise FieldguideError(
-                f"{found[0]}: an earlier version made this folder, and its results cannot be gone on with; name another"
-                " folder by `results` in the configuration, or take this one away"
+                f"{found[0]}: an earlier version made this folder, and its results cannot be used by this version; name"
+                " another folder by `results` in the configuration, or take this one away"
             )
 
     def log(self, rule: str, name: str = "all") -> str:

@@ -119,7 +119,7 @@ def test_a_wrong_checksum_is_refused_and_what_came_is_dropped(server: FileServer
     url = server.serve("/cub.tgz", OTHER)
     wanted, got = hashlib.new(name, CONTENT).hexdigest(), hashlib.new(name, OTHER).hexdigest()
     sentence = refused(out, url, **{name: wanted})
-    assert f"{url}: its {name} is {got}, not {wanted}; what came was dropped" in sentence
+    assert f"{url}: its {name} is {got}, not {wanted}; what was downloaded was deleted" in sentence
 
 
 def test_the_case_of_a_checksum_is_nothing(server: FileServer, out: Path):
@@ -613,7 +613,7 @@ def test_nobody_answers(out: Path):
 )
 def test_an_address_that_is_none_is_refused_before_anything_is_asked(server: FileServer, out: Path, url: str):
     sentence = refused(out, server.serve("/cub.tgz", CONTENT), url)
-    assert f"{url}: is no address that can be fetched; it has to begin with http:// or https://" in sentence
+    assert f"{url}: is not an address to download from; it has to begin with http:// or https://" in sentence
     assert server.log == []
 
 

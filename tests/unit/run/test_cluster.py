@@ -113,7 +113,7 @@ def test_a_disk_that_fails_leaves_the_earlier_runs_name(queue: list[QueuedJob], 
 
 
 def test_a_command_that_is_missing_or_fails_is_a_sentence():
-    with pytest.raises(FieldguideError, match="`no-such-command-here` could not be asked"):
+    with pytest.raises(FieldguideError, match="`no-such-command-here` could not be run"):
         cluster.ask("no-such-command-here")
     with pytest.raises(FieldguideError, match="`sh -c echo down >&2; exit 3` failed: down; once"):
         cluster.ask("sh", "-c", "echo down >&2; exit 3")

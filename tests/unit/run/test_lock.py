@@ -82,7 +82,7 @@ def test_a_second_run_is_refused_and_told_who_is_at_work(results: Path, told: li
     finally:
         process.kill()
         process.wait()
-    # The system has taken the lock back, and the note says that the run did not end in order.
+    # The system has taken the lock back, and the note says that the run did not end cleanly.
     with hold(results, log=told.append):
         pass
     assert len(told) == 1 and f"process {process.pid} " in told[0] and "was killed" in told[0]

@@ -182,7 +182,7 @@ def test_by_hand_it_tells_of_a_run_at_work_and_of_one_that_was_killed(
     (results / LOCK).write_text(json.dumps(asdict(note)) + "\n")
     assert f"The run is at work ({note}). It started {note.started}" in (text := printed()) and "has taken" in text
     (results / LOCK).write_text(json.dumps(asdict(replace(note, pid=999_999))) + "\n")
-    assert "The run did not end in order, or is at work elsewhere (process 999999 of " in printed()
+    assert "The run did not end cleanly, or is at work elsewhere (process 999999 of " in printed()
 
 
 def planted(results: Path) -> list[tuple[Path, Job]]:

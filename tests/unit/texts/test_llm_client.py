@@ -173,7 +173,7 @@ def test_what_no_repetition_mends_ends_the_run_at_once_and_keeps_what_was_bought
     with running(Plan(fault=lambda asked, number: fault if number >= 5 else "", latency=0.02)) as server:
         outcome = run_stage_here(place, server, 6, max_concurrency=3)
     assert SENTENCES[fault] in outcome.error and "\n" not in outcome.error
-    assert "5 replies were bought and are kept in" in outcome.error and "25 are missing" in outcome.error
+    assert "5 replies were received and are kept in" in outcome.error and "25 are missing" in outcome.error
     assert len(outcome.accepted) == 5 and 6 <= len(server.asked) <= 5 + 3
     assert {one.headers["authorization"] for one in server.asked} == {f"Bearer {KEY}"}
     assert_no_key(place, outcome.error + capfd.readouterr().err)
@@ -510,7 +510,7 @@ def test_two_processes_on_one_ledger_buy_nothing_twice(place: Path) -> None:
         processes = [start(place, server, 2, max_concurrency=4) for _ in range(3)]
         assert [process.wait(120) for process in processes] == [0, 0, 0]
     assert len(server.asked) == len(read_ledger(place / "ledger.jsonl")) == 60 and server.asked_twice() == []
-    assert "waiting for its end, so that nothing is bought twice" in (place / "log.txt").read_text()
+    assert "waiting for its end, so that no reply is requested twice" in (place / "log.txt").read_text()
 
 
 def test_ctrl_c_waits_for_the_replies_under_way(place: Path) -> None:

@@ -1,7 +1,8 @@
-"""The house's rules: what may not stand in a file, how a stage answers, and what a rule of the workflow declares."""
+"""The repository's conventions: what may not stand in a file, how a stage answers, and what a rule declares."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -199,3 +200,9 @@ def test_everything_in_snakemakes_report_has_a_caption_a_category_and_labels():
         assert all(word in told for word in ("caption=", "category=", "labels=")), (name, told)
         (caption,) = re.findall(r'caption="../report/(.*?)"', told)
         assert (ROOT / "workflow" / "report" / caption).read_text(encoding="utf-8").strip(), caption
+
+
+def test_each_package_says_what_it_holds() -> None:
+    for path in PACKAGE.glob("*/__init__.py"):
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        assert len(doc.splitlines()) > 2, f"{path.parent.name}: say what comes in and what goes out"
