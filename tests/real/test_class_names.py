@@ -54,7 +54,7 @@ def argv(folder: Path, **more: str) -> list[str]:
 
 def test_gpt4s_sentences_of_all_two_hundred_classes(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = said(import_texts.main, capsys, *argv(tables))
-    assert "200 classes matched, 200 of them spelled otherwise" in log
+    assert "200 classes matched, 200 of them spelled differently" in log
     rows = read_csv(tables / "gpt-4.csv", TEXT_COLUMNS)
     assert [row["class_id"] for row in rows] == [str(number) for number in range(1, 201) for _ in range(7)]
     given = json.loads(GPT4.read_text(encoding="utf-8"))
@@ -105,9 +105,10 @@ def test_reeds_folders_agree_with_the_images_classes(tmp_path: Path, capsys: pyt
         tmp_path / "reed.csv",
     ]
     log = said(index_captions.main, capsys, "--root", tmp_path / "text_c10", *options)
-    assert "spelled otherwise" not in log
+    assert "spelled differently" not in log
     before = (tmp_path / "reed.csv").read_bytes()
     (tmp_path / "text_c10" / "009.Brewer_Blackbird").rename(tmp_path / "text_c10" / "009.Brewers_Blackbird")
     log = said(index_captions.main, capsys, "--root", tmp_path / "text_c10", *options)
-    assert "1 class folders are spelled otherwise than the images': 009.Brewers_Blackbird (009.Brewer_Blackbird)" in log
+    spelled = "1 class folders are spelled differently from the images': 009.Brewers_Blackbird (009.Brewer_Blackbird)"
+    assert spelled in log
     assert (tmp_path / "reed.csv").read_bytes() == before

@@ -89,7 +89,7 @@ def test_cells_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     assert "gda-none-10global.json: sampling global, but" in refusal(main, "--cells", one, other, *rest)
     assert "the same cell as" in refusal(main, "--cells", one, one, *rest)
     twice = [cell(tmp_path, "thesis", "reed", 10, [60, 61, 62], translator=name) for name in ("mlp", "ridge")]
-    assert "thesis reed 10% is there twice" in refusal(main, "--cells", *twice, *rest)
+    assert "thesis reed 10% occurs twice" in refusal(main, "--cells", *twice, *rest)
     write_json(Path(one), {"recipe": "thesis"})
     assert "lacks image_percent" in refusal(main, "--cells", one, *rest)
     assert not (tmp_path / "recipes.csv").exists()

@@ -260,7 +260,7 @@ def test_empty_and_repeated_texts_are_named(tables: Path, capsys: pytest.Capture
     file = write(tables, "a.json", content)
     log = said(main, capsys, *argv(file))
     assert "left out 3 texts without a word: Fly agaric; Death cap, cap; Chanterelle" in log
-    assert "1 texts are there more than once: Fly agaric (1)" in log
+    assert "1 texts occur more than once: Fly agaric (1)" in log
     assert len(imported(file)) == 4
 
 

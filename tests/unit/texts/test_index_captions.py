@@ -73,7 +73,7 @@ def test_a_folder_may_be_spelled_otherwise(reed: Path, capsys: pytest.CaptureFix
     (reed / "003.Sooty_Albatross").rename(reed / "003.Light_mantled_Albatross")
     log = said(main, capsys, *argv(reed))
     assert (
-        "2 class folders are spelled otherwise than the images': 002.Laysans_Albatross (002.Laysan_Albatross), "
+        "2 class folders are spelled differently from the images': 002.Laysans_Albatross (002.Laysan_Albatross), "
         "003.Light_mantled_Albatross (003.Sooty_Albatross)"
     ) in log
     assert len(rows(reed)) == 60
@@ -101,7 +101,7 @@ def test_stray_lines_are_dropped_and_counted(reed: Path, capsys: pytest.CaptureF
     first(reed).write_bytes(b"\xef\xbb\xbfa  bird\r\n\r\n  \t\r\n.\r\n a caf\xc3\xa9\xc2\xa0bird \x00\r\n")
     log = said(main, capsys, *argv(reed))
     assert [row["text"] for row in rows(reed) if row["image_id"] == "1"] == ["a bird", "a café bird"]
-    assert "dropped 3 lines without a word, put 2 right" in log
+    assert "dropped 3 lines without a word, corrected 2" in log
     assert "1 images have 2, 5 images have 10" in log
 
 

@@ -349,7 +349,7 @@ def test_what_cannot_be_measured_or_tabulated_is_one_sentence(world: World) -> N
     assert "translator babel: is not among those measured (identity)" in told
     path = world.folder / "identity.json"
     told = refusal(tabulate_conversion.main, *given, "--measures", path, path)
-    assert "identity.json: translator identity is there twice; leave one out" in told
+    assert "identity.json: translator identity occurs twice; leave one out" in told
     write_json(path, {"translator": "identity"})
     told = refusal(tabulate_conversion.main, *given)
     assert "identity.json: lacks kind, backbone, pairs, sources; delete it to have it made again" in told
