@@ -62,7 +62,7 @@ def test_it_is_small(page: str):
 
 
 def test_a_page_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(write_report, "LARGEST", 1000)
+    monkeypatch.setattr(write_report, "MAX_BYTES", 1000)
     with pytest.raises(SystemExit, match=r"would be of .* MB, more than"):
         plant_report(tmp_path, bare=True)
     assert not (tmp_path / "report.html").exists()

@@ -22,7 +22,7 @@ def test_this_version_of_snakemake_has_all_of_it() -> None:
     "owner", ["snakemake.workflow.Workflow", "snakemake.workflow.Gone", "snakemake.gone.Workflow", "snakemake.gone"]
 )
 def test_what_is_missing_is_a_sentence(owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snakemake_internals, "PARTS", (Requirement(owner, ("def fly(",), "birds fly"),))
+    monkeypatch.setattr(snakemake_internals, "REQUIREMENTS", (Requirement(owner, ("def fly(",), "birds fly"),))
     (sentence,) = missing_requirements()
     assert re.fullmatch(rf"Snakemake [\d.]+: {owner} has no `def fly\(` any more. Needed since birds fly.", sentence)
 
