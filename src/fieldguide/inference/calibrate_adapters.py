@@ -41,6 +41,7 @@ class TextFiles(NamedTuple):
     table: str = ""
     translated: str = ""
     raw: str = ""
+    by_reply: bool = False
 
 
 def find_texts(cell: CellResult, tables: Mapping[str, str], features: Mapping[tuple[str, str], str]) -> TextFiles:
@@ -57,8 +58,8 @@ def find_texts(cell: CellResult, tables: Mapping[str, str], features: Mapping[tu
     }
     if table not in tables or None in found.values():
         raise FieldguideError(f"recipe {cell.recipe} with {table} needs its table by --texts, and --features of it")
-    name = f"{cell.text_source}:reply" if cell.text_unit == "reply" else cell.text_source
-    return TextFiles(name, tables[table], found["translated"] or "", found["raw"] or "")
+    files = (tables[table], found["translated"] or "", found["raw"] or "")
+    return TextFiles(cell.text_source, *files, by_reply=cell.text_unit == "reply")
 
 
 def calibrate(args: argparse.Namespace) -> None:
@@ -91,6 +92,7 @@ def calibrate(args: argparse.Namespace) -> None:
             Path(found.translated) if found.translated else None,
             data.images,
             Path(found.raw) if found.raw else None,
+            found.by_reply,
         )
     )
     for path in tqdm(sorted(cells, key=texts.__getitem__), "calibrating", unit=" cells", disable=None):

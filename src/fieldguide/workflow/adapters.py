@@ -41,7 +41,9 @@ class AdapterJobs(Jobs):
         return {**AdapterSettings.model_dump(own), "budget": kind, "amount": int(amount or own.amount)}
 
     def tuning_settings(self, wildcards: Any) -> str:
-        settings = TuningSettings(**self.adapter_settings(wildcards.budget), recipe=wildcards.recipe)
+        settings = TuningSettings(
+            **self.adapter_settings(wildcards.budget), recipe=wildcards.recipe, replies=self.replies(wildcards)
+        )
         return settings.model_dump_json()
 
     def cell_settings(self, wildcards: Any) -> str:
@@ -54,6 +56,7 @@ class AdapterJobs(Jobs):
             translator=wildcards.translator,
             seeds=self.config.sweep.seeds,
             dataset=self.config.dataset.name,
+            replies=self.replies(wildcards),
         ).model_dump_json()
 
     # ---------------------------------------------------------------- texts
@@ -76,13 +79,17 @@ class AdapterJobs(Jobs):
         return [file for of_source in files for file in of_source if file]
 
     def source_options(self, wildcards: Any) -> list[str]:
-        """The options that name them; a unit that a table does not tell is named with its source."""
-        words = []
-        for source in self.sources(wildcards):
-            by_reply = getattr(self.config.texts.get(source), "unit", "") == "reply"
-            name = f"{source}:reply" if by_reply else source
-            words += ["--source", name, *self.source_files(wildcards.translator, source, wildcards.recipe)]
-        return words
+        """The options that name them."""
+        return [
+            word
+            for source in self.sources(wildcards)
+            for word in ("--source", source, *self.source_files(wildcards.translator, source, wildcards.recipe))
+        ]
+
+    def replies(self, wildcards: Any) -> tuple[str, ...]:
+        """Those of which each whole reply is one text, which their tables do not tell."""
+        units = {name: getattr(source, "unit", "") for name, source in self.config.texts.items()}
+        return tuple(name for name in self.sources(wildcards) if units.get(name) == "reply")
 
     # ---------------------------------------------------------------- tuning
 

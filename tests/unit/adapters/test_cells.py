@@ -200,7 +200,7 @@ def test_a_source_may_be_read_reply_by_reply(world: World, images: ImageTable) -
     rows = [(str(c + 1), "", "", field, f"{c} {r} {field}") for c in range(4) for r in range(2) for field in FIELDS]
     write_source(world, "replies", rows)
     place = (world.table("replies"), world.translated("replies"), images)
-    whole, parts = read_source("replies:reply", *place), read_source("replies", *place)
+    whole, parts = read_source("replies", *place, by_reply=True), read_source("replies", *place)
     assert (whole.name, whole.unit, parts.unit) == ("replies", "reply", "field")
     assert whole.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3] and len(parts.labels) == 24
     expected = parts.features.reshape(8, 3, -1).mean(1)
@@ -212,5 +212,5 @@ def test_a_source_may_be_read_reply_by_reply(world: World, images: ImageTable) -
 
 
 def test_captions_are_not_replies(world: World, images: ImageTable) -> None:
-    with pytest.raises(FieldguideError, match=r"reed\.csv: its texts are of the unit caption; .* taken as reply"):
-        read_source("reed:reply", world.table("reed"), world.translated("reed"), images)
+    with pytest.raises(FieldguideError, match=r"reed\.csv: its texts are captions of images; .* taken reply by reply"):
+        read_source("reed", world.table("reed"), world.translated("reed"), images, by_reply=True)

@@ -18,10 +18,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def test_each_option_is_a_source(parser: argparse.ArgumentParser) -> None:
-    words = ["--source", "reed", "a.csv", "t.st", "--source", "gpt=4:reply", "b=c.csv"]
+    words = ["--source", "reed", "a.csv", "t.st", "--source", "gpt=4", "b=c.csv"]
     assert parser.parse_args([*words, "", "r .st"]).source == [
         SourceFiles("reed", Path("a.csv"), Path("t.st")),
-        SourceFiles("gpt=4:reply", Path("b=c.csv"), None, Path("r .st")),
+        SourceFiles("gpt=4", Path("b=c.csv"), None, Path("r .st")),
     ]
     assert parser.parse_args([]).source == parser.parse_args([]).source == []
 
