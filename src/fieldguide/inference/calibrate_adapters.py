@@ -21,17 +21,11 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from fieldguide.adapters.recipes.registry import RAW, RECIPES, WITH_NAMES
+from fieldguide.adapters.recipes.registry import RAW, RECIPES
 from fieldguide.adapters.results import CellResult
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import sha256_of, write_text
 from fieldguide.core.stage import log, new_parser, run_stage
-
-
-def name_table(cell: CellResult) -> str:
-    """The name of the text table that a cell's texts came from."""
-    has_names = cell.recipe in RECIPES and RECIPES[cell.recipe].prompts == "attributes"
-    return cell.text_source + (WITH_NAMES if has_names else "")
 
 
 class TextFiles(NamedTuple):
@@ -51,7 +45,8 @@ def find_texts(cell: CellResult, tables: Mapping[str, str], features: Mapping[tu
     """
     if cell.image_only:
         return TextFiles()
-    table, kinds = name_table(cell), RECIPES[cell.recipe].texts
+    recipe = RECIPES[cell.recipe]
+    table, kinds = recipe.name_table(cell.text_source), recipe.texts
     found = {
         "translated": features.get((cell.translator, table)) if "translated" in kinds else "",
         "raw": features.get((RAW, table)) if "raw" in kinds else "",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from fieldguide.adapters.recipes.registry import RAW, RECIPES, WITH_NAMES
+from fieldguide.adapters.recipes.registry import RAW, RECIPES
 from fieldguide.adapters.settings import AdapterSettings, CellSettings, PlanSettings, Training, TuningSettings
 from fieldguide.core.provenance import code_hash
 from fieldguide.workflow.jobs import Jobs
@@ -63,7 +63,7 @@ class AdapterJobs(Jobs):
 
     def source_files(self, translator: str, source: str, recipe: str) -> list[str]:
         """A source's text table, its translated features and its raw ones; empty what the recipe does not read."""
-        table, kinds = name_table(source, recipe), RECIPES[recipe].texts
+        table, kinds = RECIPES[recipe].name_table(source), RECIPES[recipe].texts
         translated = self.layout.translated(translator, table) if "translated" in kinds else ""
         return [self.layout.texts(table), translated, self.layout.translated(RAW, table) if "raw" in kinds else ""]
 
@@ -112,7 +112,7 @@ class AdapterJobs(Jobs):
             translator, recipe, _, source, *_ = cell.removeprefix(f"{self.layout.cells}/").split("/")
             if source == "none":
                 continue
-            table, (file, *files) = name_table(source, recipe), self.source_files(translator, source, recipe)
+            table, (file, *files) = RECIPES[recipe].name_table(source), self.source_files(translator, source, recipe)
             tables[table] = file
             features |= {(name, table): path for name, path in zip((translator, RAW), files, strict=True) if path}
         return tables, features
@@ -128,8 +128,3 @@ class AdapterJobs(Jobs):
         tables, features = self._calibrated_texts()
         words = [word for name, path in tables.items() for word in ("--texts", name, path)]
         return words + [w for names, path in features.items() for w in ("--features", *names, path)]
-
-
-def name_table(source: str, recipe: str) -> str:
-    """The name of the text table that a recipe takes a source's texts from."""
-    return source + WITH_NAMES if RECIPES[recipe].prompts == "attributes" else source

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fieldguide.core.files import read_json, write_json
+from fieldguide.core.files import read_json, write_csv, write_json
 from fieldguide.tables import plot_conversion, tabulate_conversion
 from fieldguide.translators import measure_conversion
 from tests.tiny_data import refusal
@@ -102,6 +102,9 @@ def test_from_features_to_tables_and_pictures(world: World) -> None:
         plot_conversion.main([str(word) for word in (*given, "--svg", svg, "--pca", pca)])
     assert pictures[0].read_bytes() == pictures[2].read_bytes() and pictures[1].read_bytes() == pictures[3].read_bytes()
     assert b"<svg" in pictures[0].read_bytes()[:1000] and pictures[0].read_bytes() != pictures[1].read_bytes()
+    write_csv(world.folder / "classes.csv", ("class_id", "class_name"), [{"class_id": "1", "class_name": "Bird 1"}])
+    told = refusal(plot_conversion.main, *given, "--svg", pictures[0], "--pca", pictures[1])
+    assert "classes.csv: lacks class 2, which has images" in told
 
 
 def test_what_cannot_be_tabulated_is_one_sentence(world: World) -> None:
