@@ -9,6 +9,7 @@ from typing import Any
 from fieldguide.adapters.recipes.registry import RAW, RECIPES
 from fieldguide.adapters.settings import AdapterSettings, CellSettings, PlanSettings, Training, TuningSettings
 from fieldguide.core.provenance import code_hash
+from fieldguide.texts.options import NO_FILE
 from fieldguide.workflow.jobs import Jobs
 
 # What it lists is hashed line by line, so that another recipe makes no cell anew.
@@ -80,11 +81,12 @@ class AdapterJobs(Jobs):
 
     def source_options(self, wildcards: Any) -> list[str]:
         """The options that name them."""
-        return [
-            word
-            for source in self.sources(wildcards)
-            for word in ("--source", source, *self.source_files(wildcards.translator, source, wildcards.recipe))
-        ]
+        words = []
+        for source in self.sources(wildcards):
+            files = self.source_files(wildcards.translator, source, wildcards.recipe)
+            # Snakemake leaves an empty word out of a shell line, however it is quoted.
+            words += ["--source", source, *(file or NO_FILE for file in files)]
+        return words
 
     def replies(self, wildcards: Any) -> tuple[str, ...]:
         """Those of which each whole reply is one text, which their tables do not tell."""
