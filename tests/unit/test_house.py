@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -82,6 +83,15 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine():
             if match := FORBIDDEN.search(line):
                 found.append(f"{path.relative_to(ROOT)}:{number}: {match[0]}")
     assert not found, "\n".join(found)
+
+
+def test_every_package_says_what_comes_in_and_what_goes_out():
+    packages = [path.parent for path in PACKAGE.glob("*/__init__.py")]
+    assert len([path for path in PACKAGE.iterdir() if path.name != "__pycache__"]) <= 16
+    for package in packages:
+        words = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
+        assert len(words.split()) > 20, f"{package.name}: its docstring says too little"
+        assert (ROOT / "tests" / "unit" / package.name).is_dir(), f"{package.name}: has no folder in tests/unit"
 
 
 def test_no_tracked_file_is_large():

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fieldguide.adapters.recipes.registry import RECIPES
+from fieldguide.adapters.recipes.registry import NAMES, RECIPES, WITH_NAMES
 from fieldguide.adapters.results import CellResult
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
@@ -16,7 +16,7 @@ from fieldguide.inference.calibration import Calibration
 RESULTS = Path("results")
 CLASSES = "records/classes.csv"
 IMAGES = "records/images.csv"
-MADE_OF_NAMES = ("class-names", "-with-names")
+MADE_OF_NAMES = (NAMES, WITH_NAMES)
 """Ends the names of text tables that are made of class names: they say nothing more."""
 
 
