@@ -11,8 +11,8 @@ import numpy as np
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.core.arrays import Floats, Ints
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import hash_ids, read_csv, read_json
-from fieldguide.features.labelled import ImageTable, LabelledFeatures, read_images
+from fieldguide.core.files import read_csv, read_json
+from fieldguide.features.labelled import ImageTable, LabelledFeatures, hash_training_images, read_images
 from fieldguide.features.store import check_same_backbone
 from fieldguide.texts.options import SourceFiles
 from fieldguide.texts.source import TextSource, check_width, read_source
@@ -66,11 +66,6 @@ def read_data_set(records: Path, features: Sequence[Path]) -> DataSet:
     images = read_images(records)
     labelled = LabelledFeatures(features, images)
     return DataSet(images, labelled, LabelledSet(*labelled.read_train(), images.train_ids, len(images.class_ids)))
-
-
-def hash_training_images(images: ImageTable) -> str:
-    """Fingerprint of what an order is drawn from: the training images' ids and classes."""
-    return hash_ids(images.train_ids, [images.class_ids[label] for label in images.train_labels])
 
 
 def read_plan(path: Path, images: ImageTable, seeds: Sequence[int]) -> Plan:

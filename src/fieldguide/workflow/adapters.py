@@ -9,6 +9,7 @@ from typing import Any
 from fieldguide.adapters.recipes.registry import RAW, RECIPES, WITH_NAMES
 from fieldguide.adapters.settings import AdapterSettings, CellSettings, PlanSettings, Training, TuningSettings
 from fieldguide.core.provenance import code_hash
+from fieldguide.texts.options import NO_FILE
 from fieldguide.workflow.jobs import Jobs
 
 # What it lists is hashed line by line, so that another recipe makes no cell anew.
@@ -81,7 +82,9 @@ class AdapterJobs(Jobs):
         for source in self.sources(wildcards):
             by_reply = getattr(self.config.texts.get(source), "unit", "") == "reply"
             name = f"{source}:reply" if by_reply else source
-            words += ["--source", name, *self.source_files(wildcards.translator, source, wildcards.recipe)]
+            files = self.source_files(wildcards.translator, source, wildcards.recipe)
+            # Snakemake leaves an empty word out of a shell line, however it is quoted.
+            words += ["--source", name, *(file or NO_FILE for file in files)]
         return words
 
     # ---------------------------------------------------------------- tuning
