@@ -81,14 +81,16 @@ def read_plan(path: Path, images: ImageTable, seeds: Sequence[int]) -> Plan:
     return Plan(plan["sampling"], orders)
 
 
-def read_sources(files: Sequence[SourceFiles], recipe: str, data: DataSet) -> list[TextSource]:
-    """The text sources of a job, with the features that its recipe takes.
+def read_sources(
+    files: Sequence[SourceFiles], recipe: str, data: DataSet, replies: Sequence[str] = ()
+) -> list[TextSource]:
+    """The text sources of a job, with the features that its recipe takes; those in `replies` reply by reply.
 
     Raises FieldguideError where a file is missing, of another backbone, or of another width than the images.
     """
     sources = []
     for one in files:
-        source = read_source(one.name, one.table, one.translated, data.images, one.raw)
+        source = read_source(one.name, one.table, one.translated, data.images, one.raw, one.name in replies)
         path = one.translated or one.raw
         assert path is not None
         check_same_backbone((data.features.files[0], data.features.about), (path, {"backbone": source.backbone}))

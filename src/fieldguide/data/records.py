@@ -54,7 +54,7 @@ def name_classes(folders: Sequence[str], names: Sequence[str], where: object) ->
 
 
 def check_train_images(train: Mapping[str, int], classes: Sequence[str], where: object) -> None:
-    """Refuse classes with fewer than LEAST_TRAIN training images; `train` counts them."""
+    """Refuse classes with fewer than MIN_TRAIN_IMAGES training images; `train` counts them."""
     few = [f"{one} ({train.get(one, 0)})" for one in classes if train.get(one, 0) < MIN_TRAIN_IMAGES]
     refuse_if_any(
         few,

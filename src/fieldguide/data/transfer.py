@@ -224,7 +224,7 @@ def innermost_reason(error: BaseException) -> str:
 
 
 def read_some(answer: requests.Response) -> bytes:
-    """What has arrived of a body as the server stores it, at most CHUNK bytes; none at its end. Raises BrokenError."""
+    """What has arrived of a body as the server stores it, at most CHUNK bytes; none at its end. Raises TransferError."""
     try:
         return answer.raw.read1(CHUNK, decode_content=False) or b""
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -273,7 +273,7 @@ def receive(
 ) -> None:
     """One request: go on with the part where the server still has the same file, else begin anew.
 
-    Raises BrokenError where another attempt may help, UnfetchedError where none will.
+    Raises TransferError where another attempt may help, DownloadError where none will.
     """
     headers = {"Accept-Encoding": "identity"}
     remote = part.remote
@@ -345,7 +345,7 @@ def begin(
 def fetch(url: str, part: PartialDownload, retry: RetryPolicy, find_error: Callable[[bytes, str], str]) -> None:
     """Bring the whole file into the part; a part of the same file on the same server is gone on with.
 
-    Raises UnfetchedError when the address does not give it, FieldguideError when there is no room for it.
+    Raises DownloadError when the address does not give it, FieldguideError when there is no room for it.
     """
     if part.is_whole and part.remote and part.remote.url == redact_url(url):
         return
@@ -370,7 +370,7 @@ def make_policy(retry: RetryPolicy) -> Retry:
 
 
 def wait(policy: Retry, broken: TransferError, url: str, part: PartialDownload) -> Retry:
-    """Wait as long as the server or the back-off asks; raises UnfetchedError when it is time to give up."""
+    """Wait as long as the server or the back-off asks; raises DownloadError when it is time to give up."""
     try:
         policy = policy.increment("GET", redact_url(url), error=broken)
     except MaxRetryError:

@@ -1,6 +1,7 @@
 """Bring a backbone's weights, configuration and tokenizer into a folder, once, where there is a network.
 
-  python -m fieldguide.features.download_backbone --model ViT-B-32 --pretrained openai \\
+  python -m fieldguide.features.download_backbone \\
+      --settings '{"model": "ViT-B-32", "pretrained": "openai", "precision": "auto"}' \\
       --cache data/backbones --out data/backbones/ViT-B-32-openai_….json
 
 Weights come from the Hugging Face hub (HF_ENDPOINT names a mirror), else from the address that open_clip knows. The
@@ -51,7 +52,7 @@ def remove(path: Path) -> None:
 
 
 def check(path: Path, wanted: str, why: str) -> None:
-    """Raise UnfetchedError for weights of another sha256 than wanted, and remove them. A beginning of one will do."""
+    """Raise DownloadError for weights of another sha256 than wanted, and remove them. A beginning of one will do."""
     found = sha256_of(path)
     if not found.startswith(wanted.lower()):
         remove(path)
@@ -59,7 +60,7 @@ def check(path: Path, wanted: str, why: str) -> None:
 
 
 def ask_hub(repository: str, filename: str | None, cache: Path) -> Path:
-    """A file of a repository of the hub, by open_clip's own rule for weights; raises UnfetchedError."""
+    """A file of a repository of the hub, by open_clip's own rule for weights; raises DownloadError."""
     from open_clip.pretrained import download_pretrained_from_hf
 
     try:

@@ -41,8 +41,7 @@ class SourceAction(argparse.Action):
 def add_source_option(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """Add `--source NAME TABLE TRANSLATED [RAW]`, once for each text source; `args.source` is a list of SourceFiles.
 
-    TRANSLATED and RAW are feature files; either may be `-`, for none. The name `<source>:reply` makes a whole reply of
-    an LLM one text (`read_source`).
+    TRANSLATED and RAW are feature files; either may be `-`, for none.
     """
     parser.add_argument(
         "--source",

@@ -97,7 +97,7 @@ def test_fit_is_the_same_to_the_bit_however_threads_share_the_runs(
     table, labels, rows, start = runs
     with threadpool_limits(1, "blas"):
         alone = fit(table, labels, rows, start, RATES, DECAYS)
-    monkeypatch.setattr("fieldguide.adapters.linear.TOGETHER", together)
+    monkeypatch.setattr("fieldguide.adapters.linear.BATCHED_WEIGHTS", together)
     with threadpool_limits(2, "blas"):
         shared = fit(table, labels, rows, start, RATES, DECAYS)
     assert shared.weight.tobytes() == alone.weight.tobytes() and shared.bias.tobytes() == alone.bias.tobytes()

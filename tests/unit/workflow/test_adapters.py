@@ -69,7 +69,11 @@ def test_texts_are_those_that_the_recipe_reads() -> None:
 
 def test_a_unit_that_its_table_does_not_tell_is_named() -> None:
     jobs = AdapterJobs(layout_of({"texts": {"gpt-3.5-turbo": {"unit": "reply"}}}))
-    assert jobs.source_options(cell_of(source="gpt-3.5-turbo"))[1] == "gpt-3.5-turbo:reply"
+    for source, replies in (("gpt-3.5-turbo", ("gpt-3.5-turbo",)), ("reed", ()), ("none", ())):
+        cell = CellSettings.model_validate_json(jobs.cell_settings(cell_of(source=source)))
+        assert cell.replies == replies
+    tuning = TuningSettings.model_validate_json(jobs.tuning_settings(tuning_of("thesis")))
+    assert tuning.replies == ("gpt-3.5-turbo",)
 
 
 def test_prompts_with_attributes_have_a_table_of_their_own() -> None:
