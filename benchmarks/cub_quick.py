@@ -6,6 +6,7 @@ that. It was not run on the real archives: downloading, unpacking and reading th
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import logging
@@ -115,6 +116,7 @@ def cell_seconds(config: Config) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     use_threads(CORES)
     logging.getLogger().setLevel(logging.ERROR)
     import torch

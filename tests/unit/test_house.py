@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
+import importlib
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +88,15 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine():
     assert not found, "\n".join(found)
 
 
+def test_every_package_says_what_comes_in_and_what_goes_out():
+    packages = [path.parent for path in PACKAGE.glob("*/__init__.py")]
+    assert len([path for path in PACKAGE.iterdir() if path.name != "__pycache__"]) <= 16
+    for package in packages:
+        words = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
+        assert len(words.split()) > 20, f"{package.name}: its docstring says too little"
+        assert (ROOT / "tests" / "unit" / package.name).is_dir(), f"{package.name}: has no folder in tests/unit"
+
+
 def test_no_tracked_file_is_large():
     large = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked_files()}
     assert not {name: size for name, size in large.items() if size > 9_000_000}
@@ -105,6 +118,31 @@ def test_a_stage_answers_help_without_heavy_imports(stage):
     assert answer.returncode == 0, answer.stderr
     assert stage == "cli" or answer.stdout.startswith(f"usage: python -m fieldguide.{stage} ")
     assert len(answer.stdout.splitlines()) > 3
+
+
+def examples_of(stage: str) -> list[list[str]]:
+    """The options of each `python -m fieldguide.<stage> …` that its docstring, and so its --help, shows."""
+    path = PACKAGE.joinpath(*stage.split(".")).with_suffix(".py")
+    text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").replace("\\\n", " ")
+    lines = re.findall(rf"^ +python -m fieldguide\.{re.escape(stage)} (.*(?:\n {{4,}}.*)*)$", text, re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+@pytest.mark.parametrize("stage", sorted(stage for stage in STAGES if examples_of(stage)))
+def test_the_command_that_a_stage_shows_has_the_options_that_it_takes(stage, monkeypatch):
+    class ParsedError(Exception):
+        pass
+
+    def parse(parser, argv=None, namespace=None):
+        _, unknown = parser.parse_known_args(argv, namespace)  # exits where a required option is missing
+        assert not unknown
+        raise ParsedError
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
+    module = importlib.import_module(f"fieldguide.{stage}")
+    for example in examples_of(stage):
+        with pytest.raises(ParsedError):
+            module.main(example)
 
 
 def rules_of_the_workflow() -> dict[str, str]:

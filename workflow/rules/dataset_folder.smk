@@ -1,4 +1,4 @@
-"""A data set of one's own: folders of images, or a table of them."""
+"""The user's own data set: folders of images, or a table of them."""
 
 
 # The records are made here, and not from the lists of a CUB archive.

@@ -11,8 +11,8 @@ import numpy as np
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.core.arrays import Floats, Ints
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import hash_ids, read_csv, read_json
-from fieldguide.features.labelled import ImageTable, LabelledFeatures, read_images
+from fieldguide.core.files import read_csv, read_json
+from fieldguide.features.labelled import ImageTable, LabelledFeatures, hash_training_images, read_images
 from fieldguide.features.store import check_same_backbone
 from fieldguide.texts.options import SourceFiles
 from fieldguide.texts.source import TextSource, check_width, read_source
@@ -68,11 +68,6 @@ def read_data_set(records: Path, features: Sequence[Path]) -> DataSet:
     return DataSet(images, labelled, LabelledSet(*labelled.read_train(), images.train_ids, len(images.class_ids)))
 
 
-def hash_training_images(images: ImageTable) -> str:
-    """Fingerprint of what an order is drawn from: the training images' ids and classes."""
-    return hash_ids(images.train_ids, [images.class_ids[label] for label in images.train_labels])
-
-
 def read_plan(path: Path, images: ImageTable, seeds: Sequence[int]) -> Plan:
     """Read plans/<sampling>.json; raises FieldguideError where it is not of these images, or lacks a seed."""
     plan = read_json(path)
@@ -86,14 +81,16 @@ def read_plan(path: Path, images: ImageTable, seeds: Sequence[int]) -> Plan:
     return Plan(plan["sampling"], orders)
 
 
-def read_sources(files: Sequence[SourceFiles], recipe: str, data: DataSet) -> list[TextSource]:
-    """The text sources of a job, with the features that its recipe takes.
+def read_sources(
+    files: Sequence[SourceFiles], recipe: str, data: DataSet, replies: Sequence[str] = ()
+) -> list[TextSource]:
+    """The text sources of a job, with the features that its recipe takes; those in `replies` reply by reply.
 
     Raises FieldguideError where a file is missing, of another backbone, or of another width than the images.
     """
     sources = []
     for one in files:
-        source = read_source(one.name, one.table, one.translated, data.images, one.raw)
+        source = read_source(one.name, one.table, one.translated, data.images, one.raw, one.name in replies)
         path = one.translated or one.raw
         assert path is not None
         check_same_backbone((data.features.files[0], data.features.about), (path, {"backbone": source.backbone}))

@@ -18,10 +18,9 @@ from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 
 
 def plan(args: argparse.Namespace) -> None:
-    from fieldguide.adapters.inputs import hash_training_images
     from fieldguide.adapters.plans import Drawer
     from fieldguide.core.settings import parse_settings
-    from fieldguide.features.labelled import read_images
+    from fieldguide.features.labelled import hash_training_images, read_images
 
     settings = parse_settings(PlanSettings, args.settings)
     images = read_images(args.records)

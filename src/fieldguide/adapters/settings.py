@@ -135,6 +135,8 @@ class Threads(Section):
 
 # ---------------------------------------------------------------- settings of the stages
 
+REPLIES = "Text sources of which each whole reply of an LLM is one text."
+
 
 class CellSettings(Training):
     """All that decides a cell beside its files: the argument of train_adapter."""
@@ -145,6 +147,7 @@ class CellSettings(Training):
     translator: Name = Field(default="none", description="Name of the translator that made the features of the texts.")
     seeds: tuple[Seed, ...] = Field(min_length=1)
     dataset: str = Field(default="", description="Name of the data set, for the weights' file and the card.")
+    replies: tuple[Name, ...] = Field(default=(), description=REPLIES)
 
     no_repeats = field_validator("seeds")(refuse_repeats)
 
@@ -158,6 +161,7 @@ class TuningSettings(AdapterSettings):
     """All that decides a tuning beside its files: the argument of tune_adapter."""
 
     recipe: RecipeName = "thesis"
+    replies: tuple[Name, ...] = Field(default=(), description=REPLIES)
 
     @model_validator(mode="after")
     def there_is_a_choice(self) -> TuningSettings:

@@ -50,7 +50,7 @@ def train(args: argparse.Namespace) -> None:
     hyperparameters = read_hyperparameters(args.tuning, cell.recipe)
     data = read_data_set(args.records, args.images)
     plan = read_plan(args.plan, data.images, cell.seeds)
-    sources = read_sources(args.source, cell.recipe, data)
+    sources = read_sources(args.source, cell.recipe, data, cell.replies)
     names = classify_naming(read_texts(args.source[0].table)) if sources else NONE
     class_names = read_class_names(args.classes, data.images.class_ids)
     inputs = CellInputs(

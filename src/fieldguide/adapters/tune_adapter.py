@@ -32,7 +32,7 @@ def tune(args: argparse.Namespace) -> None:
 
     settings = parse_settings(TuningSettings, args.settings)
     data = read_data_set(args.records, args.images)
-    sources = read_sources(args.source, settings.recipe, data)
+    sources = read_sources(args.source, settings.recipe, data, settings.replies)
     try:
         chosen = choose_hyperparameters(data.train, sources, settings)
     except TooFewImagesError as error:

@@ -1,6 +1,7 @@
 """Bring a raw archive to its place: from the first address that serves it, resumed where it stopped, verified.
 
-  python -m fieldguide.data.download_archive --settings '{"urls": ["https://…"], "md5": "97ec…"}' \\
+  python -m fieldguide.data.download_archive \\
+      --settings '{"urls": ["https://…"], "md5": "97eceeb196236b17998738112f37df78"}' \\
       --out data/CUB_200_2011.tgz
 
 What has come is kept beside it as `<archive>.part` until it is whole, and the same command goes on with it.

@@ -1,6 +1,7 @@
 """Bring a backbone's weights, configuration and tokenizer into a folder, once, where there is a network.
 
-  python -m fieldguide.features.download_backbone --model ViT-B-32 --pretrained openai \\
+  python -m fieldguide.features.download_backbone \\
+      --settings '{"model": "ViT-B-32", "pretrained": "openai", "precision": "auto"}' \\
       --cache data/backbones --out data/backbones/ViT-B-32-openai_….json
 
 Weights come from the Hugging Face hub (HF_ENDPOINT names a mirror), else from the address that open_clip knows. The

@@ -1,6 +1,7 @@
 """Encode images with the frozen backbone: one unit-norm feature per row of a record table.
 
-  python -m fieldguide.features.encode_images --model ViT-B-32 --pretrained openai \\
+  python -m fieldguide.features.encode_images \\
+      --settings '{"model": "ViT-B-32", "pretrained": "openai", "precision": "auto"}' \\
       --images results/cub/unpacked/CUB_200_2011 --records results/cub/records/images.csv --out images.safetensors
 
 The record table needs the columns image_id and path; an image listed in several rows (COCO's captions) is encoded once.

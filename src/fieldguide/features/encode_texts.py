@@ -1,6 +1,7 @@
 """Encode texts with the frozen backbone: pooled features and the token sequence that a translator reads.
 
-  python -m fieldguide.features.encode_texts --model ViT-B-32 --pretrained openai \\
+  python -m fieldguide.features.encode_texts \\
+      --settings '{"model": "ViT-B-32", "pretrained": "openai", "precision": "auto"}' \\
       --texts results/cub/texts/reed.csv --column text --out reed.safetensors
 
 Equal texts are encoded once. A text longer than the backbone's context is cut to it and reported.

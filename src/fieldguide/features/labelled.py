@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fieldguide.core.arrays import Ints
-from fieldguide.core.files import read_csv
+from fieldguide.core.files import hash_ids, read_csv
 from fieldguide.features.store import Paths, check_shards, list_files, open_file
 
 if TYPE_CHECKING:
@@ -105,3 +105,8 @@ def read_split(paths: Paths, images: ImageTable, rows: Ints) -> tuple[Floats, In
     """Features (m, d) float32 and labels (m,) of some rows, which ascend, and the backbone's key."""
     features = LabelledFeatures(paths, images)
     return features.read_rows(rows), images.labels[rows], features.backbone
+
+
+def hash_training_images(images: ImageTable) -> str:
+    """Fingerprint of what an order is drawn from: the training images' ids and classes."""
+    return hash_ids(images.train_ids, [images.class_ids[label] for label in images.train_labels])

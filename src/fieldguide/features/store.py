@@ -219,11 +219,6 @@ def read_file(path: Path, names: Sequence[str] | None = None) -> tuple[dict[str,
         return {name: stream.get_tensor(name) for name in found}, stream.metadata() or {}
 
 
-def read_about(paths: Paths) -> dict[str, str]:
-    """The metadata of a feature file, or of the first of several."""
-    return read_file(list_files(paths)[0], ())[1]
-
-
 def join_shards(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """The shards' arrays end to end; `rows` and `offsets` count on from one shard to the next."""
     columns = {name: [part[name] for part in parts] for name in parts[0]}

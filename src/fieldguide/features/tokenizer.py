@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,11 +25,6 @@ class Tokenizer:
 
     count: Callable[[str], int]
     context: int
-
-
-def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
-    """Tokens of each text."""
-    return [tokenizer.count(text) for text in texts]
 
 
 def load_tokenizer(model: str, cache: str = "") -> Tokenizer:

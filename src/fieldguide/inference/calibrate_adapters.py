@@ -21,17 +21,11 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from fieldguide.adapters.recipes.registry import RAW, RECIPES, WITH_NAMES
+from fieldguide.adapters.recipes.registry import RAW, RECIPES
 from fieldguide.adapters.results import CellResult
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import sha256_of, write_text
 from fieldguide.core.stage import log, new_parser, run_stage
-
-
-def name_table(cell: CellResult) -> str:
-    """The name of the text table that a cell's texts came from."""
-    has_names = cell.recipe in RECIPES and RECIPES[cell.recipe].prompts == "attributes"
-    return cell.text_source + (WITH_NAMES if has_names else "")
 
 
 class TextFiles(NamedTuple):
@@ -41,6 +35,7 @@ class TextFiles(NamedTuple):
     table: str = ""
     translated: str = ""
     raw: str = ""
+    by_reply: bool = False
 
 
 def find_texts(cell: CellResult, tables: Mapping[str, str], features: Mapping[tuple[str, str], str]) -> TextFiles:
@@ -50,15 +45,16 @@ def find_texts(cell: CellResult, tables: Mapping[str, str], features: Mapping[tu
     """
     if cell.image_only:
         return TextFiles()
-    table, kinds = name_table(cell), RECIPES[cell.recipe].texts
+    recipe = RECIPES[cell.recipe]
+    table, kinds = recipe.name_table(cell.text_source), recipe.texts
     found = {
         "translated": features.get((cell.translator, table)) if "translated" in kinds else "",
         "raw": features.get((RAW, table)) if "raw" in kinds else "",
     }
     if table not in tables or None in found.values():
         raise FieldguideError(f"recipe {cell.recipe} with {table} needs its table by --texts, and --features of it")
-    name = f"{cell.text_source}:reply" if cell.text_unit == "reply" else cell.text_source
-    return TextFiles(name, tables[table], found["translated"] or "", found["raw"] or "")
+    files = (tables[table], found["translated"] or "", found["raw"] or "")
+    return TextFiles(cell.text_source, *files, by_reply=cell.text_unit == "reply")
 
 
 def calibrate(args: argparse.Namespace) -> None:
@@ -91,6 +87,7 @@ def calibrate(args: argparse.Namespace) -> None:
             Path(found.translated) if found.translated else None,
             data.images,
             Path(found.raw) if found.raw else None,
+            found.by_reply,
         )
     )
     for path in tqdm(sorted(cells, key=texts.__getitem__), "calibrating", unit=" cells", disable=None):

@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fieldguide.adapters.recipes.registry import RECIPES
+from fieldguide.adapters.recipes.registry import NAMES, RECIPES, WITH_NAMES
 from fieldguide.adapters.results import CellResult
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
 from fieldguide.data.class_names import ClassRule, closest
 from fieldguide.inference.calibration import Calibration
+from fieldguide.texts.table import read_texts as read_table
 
 RESULTS = Path("results")
 CLASSES = "records/classes.csv"
 IMAGES = "records/images.csv"
-MADE_OF_NAMES = ("class-names", "-with-names")
+MADE_OF_NAMES = (NAMES, WITH_NAMES)
 """Ends the names of text tables that are made of class names: they say nothing more."""
 
 
@@ -95,7 +96,7 @@ def read_texts(folder: Path, name: str) -> TextTable:
         known = list_sources(folder)
         hint = f"it has {', '.join(known)}" if known else "it has none"
         raise FieldguideError(f"{folder}: has no text source {name!r}; {hint}")
-    return TextTable(name, path, read_csv(path, ("class_id", "class_name", "image_id", "field", "text")))
+    return TextTable(name, path, [row._asdict() for row in read_table(path)])
 
 
 def choose_cell(folder: Path) -> tuple[Path, str]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import read_csv
 from fieldguide.core.plotting import COLOURS, MARKERS, plain_axes, save_svg
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, new_parser, run_stage
@@ -157,6 +156,7 @@ def draw_classes(args: argparse.Namespace, settings: ConversionFigure) -> Figure
     """Read what the principal component plot shows."""
     import numpy as np
 
+    from fieldguide.adapters.inputs import read_class_names
     from fieldguide.features.labelled import read_images, read_split
     from fieldguide.texts.source import read_source
 
@@ -170,14 +170,14 @@ def draw_classes(args: argparse.Namespace, settings: ConversionFigure) -> Figure
     shown = np.isin(labels, chosen)
     # Evenly over a class's texts: an LLM's come field by field.
     rows = np.concatenate([thin(np.flatnonzero(source.labels == label), TEXTS_DRAWN) for label in chosen])
-    names = {row["class_id"]: row["class_name"] for row in read_csv(args.classes, ("class_id", "class_name"))}
+    names = read_class_names(args.classes, images.class_ids)
     return draw_components(
         test[shown],
         np.searchsorted(chosen, labels[shown]),
         source.raw[rows],
         source.features[rows],
         np.searchsorted(chosen, source.labels[rows]),
-        [names[images.class_ids[label]] for label in chosen],
+        [names[label] for label in chosen],
         f"{source.name} through {settings.translator}",
     )
 

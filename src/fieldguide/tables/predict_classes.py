@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import read_csv
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.significance import half_width
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
@@ -108,13 +107,13 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
     from tqdm import tqdm
 
+    from fieldguide.adapters.inputs import read_class_names
     from fieldguide.features.labelled import read_images, read_split
     from fieldguide.tables.predictions import class_accuracy, find_confusions
 
     settings = parse_settings(ClassSettings, args.settings)
     cells = read_cells(args.cells)
     images = read_images(args.records)
-    names = {row["class_id"]: row["class_name"] for row in read_csv(args.classes, ("class_id", "class_name"))}
     test, labels, backbone = read_split(args.images, images, images.test_rows)
     summary = list(summarise(cells).itertuples())
     if backbone != summary[0].backbone:
@@ -122,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
             f"{args.images[0]}: of backbone {backbone}, but {summary[0].path} of another; give its own"
         )
     classes, counts = len(images.class_ids), np.bincount(labels, minlength=len(images.class_ids))
-    class_names = [names.get(class_id, class_id) for class_id in images.class_ids]
+    class_names = read_class_names(args.classes, images.class_ids)
     test_ids = [images.ids[row] for row in images.test_rows]
     kept = count_kept_images(summary, cells["seed"].unique().tolist(), images)
     by_class: list[dict[str, Any]] = []

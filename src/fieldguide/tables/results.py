@@ -35,7 +35,8 @@ Format = str | Callable[[Any], str]
 
 def find_cells(results: Path | str) -> list[Path]:
     """The cells of a results folder; raises FieldguideError where there are none."""
-    found = sorted(Path(results).glob("adapters/**/ratio-*.json"))
+    # Beside a cell lies its calibration, ratio-10.calibration.json.
+    found = sorted(path for path in Path(results).glob("adapters/**/ratio-*.json") if "." not in path.stem)
     if not found:
         raise FieldguideError(
             f"{results}: holds no trained cell in adapters/; run the workflow first: `make everything`"

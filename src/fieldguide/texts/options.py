@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+NO_FILE = "-"
+"""The word for a feature file that is not read."""
+
 
 class SourceFiles(NamedTuple):
     """Where a text source lies: its table, and its features, translated or as they are, where they are read."""
@@ -27,7 +30,7 @@ class SourceAction(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        name, table, *features = [*(values or ()), "", ""][:4]
+        name, table, *features = ["" if word == NO_FILE else word for word in (*(values or ()), "", "")][:4]
         if not 3 <= len(values or ()) <= 4 or not table or not any(features):
             parser.error(f"{option_string} {' '.join(values or ())!r} is not NAME TABLE TRANSLATED [RAW]")
         translated, raw = (Path(file) if file else None for file in (*features, "", "")[:2])
@@ -38,8 +41,7 @@ class SourceAction(argparse.Action):
 def add_source_option(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """Add `--source NAME TABLE TRANSLATED [RAW]`, once for each text source; `args.source` is a list of SourceFiles.
 
-    TRANSLATED and RAW are feature files; either may be empty (''). The name `<source>:reply` makes a whole reply of an
-    LLM one text (`read_source`).
+    TRANSLATED and RAW are feature files; either may be `-`, for none.
     """
     parser.add_argument(
         "--source",
@@ -48,5 +50,5 @@ def add_source_option(parser: argparse.ArgumentParser, required: bool = False) -
         required=required,
         default=[],
         metavar=("NAME", "TABLE TRANSLATED [RAW]"),
-        help="a text source: its name, its table and its feature files, translated and as they are; '' for none",
+        help="a text source: its name, its table and its feature files, translated and as they are; - for none",
     )

@@ -70,12 +70,17 @@ def mean_by_group(features: Floats, groups: Ints, parts: Sequence[str]) -> Float
 
 
 def read_source(
-    name: str, table: Path, translated: Path | None, images: ImageTable, raw: Path | None = None
+    name: str,
+    table: Path,
+    translated: Path | None,
+    images: ImageTable,
+    raw: Path | None = None,
+    by_reply: bool = False,
 ) -> TextSource:
     """Read a text table and its features, translated or raw or both; captions of test images are refused by name.
 
-    `name` is the source's, and `<name>:reply` makes each whole reply one text: its feature is the normalised mean of
-    its fields' features, since a reply is longer than a text encoder reads.
+    by_reply: each whole reply of an LLM is one text; its feature is the normalised mean of its fields' features, since
+    a reply is longer than a text encoder reads.
     """
     rows = read_texts(table)
     texts = [row.text for row in rows]
@@ -93,17 +98,16 @@ def read_source(
     labels = np.array([number[row.class_id] for row in rows])
     features, as_they_are = (None if path is None else read[path][0]["features"] for path in (translated, raw))
     image_ids = [row.image_id for row in rows]
-    name, _, asked = name.partition(":")
-    if asked not in ("", unit):
-        if asked != "reply" or unit == "caption":
-            raise FieldguideError(f"{table}: its texts are of the unit {unit}; they cannot be taken as {asked}")
+    if by_reply:
+        if unit == "caption":
+            raise FieldguideError(f"{table}: its texts are captions of images; they cannot be taken reply by reply")
         fields = [row.field for row in rows]
         groups = group_replies([row.class_id for row in rows], fields)
         features, as_they_are = (
             kind if kind is None else mean_by_group(kind, groups, fields) for kind in (features, as_they_are)
         )
         first = np.unique(groups, return_index=True)[1]
-        unit, labels, image_ids = asked, labels[first], [image_ids[row] for row in first]
+        unit, labels, image_ids = "reply", labels[first], [image_ids[row] for row in first]
     return TextSource(name, unit, features, labels, image_ids, backbone, as_they_are)
 
 

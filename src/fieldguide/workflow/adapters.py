@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from fieldguide.adapters.recipes.registry import RAW, RECIPES, WITH_NAMES
+from fieldguide.adapters.recipes.registry import RAW, RECIPES
 from fieldguide.adapters.settings import AdapterSettings, CellSettings, PlanSettings, Training, TuningSettings
 from fieldguide.core.provenance import code_hash
+from fieldguide.texts.options import NO_FILE
 from fieldguide.workflow.jobs import Jobs
 
 # What it lists is hashed line by line, so that another recipe makes no cell anew.
@@ -41,7 +42,9 @@ class AdapterJobs(Jobs):
         return {**AdapterSettings.model_dump(own), "budget": kind, "amount": int(amount or own.amount)}
 
     def tuning_settings(self, wildcards: Any) -> str:
-        settings = TuningSettings(**self.adapter_settings(wildcards.budget), recipe=wildcards.recipe)
+        settings = TuningSettings(
+            **self.adapter_settings(wildcards.budget), recipe=wildcards.recipe, replies=self.replies(wildcards)
+        )
         return settings.model_dump_json()
 
     def cell_settings(self, wildcards: Any) -> str:
@@ -54,13 +57,14 @@ class AdapterJobs(Jobs):
             translator=wildcards.translator,
             seeds=self.config.sweep.seeds,
             dataset=self.config.dataset.name,
+            replies=self.replies(wildcards),
         ).model_dump_json()
 
     # ---------------------------------------------------------------- texts
 
     def source_files(self, translator: str, source: str, recipe: str) -> list[str]:
         """A source's text table, its translated features and its raw ones; empty what the recipe does not read."""
-        table, kinds = name_table(source, recipe), RECIPES[recipe].texts
+        table, kinds = RECIPES[recipe].name_table(source), RECIPES[recipe].texts
         translated = self.layout.translated(translator, table) if "translated" in kinds else ""
         return [self.layout.texts(table), translated, self.layout.translated(RAW, table) if "raw" in kinds else ""]
 
@@ -76,13 +80,18 @@ class AdapterJobs(Jobs):
         return [file for of_source in files for file in of_source if file]
 
     def source_options(self, wildcards: Any) -> list[str]:
-        """The options that name them; a unit that a table does not tell is named with its source."""
+        """The options that name them."""
         words = []
         for source in self.sources(wildcards):
-            by_reply = getattr(self.config.texts.get(source), "unit", "") == "reply"
-            name = f"{source}:reply" if by_reply else source
-            words += ["--source", name, *self.source_files(wildcards.translator, source, wildcards.recipe)]
+            files = self.source_files(wildcards.translator, source, wildcards.recipe)
+            # Snakemake leaves an empty word out of a shell line, however it is quoted.
+            words += ["--source", source, *(file or NO_FILE for file in files)]
         return words
+
+    def replies(self, wildcards: Any) -> tuple[str, ...]:
+        """Those of which each whole reply is one text, which their tables do not tell."""
+        units = {name: getattr(source, "unit", "") for name, source in self.config.texts.items()}
+        return tuple(name for name in self.sources(wildcards) if units.get(name) == "reply")
 
     # ---------------------------------------------------------------- tuning
 
@@ -105,7 +114,7 @@ class AdapterJobs(Jobs):
             translator, recipe, _, source, *_ = cell.removeprefix(f"{self.layout.cells}/").split("/")
             if source == "none":
                 continue
-            table, (file, *files) = name_table(source, recipe), self.source_files(translator, source, recipe)
+            table, (file, *files) = RECIPES[recipe].name_table(source), self.source_files(translator, source, recipe)
             tables[table] = file
             features |= {(name, table): path for name, path in zip((translator, RAW), files, strict=True) if path}
         return tables, features
@@ -121,8 +130,3 @@ class AdapterJobs(Jobs):
         tables, features = self._calibrated_texts()
         words = [word for name, path in tables.items() for word in ("--texts", name, path)]
         return words + [w for names, path in features.items() for w in ("--features", *names, path)]
-
-
-def name_table(source: str, recipe: str) -> str:
-    """The name of the text table that a recipe takes a source's texts from."""
-    return source + WITH_NAMES if RECIPES[recipe].prompts == "attributes" else source

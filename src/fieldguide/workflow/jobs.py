@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,11 +24,6 @@ def more_each_try(amount: int) -> Callable[..., int]:
         return amount * attempt
 
     return resource
-
-
-def join_options(**options: str) -> str:
-    """Long options with their values, quoted; those without a value are left out."""
-    return " ".join(f"--{name.replace('_', '-')}={shlex.quote(value)}" for name, value in options.items() if value)
 
 
 def dump_part(section: Section, part: type[Section]) -> str:

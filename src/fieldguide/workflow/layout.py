@@ -94,7 +94,8 @@ class Layout:
 
     def refuse_earlier(self) -> None:
         """Raises FieldguideError where the folder was made before features of pairs were kept apart as `pairs`."""
-        earlier = ("images/target", "images/world", "texts/world")
+        earlier = ["images/target", "images/world"]
+        earlier += ["texts/world"] if "world" not in self.config.texts else []  # a source of that name has it too
         if found := [path for name in earlier for path in sorted(self.folder.glob(f"features/*/{name}"))]:
             raise FieldguideError(
                 f"{found[0]}: an earlier version made this folder, and its results cannot be gone on with; name another"

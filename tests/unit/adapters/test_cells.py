@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fieldguide.adapters.cells import draw_runs, hash_plan, pool_texts
 from fieldguide.adapters.plans import Drawer
 from fieldguide.core.errors import FieldguideError
-from fieldguide.core.files import read_csv, write_csv
-from fieldguide.data.records import IMAGE_COLUMNS
-from fieldguide.features.labelled import ImageTable, read_images, read_split
-from fieldguide.texts.source import check_width, group_replies, mean_by_group, read_source
+from fieldguide.core.files import read_csv
+from fieldguide.features.labelled import ImageTable, read_images
+from fieldguide.texts.source import read_source
 from fieldguide.texts.table import TEXT_COLUMNS
 from tests.unit.planted_features import BACKBONE, CAPTIONS, SENTENCES, World, write_source, write_world
 
@@ -29,26 +25,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="module")
 def images(world: World) -> ImageTable:
     return read_images(world.records)
-
-
-def test_classes_are_numbered_in_the_order_of_their_ids(tmp_path: Path) -> None:
-    rows = [("7", "a", "10", "train"), ("8", "b", "9", "test"), ("9", "c", "100", "train"), ("10", "d", "9", "train")]
-    path = tmp_path / "images.csv"
-    write_csv(path, IMAGE_COLUMNS, (dict(zip(IMAGE_COLUMNS, row, strict=True)) for row in rows))
-    images = read_images(path)
-    assert images.class_ids == ["9", "10", "100"]
-    assert images.labels.tolist() == [1, 0, 2, 0]
-    assert images.train_ids == ["7", "9", "10"]
-    assert images.train_rows.tolist() == [0, 2, 3] and images.test_rows.tolist() == [1]
-    assert images.train_labels.tolist() == [1, 2, 0]
-
-
-def test_read_split_takes_these_rows(world: World, images: ImageTable) -> None:
-    whole, labels, key = read_split(world.images, images, np.arange(len(images.ids)))
-    some, few, _ = read_split(world.images, images, images.test_rows)
-    np.testing.assert_array_equal(some, whole[images.test_rows])
-    np.testing.assert_array_equal(few, images.labels[images.test_rows])
-    assert key == BACKBONE and len(whole) == len(labels) == 60
 
 
 def test_reeds_pool_is_each_images_own_captions(world: World, images: ImageTable) -> None:
@@ -107,27 +83,6 @@ def test_a_class_without_text_is_refused(world: World, images: ImageTable) -> No
     assert "class number 1 has no text" in refused(world, images, [])
 
 
-def test_features_of_other_texts_are_refused(world: World, images: ImageTable) -> None:
-    with pytest.raises(FieldguideError, match=r"llm\.safetensors: was made for other rows"):
-        read_source("reed", world.table("reed"), world.translated("llm"), images)
-
-
-def test_texts_of_another_width_are_refused(world: World, images: ImageTable) -> None:
-    features, _, _ = read_split(world.images, images, images.train_rows)
-    source = read_source("llm", world.table("llm"), world.translated("llm"), images)
-    check_width(features, source)
-    with pytest.raises(FieldguideError, match="text source llm: its features are 12 wide, the images' 11"):
-        check_width(features[:, :11], source)
-
-
-def test_raw_and_translated_features_are_of_the_same_rows(world: World, images: ImageTable) -> None:
-    both = read_source("llm", world.table("llm"), world.translated("llm"), images, world.raw("llm"))
-    assert both.features is not None and both.raw is not None and both.features.shape == both.raw.shape
-    alone = read_source("llm", world.table("llm"), None, images, world.raw("llm"))
-    assert alone.features is None and alone.backbone == BACKBONE
-    np.testing.assert_array_equal(alone.raw, both.raw)
-
-
 def test_runs_stack_the_seeds_streams(images: ImageTable) -> None:
     drawer = Drawer(images.train_labels, "class-wise")
     runs = draw_runs(drawer, 25, None, "fixed", [4, 2], 6, 5)
@@ -160,47 +115,11 @@ def test_the_plans_hash_tells_every_part(world: World, images: ImageTable) -> No
 FIELDS = ("Size", "Coloration", "Beak")
 
 
-def test_replies_are_found_by_hand() -> None:
-    classes = ["1"] * 7 + ["2"] * 4
-    # A field in two rows, a reply that lacks its first field, and a new class in the middle of an order.
-    fields = ["Size", "Coloration", "Coloration", "Beak", "Coloration", "Beak", "Beak", "Size", "Beak", "Size", "Beak"]
-    assert group_replies(classes, fields).tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3]
-    # With a single field nothing tells replies apart, so every row is one.
-    assert group_replies(["1", "1", "2"], ["Size"] * 3).tolist() == [0, 1, 2]
-    assert group_replies([], []).tolist() == []
-
-
-@given(
-    st.lists(
-        st.lists(st.lists(st.integers(1, 4), min_size=3, max_size=3), min_size=1, max_size=4), min_size=1, max_size=4
-    )
-)
-def test_replies_are_found_however_often_their_fields_are_split(classes: list[list[list[int]]]) -> None:
-    """classes: per class its replies, per reply the number of rows that each field takes."""
-    rows = [
-        (str(class_id), field, f"{class_id} {reply}")
-        for class_id, replies in enumerate(classes)
-        for reply, splits in enumerate(replies)
-        for field, times in zip(FIELDS, splits, strict=True)
-        for _ in range(times)
-    ]
-    groups = group_replies([r[0] for r in rows], [r[1] for r in rows]).tolist()
-    assert groups == sorted(groups) and len(set(groups)) == sum(map(len, classes))
-    assert len({(group, told) for group, (_, _, told) in zip(groups, rows, strict=True)}) == len(set(groups))
-
-
-def test_the_mean_of_a_reply_weighs_fields_and_not_rows() -> None:
-    features = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]], np.float32)
-    means = mean_by_group(features, np.array([0, 0, 0, 1]), ["Size", "Beak", "Beak", "Size"])
-    np.testing.assert_allclose(means, [[0.5**0.5, 0.5**0.5, 0], [0, 0, 1]], atol=1e-7)
-    assert means.dtype == np.float32
-
-
 def test_a_source_may_be_read_reply_by_reply(world: World, images: ImageTable) -> None:
     rows = [(str(c + 1), "", "", field, f"{c} {r} {field}") for c in range(4) for r in range(2) for field in FIELDS]
     write_source(world, "replies", rows)
     place = (world.table("replies"), world.translated("replies"), images)
-    whole, parts = read_source("replies:reply", *place), read_source("replies", *place)
+    whole, parts = read_source("replies", *place, by_reply=True), read_source("replies", *place)
     assert (whole.name, whole.unit, parts.unit) == ("replies", "reply", "field")
     assert whole.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3] and len(parts.labels) == 24
     expected = parts.features.reshape(8, 3, -1).mean(1)
@@ -209,8 +128,3 @@ def test_a_source_may_be_read_reply_by_reply(world: World, images: ImageTable) -
     )
     pool = pool_texts(whole, images.train_ids, 4)
     assert pool.by_class is not None and [texts.tolist() for texts in pool.by_class] == [[0, 1], [2, 3], [4, 5], [6, 7]]
-
-
-def test_captions_are_not_replies(world: World, images: ImageTable) -> None:
-    with pytest.raises(FieldguideError, match=r"reed\.csv: its texts are of the unit caption; .* taken as reply"):
-        read_source("reed:reply", world.table("reed"), world.translated("reed"), images)

@@ -10,7 +10,9 @@ import pytest
 import safetensors
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.features.labelled import ImageTable, LabelledFeatures, read_split
+from fieldguide.core.files import write_csv
+from fieldguide.data.records import IMAGE_COLUMNS
+from fieldguide.features.labelled import ImageTable, LabelledFeatures, read_images, read_split
 from fieldguide.features.store import Shard, save_features
 
 IDS = [f"image {n}" for n in range(11)]
@@ -108,3 +110,23 @@ def test_features_of_other_images_are_refused(tmp_path: Path, images: ImageTable
         LabelledFeatures([first, second], others)
     with pytest.raises(FieldguideError, match=r"2\.safetensors: is shard 2 of 2, where shard 1 of 2"):
         LabelledFeatures([second, first], images)
+
+
+def test_classes_are_numbered_in_the_order_of_their_ids(tmp_path: Path) -> None:
+    rows = [("7", "a", "10", "train"), ("8", "b", "9", "test"), ("9", "c", "100", "train"), ("10", "d", "9", "train")]
+    path = tmp_path / "images.csv"
+    write_csv(path, IMAGE_COLUMNS, (dict(zip(IMAGE_COLUMNS, row, strict=True)) for row in rows))
+    images = read_images(path)
+    assert images.class_ids == ["9", "10", "100"]
+    assert images.labels.tolist() == [1, 0, 2, 0]
+    assert images.train_ids == ["7", "9", "10"]
+    assert images.train_rows.tolist() == [0, 2, 3] and images.test_rows.tolist() == [1]
+    assert images.train_labels.tolist() == [1, 2, 0]
+
+
+def test_read_split_takes_these_rows(tmp_path: Path, images: ImageTable) -> None:
+    paths = save(tmp_path, 2)
+    features, labels, backbone = read_split(paths, images, images.test_rows)
+    np.testing.assert_array_equal(features, FEATURES[images.test_rows])
+    np.testing.assert_array_equal(labels, images.labels[images.test_rows])
+    assert backbone == "tiny_1"

@@ -17,8 +17,8 @@ from fieldguide.features.store import (
     check_same_backbone,
     create_features,
     parse_shard,
-    read_about,
     read_features,
+    read_file,
     save_features,
 )
 
@@ -127,7 +127,7 @@ def test_shards_are_read_as_one_table(tmp_path: Path, count: int) -> None:
 def test_only_what_is_named_is_read(tmp_path: Path) -> None:
     tensors, _ = read_features(save_shards(tmp_path), TEXTS, names=("rows", "pooled"))
     assert sorted(tensors) == ["pooled", "rows"]
-    assert read_about(save_shards(tmp_path))["dtype"] == "float32"
+    assert read_file(save_shards(tmp_path)[0])[1]["dtype"] == "float32"
 
 
 @given(st.integers(0, 200), st.integers(1, 40))

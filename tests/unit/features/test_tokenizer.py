@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from open_clip.tokenizer import get_clean_fn
 from fieldguide.core.errors import FieldguideError
 from fieldguide.features.backbone import LOCAL, load_backbone, text_lengths
 from fieldguide.features.tokenizer import (
-    count_tokens,
+    Tokenizer,
     load_tokenizer,
     load_with_open_clip,
     tokenizer_files,
@@ -35,6 +36,10 @@ AWKWARD = [
     "word " * 70,
     "",
 ]
+
+
+def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+    return [tokenizer.count(text) for text in texts]
 
 
 def test_both_ways_count_the_aviarys_tokens_alike_and_as_the_backbone_does() -> None:

@@ -19,7 +19,7 @@ from fieldguide.core.files import read_json, write_csv, write_json
 from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.features import encode_images, encode_texts
 from fieldguide.features.backbone import LOCAL, backbone_key
-from fieldguide.features.store import read_about
+from fieldguide.features.store import read_file
 from fieldguide.inference import calibrate_adapters
 from fieldguide.inference.calibration import Calibration
 from fieldguide.inference.checkpoint import read_checkpoint
@@ -294,7 +294,7 @@ def test_without_calibration_it_is_said_how_to_make_it(
 
 
 def test_a_temperature_in_the_weights_of_an_older_version_is_used(results: Path, tmp_path: Path) -> None:
-    about = {**read_about(cell_of(results)), "temperature": "2.5"}
+    about = {**read_file(cell_of(results))[1], "temperature": "2.5"}
     save_file(load_file(cell_of(results)), tmp_path / "old.safetensors", about)
     assert read_checkpoint(tmp_path / "old.safetensors").temperature == 2.5
     Calibration(temperature=3, held_out_images=1).write(tmp_path / "old.calibration.json")

@@ -38,6 +38,13 @@ def test_cells_are_a_row_per_cell_and_seed_in_the_tables_order(folder: Path) -> 
     assert table.loc[10, ("class-wise", "reed")] == 61.5
 
 
+def test_what_lies_beside_a_cell_is_no_cell(folder: Path) -> None:
+    for path in (folder / "adapters" / "backbone").iterdir():
+        for ending in (".calibration.json", ".md", ".safetensors"):
+            path.with_suffix(ending).write_text("{}")
+    assert len(fieldguide.load_results(folder).cells) == 50 * 3
+
+
 def test_tables_are_typed(folder: Path) -> None:
     results = fieldguide.load_results(folder)
     assert len(results.accuracy) == 50 and results.accuracy["accuracy_ci95"].dtype == float

@@ -1,13 +1,11 @@
-"""Conversion accuracy: every measure against scikit-learn, numpy or a case worked by hand; its tables and pictures."""
+"""Conversion accuracy: every measure against scikit-learn, numpy or a case worked by hand; and the stage."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,10 +16,6 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestCentroid
 
 from fieldguide.core.arrays import Floats
-from fieldguide.core.files import read_json, write_csv, write_json
-from fieldguide.data.records import CLASS_COLUMNS
-from fieldguide.features.store import save_features
-from fieldguide.tables import plot_conversion, tabulate_conversion
 from fieldguide.translators import measure_conversion
 from fieldguide.translators.conversion import (
     RECALLS,
@@ -41,13 +35,8 @@ from fieldguide.translators.conversion import (
 )
 from fieldguide.translators.retrieval import ranks
 from tests.tiny_data import refusal
-from tests.unit.planted_cells import planted_cell
-from tests.unit.planted_features import BACKBONE, World, write_world
-
-
-def unit(rows: Any) -> Floats:
-    found: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return found
+from tests.unit.planted_features import World
+from tests.unit.planted_pairs import measured, unit, write_pairs
 
 
 def random_pairs(seed: int, images: int = 30, captions: int = 3, width: int = 6) -> tuple[Floats, Floats, Any]:
@@ -198,16 +187,6 @@ def test_a_words_t_is_welchs() -> None:
     assert red.effect == pytest.approx(100 * (margin[has].mean() - margin[~has].mean()))
 
 
-def test_words_that_stand_together_share_a_line_and_chance_is_not_shown() -> None:
-    found = [("crest", 9, 6.0), ("eggs", 4, 5.0), ("laid", 4, 5.0), ("wing", 8, 3.9), ("song", 7, -4.5)]
-    words = [{"word": w, "texts": n, "classes": 2, "effect": t / 2, "t": t} for w, n, t in found]
-    told = tabulate_conversion.format_words(pd.DataFrame(words))
-    converts, lost = told.split("Is lost:")
-    assert "| crest | 9 | 2 | +3.00 | +6.0 |\n| eggs, laid | 4 | 2 | +2.50 | +5.0 |\n" in converts
-    assert "| song | 7 | 2 | -2.25 | -4.5 |" in lost and "wing" not in told
-    assert tabulate_conversion.format_words(pd.DataFrame(words[3:4])).count("None.") == 2
-
-
 def test_words_of_a_text() -> None:
     assert words_of("The bird's Bill is 2 cm, blue-grey; a bird!") == {
         "the",
@@ -229,108 +208,12 @@ def test_principal_axes_are_scikit_learns() -> None:
     assert (np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1) > 0).all()
 
 
-# ---------------------------------------------------------------- the stages
+# ---------------------------------------------------------------- the stage
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """An easy data set, and sixty world images with two captions each, which lie near them."""
-    made = write_world(tmp_path)
-    rng = np.random.default_rng(0)
-    width = made.directions.shape[1]
-    images = unit(rng.normal(size=(60, width)))
-    image_of = np.repeat(np.arange(60), 2)
-    captions = [f"caption {n}" for n in range(120)]
-    rows = [{"image_id": f"{i}.jpg", "caption": text} for i, text in zip(image_of, captions, strict=True)]
-    write_csv(tmp_path / "pairs.csv", ("image_id", "caption"), rows)
-    save_features(tmp_path / "world.st", {"features": images}, [f"{i}.jpg" for i in range(60)], BACKBONE, {})
-    pooled = unit(images[image_of] + 0.2 * rng.normal(size=(120, width)))
-    save_features(tmp_path / "captions.st", {"pooled": pooled, "rows": np.arange(120)}, captions, BACKBONE, {})
-    classes = [{"class_id": str(c), "class_name": f"Bird {c}", "folder": f"{c}"} for c in range(1, 5)]
-    write_csv(tmp_path / "classes.csv", CLASS_COLUMNS, classes)
-    return made
-
-
-def measured(world: World, name: str = "identity", *more: object) -> list[str]:
-    folder = world.folder
-    given: list[object] = ["--name", name, "--pairs", folder / "pairs.csv", "--settings", '{"test_share": 0.3}']
-    given += ["--pair-images", folder / "world.st", "--pair-texts", folder / "captions.st"]
-    given += ["--records", world.records, "--classes", folder / "classes.csv", "--images", world.images]
-    for source in ("reed", "llm"):
-        given += ["--source", source, world.table(source), world.translated(source)]
-    return [str(word) for word in (*given, "--out", folder / f"{name}.json", *more)]
-
-
-def write_cells(world: World, *names: str) -> list[Path]:
-    paths = []
-    for name in names:
-        for source in ("reed", "llm"):
-            for recipe, percent in (("thesis", 50), ("thesis", 0), ("zs-translated", 0)):
-                path = world.folder / f"{name}-{source}-{recipe}-{percent}.json"
-                unit_of = "caption" if source == "reed" else "field"
-                accuracy = [percent + 1.0, percent + 3.0, percent + 5.0]
-                cell = planted_cell(
-                    source, percent, accuracy=accuracy, text_unit=unit_of, translator=name, recipe=recipe
-                )
-                write_json(path, {**cell, "backbone": BACKBONE})
-                paths.append(path)
-    return paths
-
-
-def tabulated(world: World, names: tuple[str, ...]) -> list[str]:
-    given: list[object] = ["--measures", *(world.folder / f"{name}.json" for name in names)]
-    given += [
-        "--cells",
-        *write_cells(world, *names),
-        "--settings",
-        f'{{"translator": "{names[0]}", "dataset": "easy"}}',
-    ]
-    return [str(word) for word in (*given, "--out", world.folder / "tables")]
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def test_from_features_to_tables_and_pictures(world: World) -> None:
-    for name in ("identity", "other"):
-        measure_conversion.main(measured(world, name))
-    tabulate_conversion.main(tabulated(world, ("identity", "other")))
-    tables = world.folder / "tables"
-    rows = rows_of(tables / "conversion.csv")
-    assert [row["translator"] for row in rows] == ["identity", "other"]
-    told = read_json(world.folder / "identity.json")
-    assert rows[0]["test_captions"] == str(told["pairs"]["captions"]) == str(2 * told["pairs"]["images"])
-    assert float(rows[0]["recall_1"]) == pytest.approx(told["pairs"]["recall_1"][0], rel=1e-5)
-    # An easy world: texts lie around the directions of their classes.
-    assert float(rows[0]["reed_nearest_class_mean"]) > 95
-    assert (rows[0]["llm_accuracy_50"], rows[0]["llm_accuracy_0"], rows[0]["reed_zs_translated"]) == ("53", "3", "3")
-    assert float(rows[0]["llm_accuracy_50_ci95"]) == pytest.approx(4.968, abs=1e-3)
-    fields = rows_of(tables / "conversion_fields.csv")
-    assert {(row["text_source"], row["field"]) for row in fields} == {("reed", "caption"), ("llm", "Size")}
-    assert {row["class_name"] for row in rows_of(tables / "conversion_classes.csv")} == {
-        f"Bird {c}" for c in range(1, 5)
-    }
-    assert {row["word"] for row in rows_of(tables / "conversion_words.csv")} <= {
-        "caption",
-        "of",
-        "image",
-        "sentence",
-        "on",
-    }
-    text = (tables / "conversion.md").read_text(encoding="utf-8")
-    assert "| identity | " in text and "53.0 ± 5.0" in text and "adapter at 50:50" in text
-    assert "## Classes: reed, identity" in (tables / "conversion_fields.md").read_text(encoding="utf-8")
-    source = ["reed", world.table("reed"), world.translated("reed"), world.raw("reed")]
-    given = ["--csv", tables / "conversion.csv", "--records", world.records, "--classes", world.folder / "classes.csv"]
-    given += ["--images", world.images, "--source", *source]
-    given += ["--settings", '{"translator": "identity", "classes": 2}']
-    pictures = [world.folder / name for name in ("a.svg", "b.svg", "c.svg", "d.svg")]
-    for svg, pca in (pictures[:2], pictures[2:]):
-        plot_conversion.main([str(word) for word in (*given, "--svg", svg, "--pca", pca)])
-    assert pictures[0].read_bytes() == pictures[2].read_bytes() and pictures[1].read_bytes() == pictures[3].read_bytes()
-    assert b"<svg" in pictures[0].read_bytes()[:1000] and pictures[0].read_bytes() != pictures[1].read_bytes()
+    return write_pairs(tmp_path)
 
 
 def test_measuring_again_gives_the_same_bytes(world: World) -> None:
@@ -340,25 +223,6 @@ def test_measuring_again_gives_the_same_bytes(world: World) -> None:
     assert (world.folder / "identity.json").read_bytes() == before
 
 
-def test_what_cannot_be_measured_or_tabulated_is_one_sentence(world: World) -> None:
+def test_too_few_images_to_measure_on_are_one_sentence(world: World) -> None:
     told = refusal(measure_conversion.main, *measured(world), "--settings", '{"test_share": 1e-6}')
     assert "0 of 60 images are kept for measuring, and it takes two; raise pairs.test_share above 1e-06" in told
-    measure_conversion.main(measured(world))
-    given = tabulated(world, ("identity",))
-    told = refusal(tabulate_conversion.main, *given, "--settings", '{"translator": "babel", "dataset": "easy"}')
-    assert "translator babel: is not among those measured (identity)" in told
-    path = world.folder / "identity.json"
-    told = refusal(tabulate_conversion.main, *given, "--measures", path, path)
-    assert "identity.json: translator identity is there twice; leave one out" in told
-    write_json(path, {"translator": "identity"})
-    told = refusal(tabulate_conversion.main, *given)
-    assert "identity.json: lacks kind, backbone, pairs, sources; delete it to have it made again" in told
-    assert not (world.folder / "tables").exists()
-
-
-def test_a_cell_that_has_no_column_is_refused(world: World) -> None:
-    measure_conversion.main(measured(world))
-    path = world.folder / "cell.json"
-    write_json(path, {**planted_cell("reed", 30, text_unit="caption"), "backbone": BACKBONE})
-    told = refusal(tabulate_conversion.main, *tabulated(world, ("identity",)), "--cells", path)
-    assert "recipe thesis at 30% has no column here" in told

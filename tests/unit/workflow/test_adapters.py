@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import shlex
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from snakemake.utils import format as format_shell
+
 from fieldguide.adapters.settings import CellSettings, PlanSettings, TuningSettings
+from fieldguide.texts.options import add_source_option
 from fieldguide.workflow.adapters import AdapterJobs
 from tests.unit.workflow.configurations import BASE, TINY, layout_of, wildcards
 
@@ -47,7 +53,14 @@ def test_texts_are_those_that_the_recipe_reads() -> None:
     table = jobs.layout.texts("reed")
     for recipe, files in (("thesis", [translated, ""]), ("anchored", [translated, raw]), ("zs-text", ["", raw])):
         cell = cell_of(recipe=recipe)
-        assert jobs.source_options(cell) == ["--source", "reed", table, *files]
+        options = jobs.source_options(cell)
+        assert options == ["--source", "reed", table, *(file or "-" for file in files)]
+        # As a shell line holds it: Snakemake quotes each word, and leaves empty ones out.
+        words = shlex.split(format_shell("{options:q}", options=options))
+        parser = argparse.ArgumentParser()
+        add_source_option(parser)
+        (source,) = parser.parse_args(words).source
+        assert [source.translated, source.raw] == [Path(file) if file else None for file in files]
         assert jobs.texts(cell) == [table, *filter(None, files)]
     assert jobs.source_options(cell_of(source="none")) == jobs.texts(cell_of(source="none")) == []
     assert jobs.texts(tuning_of("anchored-image-only")) == []
@@ -56,7 +69,11 @@ def test_texts_are_those_that_the_recipe_reads() -> None:
 
 def test_a_unit_that_its_table_does_not_tell_is_named() -> None:
     jobs = AdapterJobs(layout_of({"texts": {"gpt-3.5-turbo": {"unit": "reply"}}}))
-    assert jobs.source_options(cell_of(source="gpt-3.5-turbo"))[1] == "gpt-3.5-turbo:reply"
+    for source, replies in (("gpt-3.5-turbo", ("gpt-3.5-turbo",)), ("reed", ()), ("none", ())):
+        cell = CellSettings.model_validate_json(jobs.cell_settings(cell_of(source=source)))
+        assert cell.replies == replies
+    tuning = TuningSettings.model_validate_json(jobs.tuning_settings(tuning_of("thesis")))
+    assert tuning.replies == ("gpt-3.5-turbo",)
 
 
 def test_prompts_with_attributes_have_a_table_of_their_own() -> None:

@@ -132,3 +132,8 @@ def test_a_folder_of_an_earlier_version_is_refused(tmp_path: Path, name: str) ->
     (tmp_path / "cub/features/key" / name).mkdir(parents=True)
     with pytest.raises(FieldguideError, match=f"features/key/{name}: an earlier version .* name another folder"):
         layout.refuse_earlier()
+
+
+def test_a_text_source_may_be_called_as_the_pairs_once_were(tmp_path: Path) -> None:
+    (tmp_path / "cub/features/key/texts/world").mkdir(parents=True)
+    layout_of({"results": str(tmp_path), "texts": {"world": {"kind": "file", "path": "mine.csv"}}}).refuse_earlier()

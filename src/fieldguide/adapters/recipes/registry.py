@@ -48,6 +48,10 @@ class Recipe:
     def translates(self) -> bool:
         return "translated" in self.texts
 
+    def name_table(self, source: str) -> str:
+        """The name of the text table that it takes a source's texts from."""
+        return source + WITH_NAMES if self.prompts == "attributes" else source
+
     def load(self) -> ModuleType:
         """The module that trains it; what it is made of is imported only now."""
         return importlib.import_module(f"fieldguide.adapters.recipes.{self.module}")
