@@ -67,6 +67,13 @@ def test_a_stage_gets_its_arguments(name, capsys):
     assert "--csv" in capsys.readouterr().out
 
 
+def test_a_stage_shows_the_usage_that_was_typed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/fieldguide"])
+    with pytest.raises(SystemExit):
+        cli.main(["classify", "--help"])
+    assert capsys.readouterr().out.startswith("usage: fieldguide classify ")
+
+
 def test_a_misspelt_stage_is_told_with_the_closest_one(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["print_tabel"])

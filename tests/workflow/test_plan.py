@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -263,6 +265,26 @@ def test_a_mistake_in_the_configuration_is_one_line(empty: Path, change: dict[st
     assert len([line for line in answer.text.splitlines() if said in line]) == 1, answer.text
     assert "Traceback" not in answer.text and len(answer.text.splitlines()) < 8
     assert not (empty / "results").exists()
+
+
+def test_a_file_in_the_place_of_the_results_folder_is_one_line(empty: Path):
+    (empty / "mine").write_text("a file", encoding="utf-8")
+    answer = snakemake(empty, "-n", checkout=ROOT, configs=(ROOT / TINY, write_config(empty, {"results": "mine/r"})))
+    assert answer.code != 0 and "config: results: mine is a file" in answer.text
+    assert "Traceback" not in answer.text and len(answer.text.splitlines()) < 8
+
+
+def test_a_checkout_runs_its_own_code_where_another_one_is_installed(tmp_path: Path, empty: Path):
+    """Snakemake imports the installed logger plugin, and with it the other package, before it reads the Snakefile."""
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "src", other, ignore=shutil.ignore_patterns("__pycache__"))
+    for module in ("run/logger.py", "run/guard.py", "workflow/config.py"):
+        with (other / "fieldguide" / module).open("a", encoding="utf-8") as stream:
+            stream.write(f"import sys\nprint('OTHER {module}', file=sys.stderr)\n")
+    answer = snakemake(empty, "-n", checkout=ROOT, configs=(ROOT / TINY,), first=(other,))
+    assert answer.code == 0, answer.text
+    # The logger is the plugin; a Snakefile that went on with its package would read the other two.
+    assert re.findall(r"^OTHER (\S+)", answer.text, re.MULTILINE) == ["run/logger.py"]
 
 
 @pytest.mark.parametrize("config", ["config.yaml", "config/aviary.yaml"])

@@ -13,6 +13,11 @@ from snakemake.exceptions import WorkflowError
 
 CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
 sys.path.insert(0, str(CHECKOUT / "src"))
+# Snakemake has imported the logger plugin by now, and with it the package as it is installed: maybe another checkout's.
+imported = getattr(sys.modules.get("fieldguide"), "__file__", None)
+if imported and not Path(imported).resolve().is_relative_to(CHECKOUT.resolve()):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "fieldguide"]:
+        del sys.modules[name]
 
 from fieldguide.adapters.recipes.registry import NAMES, RAW, RECIPES
 from fieldguide.core.errors import FieldguideError
@@ -36,6 +41,7 @@ try:
     refuse_checkout(CHECKOUT)
     checked = check_config(config)
     layout = Layout(checked, CHECKOUT)
+    layout.refuse_file()
     layout.refuse_earlier()
     data, texts, features = DataJobs(layout), TextJobs(layout), FeatureJobs(layout)
     # These say so when a file is not there, or can have no such name.

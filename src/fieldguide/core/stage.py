@@ -32,10 +32,10 @@ NO_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "is killed b
 
 
 def new_parser(name: str, doc: str | None) -> argparse.ArgumentParser:
-    """A parser for `python -m fieldguide.<name>`, or `fieldguide <name>` where that was typed, with the docstring."""
+    """A parser for `python -m fieldguide.<name>`, or for `fieldguide <its last part>` where that was typed."""
     is_command = Path(sys.argv[0]).name == "fieldguide"
     return argparse.ArgumentParser(
-        prog=f"fieldguide {name}" if is_command else f"python -m fieldguide.{name}",
+        prog=f"fieldguide {name.rpartition('.')[2]}" if is_command else f"python -m fieldguide.{name}",
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -82,6 +83,14 @@ class Layout:
     def results(self) -> str:
         """The same as rules name it."""
         return link_folder(self.folder.as_posix())
+
+    def refuse_file(self) -> None:
+        """Raises FieldguideError where a file stands in the place of the results folder, or of one above it."""
+        for folder in (self.folder, *self.folder.parents):
+            if os.path.exists(folder) and not folder.is_dir():  # noqa: PTH110  # where we may not look, the lock says so
+                raise FieldguideError(
+                    f"config: results: {folder} is a file, so {self.folder} cannot be made; name another folder"
+                )
 
     def refuse_earlier(self) -> None:
         """Raises FieldguideError where the folder was made before features of pairs were kept apart as `pairs`."""

@@ -115,6 +115,15 @@ def test_a_constraint_takes_names_as_they_are_written() -> None:
     assert not re.match(either([]), "") and not re.match(either([]), "x")
 
 
+@pytest.mark.parametrize("results", ["mine", "mine/below"])
+def test_a_file_in_the_place_of_the_results_folder_is_refused(tmp_path: Path, results: str) -> None:
+    layout = layout_of({"results": str(tmp_path / results)})
+    layout.refuse_file()
+    (tmp_path / "mine").write_text("a file")
+    with pytest.raises(FieldguideError, match=r"config: results: .*mine is a file, so .* name another folder"):
+        layout.refuse_file()
+
+
 @pytest.mark.parametrize("name", ["images/target", "images/world", "texts/world"])
 def test_a_folder_of_an_earlier_version_is_refused(tmp_path: Path, name: str) -> None:
     layout = layout_of({"results": str(tmp_path)})
