@@ -142,6 +142,7 @@ def test_everything_adds_the_extras_and_nothing_else(tiny: Path):
     conversion = {"fit_translator": 1, "translate_texts": 4, "measure_conversion": 3}
     conversion |= {"tabulate_conversion": 1, "plot_conversion": 1}
     further = ("probe_features", "draw_birds", "compare_recipes", "predict_classes", "typeset_tables", "write_report")
+    further += ("calibrate_adapters",)
     assert run(tiny, "everything").ran == {**dict.fromkeys(further, 1), **study, **conversion}
     results = tiny / "results/tiny"
     assert (results / "tables/probe.csv").exists() and (results / "figures/birds.png").exists()
