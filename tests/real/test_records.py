@@ -113,7 +113,7 @@ def test_lost_characters_are_put_right(whole: Path, tmp_path: Path, capsys: pyte
         .splitlines()
     ]
     lost = sum("\ufffd" in line for line in published)
-    assert lost and f"put {lost} right" in log
+    assert lost and f"corrected {lost} (spaces, lost characters)" in log
     assert [re.sub("\ufffd+", " ", line) for line in published] == [
         row["text"] for row in read_csv(tmp_path / "reed.csv", TEXT_COLUMNS)
     ]

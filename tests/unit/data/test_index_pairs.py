@@ -123,7 +123,7 @@ def test_captions_are_put_right_and_counted(coco: Path, capsys: pytest.CaptureFi
     write_annotations(coco / "annotations_trainval2017.zip", content)
     log = said(main, capsys, *argv(coco))
     assert [row["caption"] for row in rows(coco)[:2]] == ["A dog.", "two lines"]
-    assert "dropped 2 empty ones, put spaces right in 2" in log
+    assert "dropped 2 empty ones, corrected spaces in 2" in log
     assert "left out 1 images without any caption" in log
     assert rows(coco)[2]["image_id"] == "30"
 
