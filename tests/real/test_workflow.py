@@ -43,7 +43,8 @@ pytestmark = [
     ),
 ]
 
-# Named as a run on CUB, so that the published figures stand beside its own.
+# The published figures are said to be of these ten classes, so that they stand beside a run of them.
+CLASSES = "published-classes.txt"
 NAME = "cub-ten"
 RESULTS = f"results/{NAME}"
 RATIOS = (100, 50, 10, 0)
@@ -54,6 +55,7 @@ PROMPT = "workflow/resources/prompts/field_guide.txt"
 JOBS = {
     "unpack_archive": 2,
     "index_images": 1,
+    "select_published": 1,
     "index_captions": 1,
     "index_pairs": 1,
     "generate_texts": 1,
@@ -80,6 +82,7 @@ def config(**data: Path) -> dict[str, Any]:
     return {
         "dataset": {"name": NAME, "kind": "cub", "note": "Ten classes and an untrained little CLIP, for a test."},
         "data": {name: {"path": str(path)} for name, path in (ARCHIVES | data).items()},
+        "published": {"classes": CLASSES},
         "texts": {WRITER: writer},
         "sweep": {
             "ratios": list(RATIOS),
@@ -107,6 +110,9 @@ def write_ledger(path: Path, class_names: list[str]) -> None:
 def ten(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the run is finished; tests read it only."""
     folder = tmp_path_factory.mktemp("ten")
+    with tarfile.open(ARCHIVES["cub"]) as archive:
+        lines = archive.extractfile("CUB_200_2011/classes.txt").read().decode().splitlines()  # type: ignore[union-attr]
+    (folder / CLASSES).write_text("".join(line.partition(" ")[2] + "\n" for line in lines), encoding="utf-8")
     first = run(folder, f"{RESULTS}/records/classes.csv", **how(folder)).ran
     assert first == {"unpack_archive": 1, "index_images": 1}
     classes = read_csv(folder / RESULTS / "records/classes.csv", ("class_id", "class_name"))
@@ -142,7 +148,13 @@ def test_nothing_is_left_to_do_and_the_archives_are_untouched(ten: Path, tmp_pat
     folder = copy_run(ten, tmp_path / "ten")
     assert run(folder, **how(folder)).says_nothing_to_do
     assert not unfinished_files(folder)
-    assert sorted(path.name for path in folder.iterdir()) == [".snakemake", "extra.yaml", "ledger.jsonl", "results"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".snakemake",
+        "extra.yaml",
+        "ledger.jsonl",
+        CLASSES,
+        "results",
+    ]
 
 
 def test_a_missing_caption_file_is_named(ten: Path, tmp_path: Path):

@@ -67,8 +67,9 @@ def archives(tmp_path: Path) -> dict[str, Path]:
     made = tmp_path / "made"
     images, annotations = write_coco(tmp_path / "data")
     paths = {
-        "cub": pack(write_cub(made), tmp_path / "data/CUB_200_2011.tgz"),
-        "reed": pack(write_reed(made), tmp_path / "data/reed_text_c10.tgz"),
+        # A class keeps two training images when one of its three is left out.
+        "cub": pack(write_cub(made, train=3), tmp_path / "data/CUB_200_2011.tgz"),
+        "reed": pack(write_reed(made, images=4), tmp_path / "data/reed_text_c10.tgz"),
         "coco_images": images,
         "coco_annotations": annotations,
     }
@@ -122,7 +123,7 @@ def test_damaged_images_are_listed_and_left_out_on_request(archives: dict[str, P
     odd = names[0].replace(".jpg", " \"b'c.jpg")
     (cub / "images" / names[0]).rename(cub / "images" / odd)
     (cub / "images.txt").write_text(good.replace(names[0], odd))
-    for name in (odd, names[3]):
+    for name in (odd, names[4]):
         (cub / "images" / name).write_bytes(b"<html>")
     before = {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in (cub, *cub.rglob("*"))}
     config = {
@@ -141,13 +142,13 @@ def test_damaged_images_are_listed_and_left_out_on_request(archives: dict[str, P
     said = only_line_with(answer, "index_images: error:")
     assert "images that do not open (2)" in said and "records/images.damaged.csv" in said
     # Snakemake deletes what a failed job made; this is not among it.
-    assert [row["path"] for row in read_csv(listing, ("path", "reason"))] == [f"images/{odd}", f"images/{names[3]}"]
+    assert [row["path"] for row in read_csv(listing, ("path", "reason"))] == [f"images/{odd}", f"images/{names[4]}"]
     assert not (folder / target).exists()
 
     assert "do not open (1)" in only_line_with(ran(leave_out=[odd]), "index_images: error:")
     assert ran(leave_out=[odd], skip_damaged=True).ran == {"index_images": 1}
     kept = {row["path"] for row in read_csv(folder / target, ("path",))}
-    assert kept == {f"images/{name}" for name in names[1:] if name != names[3]}
+    assert kept == {f"images/{name}" for name in names[1:] if name != names[4]}
     assert {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in (cub, *cub.rglob("*"))} == before
 
 

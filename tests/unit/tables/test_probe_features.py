@@ -80,7 +80,7 @@ def test_other_cells_are_refused(world: World) -> None:
         write_cell(world, "text", *world.source_options("reed")),
         write_cell(world, "redrawn", redraw="per-epoch"),
     ):
-        assert f"{cell}: the probe stands beside image-only cells" in refusal(main, *argv(world, cell))
+        assert f"{cell}: the probe is compared with image-only cells" in refusal(main, *argv(world, cell))
 
 
 def test_a_class_of_one_image_is_refused(world: World) -> None:
