@@ -284,7 +284,7 @@ def test_a_full_disk_that_takes_snakemakes_notes_too(finished: Path, tmp_path: P
         (features,) = (folder / "results/tiny/features").glob("*/images/dataset/*.safetensors")
         for path in (features, *(folder / "results/tiny/adapters").rglob(f"{SLOW}.json")):
             path.unlink()
-        for room in (0, 40_960, 122_880):  # nothing; not enough for Snakemake's notes; not enough for the features
+        for room in (0, 40_960, 81_920):  # nothing; not enough for Snakemake's notes; not enough for the features
             ballast = fill(disk, room)
             full = snakemake(folder)
             assert full.code == 1, full.text
