@@ -470,7 +470,9 @@ def named(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError) as error:
-        raise FieldguideError(f"{path}: the file {quote_name(name)} is damaged or not as its header says ({error}); {HINT}") from error
+        raise FieldguideError(
+            f"{path}: the file {quote_name(name)} is damaged or not as its header says ({error}); {HINT}"
+        ) from error
 
 
 # ---------------------------------------------------------------- both

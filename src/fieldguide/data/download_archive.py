@@ -18,8 +18,8 @@ from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.settings import DownloadSettings
 from fieldguide.data.transfer import (
-    PartialDownload,
     DownloadError,
+    PartialDownload,
     check_url,
     fetch,
     find_archive_error,

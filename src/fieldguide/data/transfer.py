@@ -35,7 +35,11 @@ CONNECT_TIMEOUT = 30.0
 LOG_EVERY = 60.0  # seconds between lines of the log, where no bar is shown
 
 TRY_AGAIN = (408, 425, 429)  # and every 5xx
-NO_SPACE = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "the file is too big"}
+NO_SPACE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is too big",
+}
 ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 
 
@@ -224,7 +228,7 @@ def innermost_reason(error: BaseException) -> str:
 
 
 def read_some(answer: requests.Response) -> bytes:
-    """What has arrived of a body as the server stores it, at most CHUNK bytes; none at its end. Raises TransferError."""
+    """What has come of a body as the server stores it, at most CHUNK bytes; none at its end. Raises TransferError."""
     try:
         return answer.raw.read1(CHUNK, decode_content=False) or b""
     except (urllib3.exceptions.HTTPError, OSError) as error:

@@ -32,8 +32,8 @@ from fieldguide.data.settings import RetryPolicy
 from fieldguide.data.transfer import (
     CHUNK,
     HEAD,
-    PartialDownload,
     DownloadError,
+    PartialDownload,
     check_url,
     compute_digests,
     fetch,
