@@ -98,11 +98,12 @@ def format_out_of_memory(name: str, error: BaseException) -> str:
 def stop_with(sentence: str) -> NoReturn:
     """Exit with 1 and a sentence; where a full disk keeps it out of the log, the rule's shell gets it."""
     if ERRORS in os.environ:
+        line = f"{sentence}\n".encode(errors="backslashreplace")  # a file's name need not be UTF-8
         try:
-            os.write(2, f"{sentence}\n".encode())
+            os.write(2, line)
         except OSError:
             with contextlib.suppress(OSError, ValueError):
-                os.write(int(os.environ[ERRORS]), f"{sentence}\n".encode())
+                os.write(int(os.environ[ERRORS]), line)
             os._exit(1)  # an ordinary exit would try the log once more
         sys.exit(1)
     sys.exit(sentence)

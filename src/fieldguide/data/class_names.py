@@ -4,8 +4,9 @@ The rule, from strict to loose; the first that gives a class decides, and nothin
 
 1. what the configuration's table `class_names` says of a name, and after it a name spelled exactly as the class;
 2. the same words: `017.Cardinal`, `cardinal` and `CARDINAL` are one, as are `Whip_poor_Will` and `whip-poor-will`. A
-   number in front with a dot is not part of the name; case, accents, apostrophes, spaces, hyphens, underscores and
-   other punctuation do not count, and `&` is `and`;
+   number in front with a dot is not part of the name, unless a digit follows the dot: `1.8T` and `2.5 ton truck` are
+   names, and `001.1.8T` is one behind a number, since no other number begins with a 0. Case, accents, apostrophes,
+   spaces, hyphens, underscores and other punctuation do not count, and `&` is `and`;
 3. a name that is only a number is the class of that id;
 4. the same words but for an s at the end of a word, plural or possessive: `Brewer's Blackbirds`, `Brewer_Blackbird`;
 5. the same number in front (`126.Nelson_Sparrow`, `126.Nelson_Sharp_tailed_Sparrow`), where both lists number their
@@ -25,7 +26,7 @@ from typing import NamedTuple
 
 from fieldguide.core.errors import FieldguideError
 
-_NUMBERED = re.compile(r"\s*(\d+)\.[\s_]*(?=[^\W\d_])")
+_NUMBERED = re.compile(r"^\s*(0\d+|\d+(?=\.[\s_]*[^\s_.,\d]))\.[\s_]*(?=[^\s_.,])")
 _APOSTROPHES = re.compile("['`´‘’ʼ′＇]")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _MAY_LACK_S = 6
@@ -42,9 +43,19 @@ def number_of(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def without_number(name: str) -> str:
+    """The name behind the number in front: `Cardinal` of `017.Cardinal`."""
+    return _NUMBERED.sub("", name, count=1)
+
+
+def in_nfc(name: str) -> str:
+    """A name in composed Unicode, to be compared: macOS writes `é` as an e and an accent, and both look alike."""
+    return unicodedata.normalize("NFC", name)
+
+
 def words_of(name: str) -> list[str]:
     """The name's words in lower case, without accents, apostrophes, punctuation and a number in front."""
-    text = _NUMBERED.sub("", _APOSTROPHES.sub("", name), count=1).replace("&", " and ")
+    text = without_number(_APOSTROPHES.sub("", name)).replace("&", " and ")
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     text = _ACCENTS.sub("", text)
     return "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in text).split()

@@ -19,18 +19,35 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tqdm import tqdm
 
-from fieldguide.core.errors import FieldguideError, refuse_if_any
+from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any
 from fieldguide.core.files import write_csv
 from fieldguide.core.stage import log
-from fieldguide.data.archives import HINT as HINT
 from fieldguide.data.archives import DAMAGE, NO_LIMITS, Limits, zip_content, zip_entries
+from fieldguide.data.archives import HINT as HINT
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
+ENDINGS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp", ".dib"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf"),
+    "AVIF": (".avif",),
+}
+FORMATS = tuple(ENDINGS)
 """What a file may be, whatever it is called; Pillow would hand some other kinds to programs outside."""
+IMAGE_SUFFIXES = tuple(ending for endings in ENDINGS.values() for ending in endings)
+SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+"""What macOS, network disks and Windows put beside or among images: copies, thumbnails and what was deleted."""
+SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini")
+"""What they put there of files, in lower case."""
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+"""How an iPhone's photographs begin, after `ftyp`."""
 MAX_FILE_BYTES = 1 << 29
 """Bytes of one image file, which are held in memory."""
 MAX_ASPECT_RATIO = 100
@@ -74,7 +91,7 @@ class ImageStore(ABC):
                 return use(image)
         # A damaged file makes Pillow's plugins raise nearly anything: OSError, SyntaxError, struct.error, ValueError…
         except Exception as error:
-            reason = f"does not decode ({_without_address(error)})" if data else "is empty"
+            reason = f"does not decode ({_find_reason(data, error)})" if data else "is empty"
             raise FieldguideError(f"{self.path}: the image {name} {reason}; {HINT}") from error
 
 
@@ -82,8 +99,42 @@ class FolderStore(ImageStore):
     """Images in a folder."""
 
     def names(self) -> list[str]:
-        files = (Path(top, file) for top, _, files in os.walk(self.path, followlinks=True) for file in files)
-        return sorted(name for file in files if is_image_name(name := file.relative_to(self.path).as_posix()))
+        return [name for name in self.files() if is_image_name(name)]
+
+    def files(self) -> list[str]:
+        """The names of all files, sorted, but for those in hidden folders and in the system's own.
+
+        Links are followed, but for a link to a folder that it lies in. Raises FieldguideError for images' names that
+        are not UTF-8, and OSError for a folder that cannot be read.
+        """
+        found: list[str] = []
+        passed_over: list[str] = []
+        # By folder its real path, behind those of the folders that it lies in.
+        around: dict[str, tuple[str, ...]] = {str(self.path): (os.path.realpath(self.path),)}
+        for top, folders, files in os.walk(self.path, followlinks=True, onerror=_fail):
+            above = around.pop(top)
+            inside = Path(top).relative_to(self.path)
+            found += [(inside / file).as_posix() for file in files]
+            kept = []
+            for folder in folders:
+                real = os.path.realpath(Path(top, folder))
+                if any(Path(one).is_relative_to(real) for one in above):
+                    passed_over.append(f"{(inside / folder).as_posix()}, a link to a folder that it lies in")
+                elif folder in SYSTEM_FOLDERS:
+                    passed_over.append((inside / folder).as_posix())
+                elif not folder.startswith("."):
+                    around[str(Path(top, folder))] = (*above, real)
+                    kept.append(folder)
+            folders[:] = kept
+        bad = [shown for name in filter(is_image_name, found) if (shown := format_name(name)) != name]
+        refuse_if_any(
+            sorted(bad),
+            f"{self.path}: names that are not UTF-8",
+            f"convert them, as by: convmv -f windows-1252 -t utf-8 -r --notest {self.path}",
+        )
+        if passed_over:
+            log.warning("%s: passed over %s", self.path, name_some(sorted(passed_over)))
+        return sorted(found)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and is_inside(name) and (self.path / name).is_file()
@@ -239,9 +290,18 @@ def _load_small(image: Image) -> None:
     to_rgb(image)
 
 
+def _fail(error: OSError) -> None:
+    raise error
+
+
 def is_image_name(name: str) -> bool:
     """Whether a file is an image by its name; hidden files (macOS leaves `._x.jpg`) are not."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not PurePosixPath(name).name.startswith(".")
+
+
+def format_name(name: str) -> str:
+    """A file's name as text; bytes that are no UTF-8 as `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def is_inside(name: str) -> bool:
@@ -250,10 +310,12 @@ def is_inside(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
-def _without_address(error: Exception) -> str:
-    """An error's text; Pillow's "cannot identify" shows a memory address, which would differ on every run."""
+def _find_reason(data: bytes, error: Exception) -> str:
+    """Why a file does not decode, without the memory address that Pillow shows, which would differ on every run."""
     from PIL import UnidentifiedImageError
 
-    if isinstance(error, UnidentifiedImageError):
-        return f"not an image in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-    return " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, UnidentifiedImageError):
+        return " ".join(str(error).split()) or type(error).__name__
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
+        return "it is HEIC, whatever its name; convert it to JPEG"
+    return f"not an image in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"

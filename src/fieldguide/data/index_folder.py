@@ -23,7 +23,11 @@ from tqdm import tqdm
 from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any, repeated
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
+from fieldguide.data.class_names import in_nfc
 from fieldguide.data.image_store import (
+    IMAGE_SUFFIXES,
+    SYSTEM_FILES,
+    SYSTEM_FOLDERS,
     FolderStore,
     ImageStore,
     find_unreadable,
@@ -48,44 +52,85 @@ class Photograph(NamedTuple):
     image_id: str
 
 
-def photographs_in(store: ImageStore, splits: Mapping[str, str]) -> list[Photograph]:
-    """The images of <split folder>/<class>/…, by our names of the splits; refuses a split folder that is not there."""
-    names = [path for path in map(PurePosixPath, store.names()) if not any(part.startswith(".") for part in path.parts)]
+def class_of(parts: Sequence[str], classes: str) -> str:
+    """The class of a file by its path below the split: the first folder, or all of them."""
+    return parts[0] if classes == "folder" else "/".join(parts[:-1])
+
+
+def photographs_in(
+    root: Path, files: Sequence[str], splits: Mapping[str, str], classes: str = "folder"
+) -> list[Photograph]:
+    """The images among the files of <split folder>/<class>/…, by our names of the splits.
+
+    Refuses a split folder that is not there, images of no class, and a class of which no file is an image.
+    """
     found: list[Photograph] = []
+    others: dict[str, Counter[str]] = {}
+    left_out: list[str] = []
     for split, folder in splits.items():
         top = PurePosixPath(folder)
-        if not (store.path / top).is_dir():
-            has = name_some(sorted(path.name for path in store.path.iterdir() if path.is_dir())) or "none"
+        if not (root / top).is_dir():
+            has = name_some(sorted(path.name for path in root.iterdir() if path.is_dir())) or "none"
             raise FieldguideError(
-                f"{store.path}: has no folder {folder}/ with the images for {split}ing (its folders: {has}); "
+                f"{root}: has no folder {folder}/ with the images for {split}ing (its folders: {has}); "
                 "name it under dataset.splits"
             )
-        below = [(path, path.relative_to(top).parts) for path in names if path.is_relative_to(top)]
-        loose = [str(path) for path, parts in below if len(parts) < 2]
-        refuse_if_any(loose, f"{store.path}: images of no class", f"put them into {folder}/<class>/")
-        found += [Photograph(str(path), parts[0], split, str(path)) for path, parts in below]
+        below = [
+            (name, path.relative_to(top).parts) for name in files if (path := PurePosixPath(name)).is_relative_to(top)
+        ]
+        images = [(name, parts) for name, parts in below if is_image_name(name)]
+        loose = [name for name, parts in images if len(parts) < 2]
+        refuse_if_any(loose, f"{root}: images of no class", f"put them into {folder}/<class>/")
+        found += [Photograph(name, class_of(parts, classes), split, name) for name, parts in images]
+        for name, parts in below:
+            if len(parts) > 1 and not is_image_name(name) and not is_of_the_system(parts[-1]):
+                left_out.append(name)
+                others.setdefault(class_of(parts, classes), Counter())[PurePosixPath(name).suffix or "no ending"] += 1
+    has_images = {one.folder for one in found}
+    lost = [
+        f"{one} ({', '.join(f'{count} {ending}' for ending, count in endings.most_common())})"
+        for one, endings in others.items()
+        # A folder of notes within a class is none itself.
+        if not any(other == one or other.startswith(f"{one}/") or one.startswith(f"{other}/") for other in has_images)
+    ]
+    refuse_if_any(
+        lost,
+        f"{root}: classes of which no file is an image by its ending",
+        f"read are {', '.join(IMAGE_SUFFIXES)}; convert the files to one of these, as HEIC to JPEG by "
+        "`magick mogrify -format jpg *.heic`, or move the folder away",
+    )
+    if left_out:
+        log.warning("left out %d files that are no images by their ending: %s", len(left_out), name_some(left_out))
     return found
 
 
-def log_left_out(store: ImageStore, splits: Mapping[str, str], photographs: Sequence[Photograph]) -> None:
-    """Name the class folders without images, and the files that are no images by their ending."""
-    classes = {one.folder for one in photographs}
-    files, empty = [], set()
-    for folder in splits.values():
-        for top in sorted(path for path in (store.path / folder).iterdir() if path.is_dir()):
-            if top.name.startswith("."):
-                continue
-            if top.name not in classes:
-                empty.add(top.name)
-            files += [
-                path.relative_to(store.path).as_posix()
-                for path in sorted(top.rglob("*"))
-                if path.is_file() and not path.name.startswith(".") and not is_image_name(path.name)
-            ]
+def is_of_the_system(name: str) -> bool:
+    """Whether a file is hidden, or what a system puts into folders of images."""
+    return name.startswith(".") or name.lower() in SYSTEM_FILES
+
+
+def log_folders(root: Path, splits: Mapping[str, str], photographs: Sequence[Photograph]) -> None:
+    """Name the class folders without images, and those whose images all lie in several folders below them."""
+    inside: dict[str, set[str]] = {}
+    for one in photographs:
+        below = PurePosixPath(one.path).relative_to(splits[one.split]).parts[1:-1]
+        inside.setdefault(one.folder.split("/")[0], set()).add(below[0] if below else "")
+    tops = {path.name for folder in splits.values() for path in (root / folder).iterdir() if path.is_dir()}
+    has = set(map(in_nfc, inside))
+    empty = sorted(
+        (top for top in tops if in_nfc(top) not in has and not top.startswith(".") and top not in SYSTEM_FOLDERS),
+        key=natural,
+    )
     if empty:
-        log.warning("left out %d folders without any image: %s", len(empty), name_some(sorted(empty, key=natural)))
-    if files:
-        log.warning("left out %d files that are no images by their ending: %s", len(files), name_some(files))
+        log.warning("left out %d folders without any image: %s", len(empty), name_some(empty))
+    nested = {top: sorted(below, key=natural) for top, below in inside.items() if "" not in below and len(below) > 1}
+    if nested and all("/" not in one.folder for one in photographs):
+        named = name_some([f"{top} ({name_some(below)})" for top, below in nested.items()], "; ")
+        log.warning(
+            "%d classes have all their images in several folders, which are taken as one class each: %s; to make every"
+            " folder a class of its own, called by its whole path, set dataset.classes: path",
+            *(len(nested), named),
+        )
 
 
 def photographs_of(table: Path, splits: Mapping[str, str]) -> list[Photograph]:
@@ -114,19 +159,52 @@ def photographs_of(table: Path, splits: Mapping[str, str]) -> list[Photograph]:
     ]
 
 
+def as_spelled(photographs: Sequence[Photograph], store: FolderStore) -> list[Photograph]:
+    """The photographs of a table with their paths as the folder spells them, which may be composed where it is not."""
+    if all(one.path in store for one in photographs):
+        return list(photographs)
+    spelled = {in_nfc(name): name for name in store.names()}
+
+    def spell(one: Photograph) -> Photograph:
+        path = one.path if one.path in store else spelled.get(in_nfc(one.path), one.path)
+        return one._replace(path=path, image_id=path if one.image_id == one.path else one.image_id)
+
+    return [spell(one) for one in photographs]
+
+
+def of_one_spelling(photographs: Sequence[Photograph]) -> list[Photograph]:
+    """The photographs with classes that look alike, composed here and decomposed there, called as the first of them."""
+    first: dict[str, str] = {}
+    for one in photographs:
+        first.setdefault(in_nfc(one.folder), one.folder)
+    if twice := sorted({one.folder for one in photographs} - set(first.values()), key=natural):
+        log.info(
+            "%d classes are spelled in two ways that look alike (composed and decomposed Unicode), and each is one: %s",
+            *(len(twice), name_some(twice)),
+        )
+    return [one._replace(folder=first[in_nfc(one.folder)]) for one in photographs]
+
+
 def without(photographs: Sequence[Photograph], left_out: Sequence[str], where: Path) -> list[Photograph]:
     """The photographs that the user does not leave out, named by their paths below the root."""
-    unknown = sorted(set(left_out) - {one.path for one in photographs})
+    names = {in_nfc(name): name for name in left_out}
+    paths = {in_nfc(one.path) for one in photographs}
+    unknown = sorted(name for spelling, name in names.items() if spelling not in paths)
     refuse_if_any(unknown, f"{where}: has no images that dataset.leave_out names", "correct their names there")
+    kept = [one for one in photographs if in_nfc(one.path) not in names]
     if left_out:
-        log.info("%s: left out %d images that dataset.leave_out names", where, len(left_out))
-    return [one for one in photographs if one.path not in set(left_out)]
+        log.info("%s: left out %d images that dataset.leave_out names", where, len(photographs) - len(kept))
+        gone = {one.folder for one in photographs} - {one.folder for one in kept}
+        if gone:
+            log.info("%s: so %d classes are left out: %s", where, len(gone), name_some(sorted(gone, key=natural)))
+    return kept
 
 
-def class_rows(photographs: Sequence[Photograph], where: Path) -> list[dict[str, str]]:
+def class_rows(photographs: Sequence[Photograph], where: Path, classes: str = "folder") -> list[dict[str, str]]:
     """The rows of classes.csv, numbered from 1 in the natural order of their folders' names."""
     folders = sorted({one.folder for one in photographs}, key=natural)
-    return name_classes(folders, [class_name(folder) for folder in folders], where)
+    parts = [folder.split("/") if classes == "path" else [folder] for folder in folders]
+    return name_classes(folders, [" ".join(map(class_name, part)) for part in parts], where)
 
 
 def image_rows(
@@ -169,12 +247,12 @@ def same_names(photographs: Iterable[Photograph]) -> list[str]:
     return [f"{found['train']} and {found['test']}" for found in by_name.values() if len(found) == len(SPLITS)]
 
 
-def same_pictures(photographs: Sequence[Photograph], hashes: Sequence[bytes]) -> list[str]:
-    """Pictures of equal content in training and test: the test set leaks."""
-    by_hash: dict[bytes, dict[str, str]] = {}
+def same_pictures(photographs: Sequence[Photograph], hashes: Sequence[bytes]) -> list[list[Photograph]]:
+    """Photographs of equal content, all of one content together."""
+    by_hash: dict[bytes, list[Photograph]] = {}
     for one, digest in zip(photographs, hashes, strict=True):
-        by_hash.setdefault(digest, {}).setdefault(one.split, one.path)
-    return [f"{found['train']} and {found['test']}" for found in by_hash.values() if len(found) == len(SPLITS)]
+        by_hash.setdefault(digest, []).append(one)
+    return [same for same in by_hash.values() if len(same) > 1]
 
 
 def content_hashes(store: ImageStore, names: Sequence[str], workers: int) -> list[bytes]:
@@ -184,17 +262,24 @@ def content_hashes(store: ImageStore, names: Sequence[str], workers: int) -> lis
         return list(tqdm(found, "comparing", len(names), unit=" images", disable=None))
 
 
-def warn_of_leaks(photographs: Sequence[Photograph], hashes: Sequence[bytes]) -> None:
-    """Say in the log what stands in training and test alike."""
-    for same, what in (
-        (same_pictures(photographs, hashes), "pictures"),
-        (same_names(photographs), "file names of a class"),
-    ):
-        if same:
+def warn_of_repeats(photographs: Sequence[Photograph], hashes: Sequence[bytes]) -> None:
+    """Say in the log what stands in training and test alike, several times in one of them, or in several classes."""
+    same = same_pictures(photographs, hashes)
+    by_split = [{one.split: one.path for one in reversed(group)} for group in same]
+    leaks = [f"{found['train']} and {found['test']}" for found in by_split if len(found) == len(SPLITS)]
+    for leak, what in ((leaks, "pictures"), (same_names(photographs), "file names of a class")):
+        if leak:
             log.warning(
                 "%d %s are both in training and test, so that accuracy may be too high: %s",
-                *(len(same), what, name_some(same, "; ")),
+                *(len(leak), what, name_some(leak, "; ")),
             )
+    for split in SPLITS:
+        paths = [[one.path for one in group if one.split == split] for group in same]
+        if again := [" and ".join(some) for some in paths if len(some) > 1]:
+            log.warning("%d pictures occur more than once in %s: %s", len(again), split, name_some(again, "; "))
+    if torn := [group for group in same if len({one.folder for one in group}) > 1]:
+        named = name_some([" and ".join(one.path for one in group) for group in torn], "; ")
+        log.warning("%d pictures are of several classes at once, of which one can be right: %s", len(torn), named)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -207,26 +292,32 @@ def run(args: argparse.Namespace) -> None:
     if splits["train"] == splits["test"]:
         raise FieldguideError(f"dataset.splits: {splits['train']} cannot be both training and test")
     store = FolderStore(root)
-    photographs = photographs_of(args.table, splits) if args.table else photographs_in(store, splits)
+    if args.table:
+        photographs = as_spelled(photographs_of(args.table, splits), store)
+    else:
+        photographs = photographs_in(root, store.files(), splits, settings.classes)
     if not photographs:
         raise FieldguideError(f"{where}: has no image; check dataset.root and dataset.splits")
-    if not args.table:
-        log_left_out(store, splits, photographs)
     missing = [one.path for one in photographs if one.path not in store]
-    refuse_if_any(
-        missing, f"{where}: lists images that are not in {root}", "correct the paths; they are relative to it"
-    )
-    foreign = [one.path for one in photographs if not is_image_name(one.path)]
-    refuse_if_any(foreign, f"{where}: lists files that are no images by their ending", "take them out")
-    photographs = without(photographs, settings.leave_out, where)
-    check_splits(photographs, class_rows(photographs, where), where)
+    if args.table:
+        refuse_if_any(
+            missing, f"{where}: lists images that are not in {root}", "correct the paths; they are relative to it"
+        )
+        foreign = [one.path for one in photographs if not is_image_name(one.path)]
+        refuse_if_any(foreign, f"{where}: lists files that are no images by their ending", "take them out")
+    else:
+        refuse_if_any(missing, f"{root}: links to files that are not there", "mend the links, or remove them")
+        log_folders(root, splits, photographs)
+    photographs = without(of_one_spelling(photographs), settings.leave_out, where)
+    classes = class_rows(photographs, where, settings.classes)
+    check_splits(photographs, classes, where)
     unreadable = find_unreadable(store, [one.path for one in photographs], args.workers)
     report_unreadable(store, unreadable, args.images_out.with_suffix(".damaged.csv"), settings.skip_damaged, "dataset")
     photographs = [one for one in photographs if one.path not in unreadable]
-    classes = class_rows(photographs, where)
-    check_splits(photographs, classes, where)
+    if unreadable:  # a class that loses all its images is refused, as one that has too few
+        check_splits(photographs, classes, where)
     images = image_rows(photographs, classes, where)
-    warn_of_leaks(photographs, content_hashes(store, [one.path for one in photographs], args.workers))
+    warn_of_repeats(photographs, content_hashes(store, [one.path for one in photographs], args.workers))
     write_records(args.images_out, args.classes_out, images, classes, root, "; all of them open")
 
 

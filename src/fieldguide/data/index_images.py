@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.image_store import HINT, find_unreadable, open_image_store, report_unreadable
 from fieldguide.data.records import check_train_images, class_name, write_records
 from fieldguide.data.settings import ImageSelection
+from fieldguide.data.user_files import read_lines
 
 SPLITS = {"1": "train", "0": "test"}
 
@@ -34,27 +35,19 @@ def read_list(path: Path) -> dict[int, Entry]:
     if not path.is_file():
         raise FieldguideError(f"{path}: is missing; the folder must have the layout of CUB_200_2011")
     entries: dict[int, Entry] = {}
-    for number, line in _lines(path):
-        key, _, value = line.partition(" ")
-        if not (key.isascii() and key.isdigit()) or not value.strip():
+    for number, line in read_lines(path):
+        key, *rest = line.split(maxsplit=1)
+        if not (key.isascii() and key.isdigit()) or not rest:
             raise FieldguideError(f"{path}, line {number}: {line!r} is not an id and a value; correct the line")
         if int(key) in entries:
             raise FieldguideError(
                 f"{path}, line {number}: the id {key} is given twice, first on line {entries[int(key)].line}; "
                 "remove one of the two lines"
             )
-        entries[int(key)] = Entry(value.strip(), number)
+        entries[int(key)] = Entry(rest[0], number)
     if not entries:
         raise FieldguideError(f"{path}: is empty; {HINT}")
     return entries
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FieldguideError(f"{path}: is not UTF-8 text ({error.reason}); {HINT}") from error
-    return ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
 
 
 def check_unique(entries: Mapping[int, Entry], path: Path, what: str) -> None:
@@ -164,6 +157,11 @@ def run(args: argparse.Namespace) -> None:
     report_unreadable(store, unreadable, args.images_out.with_suffix(".damaged.csv"), settings.skip_damaged, "dataset")
     if unreadable:
         images = [row for row in images if row["path"] not in unreadable]
+        left = {row["class_id"] for row in images}
+        lost = [row["folder"] for row in named if row["class_id"] not in left]
+        refuse_if_any(
+            lost, f"{root}: classes of which no image opens", "mend their images, or name them in dataset.leave_out"
+        )
         named = class_rows(classes, images, root / "classes.txt")
     write_records(args.images_out, args.classes_out, images, named, root, "; all of them open")
 

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fieldguide.core.errors import FieldguideError, refuse_if_any, repeated
+from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any, repeated
 from fieldguide.core.files import write_csv
 from fieldguide.core.stage import log
+from fieldguide.data.class_names import in_nfc, number_of, without_number
 
 IMAGE_COLUMNS = ("image_id", "path", "class_id", "split")
 CLASS_COLUMNS = ("class_id", "class_name", "folder")
@@ -21,7 +22,7 @@ MIN_TRAIN_IMAGES = 2
 
 def class_name(folder: str) -> str:
     """`001.Black_footed_Albatross` is called Black footed Albatross."""
-    return " ".join(re.sub(r"^\d+\.", "", folder).replace("_", " ").split())
+    return " ".join(without_number(folder).replace("_", " ").split())
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
@@ -37,10 +38,10 @@ def name_classes(folders: Sequence[str], names: Sequence[str], where: object) ->
     """
     unnamed = [folder for folder, name in zip(folders, names, strict=True) if not name]
     refuse_if_any(unnamed, f"{where}: classes without a name", "name them")
-    twice = repeated(name.casefold() for name in names)
+    alike = [in_nfc(name).casefold() for name in names]
     same = [
-        " and ".join(folder for folder, name in zip(folders, names, strict=True) if name.casefold() == one)
-        for one in twice
+        " and ".join(folder for folder, name in zip(folders, alike, strict=True) if name == one)
+        for one in repeated(alike)
     ]
     refuse_if_any(same, f"{where}: classes of the same name", "rename one of each; texts are found by class name")
     if len(names) < 2:
@@ -58,7 +59,8 @@ def check_train_images(train: Mapping[str, int], classes: Sequence[str], where: 
     few = [f"{one} ({train.get(one, 0)})" for one in classes if train.get(one, 0) < MIN_TRAIN_IMAGES]
     refuse_if_any(
         few,
-        f"{where}: classes with fewer than {MIN_TRAIN_IMAGES} training images, of which one is held out to choose settings",
+        f"{where}: classes with fewer than {MIN_TRAIN_IMAGES} training images, of which one is held out to choose"
+        " settings",
         "give them more, or take the class out of both splits",
     )
 
@@ -71,7 +73,17 @@ def write_records(
     where: object,
     note: str = "",
 ) -> None:
-    """Write images.csv and classes.csv, and log how much there is; the images are there when the classes are."""
+    """Write images.csv and classes.csv, and log how much there is; the images are there when the classes are.
+
+    A number that is taken off some names only, as of `1. FC Köln`, may belong to them, and is named in the log.
+    """
+    numbered = [row["folder"] for row in classes if number_of(row["folder"]) is not None]
+    if 0 < len(numbered) < len(classes):
+        log.warning(
+            "%s: %d of %d classes have a number in front, which is not taken for a part of their names: %s; write it"
+            " without the dot where it is one",
+            *(where, len(numbered), len(classes), name_some(numbered)),
+        )
     write_csv(classes_out, CLASS_COLUMNS, classes)
     write_csv(images_out, IMAGE_COLUMNS, images)
     split = Counter(row["split"] for row in images)

@@ -163,6 +163,11 @@ class FolderSettings(ImageSelection):
         default=Splits(),
         description="What the folders or the table call `train` and `test`, as `{train: training, test: val}`.",
     )
+    classes: Literal["folder", "path"] = Field(
+        default="folder",
+        description="What is a class, without `table`: `folder`: each folder of a split, with all that lies deeper;"
+        " `path`: each folder that holds images, called by its whole path, as `Finches/Red Finch`.",
+    )
 
 
 class FolderDataset(FolderSettings, DatasetSection):
@@ -177,6 +182,12 @@ class FolderDataset(FolderSettings, DatasetSection):
         description="A CSV or TSV with the columns `path` (relative to `root`), `class`, `split` and, if wanted,"
         " `image_id`; without ids the path is the id.",
     )
+
+    @model_validator(mode="after")
+    def names_classes_once(self) -> FolderDataset:
+        if self.table and self.classes == "path":
+            raise ValueError("classes: path is for folders; a table names the classes itself")
+        return self
 
 
 class FeatureFile(Section):

@@ -1,4 +1,4 @@
-"""Files that people bring along: CSV, TSV, JSON and JSON lines, read strictly, with the line of what is wrong."""
+"""Files that people bring along: texts, tables, JSON and JSON lines, read strictly, with the line of what is wrong."""
 
 from __future__ import annotations
 
@@ -6,14 +6,32 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any, repeated
+from fieldguide.core.stage import log
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What may stand between the values of a table, as a message calls it."""
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+"""What Excel takes, and some programs write, as the first line of a table: the separator."""
+# UTF-32 comes first, since its mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+    (codecs.BOM_UTF8, "UTF-8-SIG"),
+)
+_NO_TEXT = (
+    (b"PK\x03\x04", "is a zip or an Excel workbook, and no text; save it as `CSV UTF-8`"),
+    (b"\xd0\xcf\x11\xe0", "is an Excel workbook, and no text; save it as `CSV UTF-8`"),
+    (b"\x1f\x8b", "is compressed; unpack it by gunzip"),
+)
 
 
 class Row(NamedTuple):
@@ -24,47 +42,101 @@ class Row(NamedTuple):
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, or of a UTF-16 one that says so by its first bytes; a byte order mark is left out.
+    """The text of a file that somebody brings along: UTF-8, or UTF-16 or UTF-32 that says so by its first bytes.
 
-    Raises FieldguideError naming the line of the first byte that is no UTF-8.
+    The byte order mark is left out, and every line ends in a line feed, whichever system wrote it. Raises
+    FieldguideError for all else, naming the line of the first byte that is no UTF-8.
     """
     data = path.read_bytes()
+    for magic, what in _NO_TEXT:
+        if data.startswith(magic):
+            raise FieldguideError(f"{path}: {what}")
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "UTF-8")
     try:
-        return data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        if encoding.startswith(("UTF-16", "UTF-32")):
+            raise FieldguideError(
+                f"{path}: begins as {encoding} and is none ({error.reason}); save it as UTF-8"
+            ) from error
+        line = len(re.findall(rb"\r\n?|\n", data[: error.start])) + 1
         raise FieldguideError(
             f"{path}, line {line}: is not UTF-8 (byte {data[error.start]:#04x}); save it as UTF-8, for instance by: "
             "iconv --from-code windows-1252 --to-code utf-8"
         ) from error
+    if "\0" in text:
+        raise FieldguideError(
+            f"{path}: holds zero bytes, as UTF-16 without its mark or a file that is no text; save it as UTF-8"
+        )
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a text that say anything, with their numbers and without spaces around them."""
+    return [(number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """The rows of a CSV or TSV (by its ending); rows of another length than the header's are refused by line.
+    """The rows of a table, separated as its ending says (.tsv: tabs) or, where `columns` are found so, otherwise.
 
-    Raises FieldguideError naming the columns that it lacks.
+    Columns at the end without a name and a value are left out. Raises FieldguideError naming the columns that it
+    lacks, and the lines of another length than the header's.
     """
-    delimiter = DELIMITERS.get(path.suffix.lower(), ",")
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    text = read_text(path)
+    said = _SEPARATOR_LINE.fullmatch(text.partition("\n")[0])
+    above = 1 if said else 0
+    text = text.split("\n", 1)[-1] if said else text
+    usual = said[1] if said else DELIMITERS.get(path.suffix.lower(), ",")
+    separator = usual if said else _find_separator(text, usual, columns)
+    if separator != usual:
+        log.info("%s: values are separated by %s", path, SEPARATORS[separator])
+    reader = _reader(text, separator)
     rows: list[Row] = []
+    wrong: list[str] = []
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = _header(next(reader, []))
         missing = [column for column in columns if column not in header]
         if missing:
             has = name_some([name for name in header if name]) or "none"
-            raise FieldguideError(f"{path}: lacks the column(s) {', '.join(missing)} (it has {has})")
-        refuse_if_any(repeated(header), f"{path}: columns named twice", "rename one of each")
-        wrong: list[str] = []
+            by = f", separated by {SEPARATORS[separator]}" if separator != usual else ""
+            raise FieldguideError(f"{path}: lacks the column(s) {', '.join(missing)} (it has {has}{by})")
+        refuse_if_any(repeated(filter(None, header)), f"{path}: columns named twice", "rename one of each")
         for values in reader:
-            if not any(value.strip() for value in values):
+            values = [value.strip() for value in values]
+            if not any(values):
                 continue
-            if len(values) != len(header):
-                wrong.append(f"line {reader.line_num}: {len(values)} values for {len(header)} columns")
-            rows.append(Row(reader.line_num, dict(zip(header, (value.strip() for value in values), strict=False))))
+            if len(values) < len(header) or any(values[len(header) :]):
+                wrong.append(f"line {reader.line_num + above}: {len(values)} values for {len(header)} columns")
+            rows.append(Row(reader.line_num + above, dict(zip(header, values, strict=False))))
     except csv.Error as error:
-        raise FieldguideError(f"{path}, line {reader.line_num}: {error}; correct the quotes there") from error
+        raise FieldguideError(f"{path}, line {reader.line_num + above}: {error}; correct the quotes there") from error
     refuse_if_any(wrong, f"{path}: lines of another length than the header", "quote values that hold a separator")
     return rows
+
+
+def _reader(text: str, separator: str) -> Any:
+    return csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+
+
+def _header(values: Sequence[str]) -> list[str]:
+    """The names of the columns; those without a name at the end, of which Excel writes many, are none."""
+    names = [name.strip() for name in values]
+    while names and not names[-1]:
+        names.pop()
+    return names
+
+
+def _find_separator(text: str, usual: str, columns: Sequence[str]) -> str:
+    """The separator by which a header has the columns; where none does, the one that finds most columns."""
+    headers = {}
+    for separator in dict.fromkeys((usual, *SEPARATORS)):
+        try:
+            headers[separator] = _header(next(_reader(text, separator), []))
+        except csv.Error:
+            headers[separator] = []
+        if set(columns) <= set(headers[separator]):
+            return separator
+    return max(headers, key=lambda separator: len(headers[separator]))
 
 
 def read_json_strictly(path: Path) -> Any:
@@ -90,3 +162,13 @@ def _parse(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, " if "\n" in text.strip() else ""
         raise FieldguideError(f"{where}: is not JSON ({error.msg}, {place}column {error.colno}); correct it") from error
+    except RecursionError as error:
+        raise FieldguideError(
+            f"{where}: lists and objects are nested too deeply; give names and their texts"
+        ) from error
+    except ValueError as error:
+        if "digits" not in str(error):
+            raise
+        raise FieldguideError(
+            f"{where}: holds a number of too many digits; put it in quotes if it is a name"
+        ) from error

@@ -134,7 +134,7 @@ def test_missing_lists_are_refused(tmp_path: Path, name: str) -> None:
     (root / name).unlink()
     assert f"{root / name}: is missing" in refused(root)
     (root / name).write_bytes(b"1 \xff\xfe\xfa")
-    assert f"{root / name}: is not UTF-8" in refused(root)
+    assert f"{root / name}, line 1: is not UTF-8" in refused(root)
 
 
 def test_all_missing_images_are_in_one_report(tmp_path: Path) -> None:
