@@ -30,6 +30,7 @@ from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any
 from fieldguide.core.files import read_csv, write_text
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
+from fieldguide.data.user_files import read_text
 from fieldguide.features.tokenizer import Tokenizer, load_tokenizer
 from fieldguide.texts.checks import Checked, Repeats, check_text, find_repeats, keep_captions
 from fieldguide.texts.naming import NameIndex, classify_naming, has_name
@@ -182,7 +183,7 @@ def check_texts(args: argparse.Namespace) -> None:
     settings = parse_settings(CheckSettings, args.settings)
     raw = read_texts(args.raw)
     names = {row["class_id"]: row["class_name"] for row in read_csv(args.classes, ("class_id", "class_name"))}
-    lexicon = read_lexicon(args.lexicon.read_text(encoding="utf-8"), str(args.lexicon))
+    lexicon = read_lexicon(read_text(args.lexicon), str(args.lexicon))
     if not names:
         raise FieldguideError(f"{args.classes}: holds no class; make it again with the stage that writes it")
     check_rows(raw, names, args.raw, args.classes)

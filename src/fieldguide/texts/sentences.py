@@ -173,7 +173,7 @@ def read_lexicon(text: str, where: str) -> Lexicon:
     """
     entries: dict[str, list[str]] = {}
     topic = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         line = line.partition("#")[0].strip()
         if line.startswith("["):
             topic = line.strip("[] ").casefold()
