@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,11 @@ ENDINGS = ".npy, .npz, .safetensors or .txt"
 NEARLY_UNIT = 1e-3
 """Half precision rounds a unit norm by less; rows further off are logged."""
 _UNIT = 1e-6
+_LARGEST_WHOLE = 2.0**53
+"""Below it every whole number is a float of its own."""
+_WHOLE = re.compile(r"[+-]?\d{1,1000}")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_LOST = ("nan", "inf", "+inf", "-inf")
 _REPACK = "numpy.savez(file, features=…, labels=…, splits=…)"
 
 
@@ -96,20 +102,70 @@ def vector_of(
     where = f"{own or path}: {name}"
     if found.shape != (count,):
         raise FieldguideError(f"{where} has the shape {found.shape}, but there are {count} features: give one each")
-    if found.dtype.kind == "S":
-        found = np.char.decode(found, "utf-8")
-    if found.dtype.kind == "f" and np.isfinite(found).all() and (found == np.floor(found)).all():
-        found = found.astype(np.int64)
+    found = _decode(found, where)
+    if found.dtype.kind == "f":
+        found = _whole(found, where)
     if found.dtype.kind not in "iubU":
         raise FieldguideError(f"{where} is of type {found.dtype}; give whole numbers or strings")
+    if found.dtype.kind == "u" and found.size and int(found.max()) > np.iinfo(np.int64).max:
+        found = found.astype(str)  # hashes, which name a class as well as words do
     return np.char.strip(found) if found.dtype.kind == "U" else found.astype(np.int64)
 
 
-def numbers_if_any(values: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any] | None:
-    """Strings that are all whole numbers, as a text file has them, as numbers; everything else as it is."""
-    if values is None or values.dtype.kind != "U":
+def names_of(values: np.ndarray[Any, Any], where: str) -> list[str]:
+    """The class names in an array (c,), without spaces around them; raises FieldguideError for another shape."""
+    if values.ndim != 1:
+        raise FieldguideError(f"{where}: class names have the shape {values.shape}; give a list of them")
+    return [str(name).strip() for name in _decode(values, where).tolist()]
+
+
+def _decode(values: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
+    """Strings of bytes as text, which has to be UTF-8; all else as it is."""
+    if values.dtype.kind != "S":
         return values
-    return values.astype(np.int64) if np.char.isdecimal(values).all() else values
+    try:
+        return np.char.decode(values, "utf-8")
+    except UnicodeDecodeError as error:
+        shown = error.object.decode("utf-8", "backslashreplace")
+        raise FieldguideError(
+            f"{where}: holds bytes that are not UTF-8, as in {shown}; save text instead, as by: "
+            "numpy.char.decode(names, 'windows-1252')"
+        ) from error
+
+
+def _whole(values: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
+    """Numbers with a point as whole numbers; raises FieldguideError naming those that are none."""
+    bad = np.flatnonzero(~(np.isfinite(values) & (np.abs(values) < _LARGEST_WHOLE) & (values == np.floor(values))))
+    refuse_if_any(
+        [f"row {row}: {values[row]}" for row in bad],
+        f"{where}: numbers that are not whole, or too large to be exact",
+        "give whole numbers or strings",
+    )
+    return values.astype(np.int64)
+
+
+def numbers_if_any(values: np.ndarray[Any, Any] | None, where: str) -> np.ndarray[Any, Any] | None:
+    """Strings that are all whole numbers, as a text file has them, as numbers; everything else as it is.
+
+    numpy.savetxt writes them as `1.000000000000000000e+00`. Raises FieldguideError where some are not whole, though
+    all are written so, or are `nan`.
+    """
+    if values is None or values.dtype.kind != "U" or not values.size:
+        return values
+    written: list[str] = values.tolist()
+    if all(map(_WHOLE.fullmatch, written)):
+        numbers = [int(word) for word in written]
+        fits = all(abs(number) <= np.iinfo(np.int64).max for number in numbers)
+        return np.array(numbers, np.int64) if fits else values
+    lost = [word.lower() in _LOST for word in written]
+    if all(lost) or not all(gone or _NUMBER.fullmatch(word) for word, gone in zip(written, lost, strict=True)):
+        return values
+    floats = values.astype(np.float64)
+    # Words such as 1.5 and 2.5 may be names of classes; 1.5e+00 is none.
+    are_names = (
+        not any(lost) and not any("e" in word.lower() for word in written) and (floats != np.floor(floats)).any()
+    )
+    return values if are_names else _whole(floats, where)
 
 
 def unit_rows(features: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:

@@ -43,10 +43,12 @@ def read_part(part: str, path: Path, own: Mapping[str, Mapping[str, Path]]) -> G
     assert given is not None
     features = unit_rows(given, str(path))
     count = len(features)
-    labels = numbers_if_any(vector_of("labels", path, count, own["labels"].get(part)))
+    labels = numbers_if_any(
+        vector_of("labels", path, count, own["labels"].get(part)), f"{own['labels'].get(part) or path}: labels"
+    )
     ids = vector_of("ids", path, count, own["ids"].get(part), needed=False)
     if part == "all":
-        given = vector_of("splits", path, count, own["splits"].get(part))
+        given = numbers_if_any(vector_of("splits", path, count, own["splits"].get(part)), f"{path}: splits")
         assert given is not None
         words = [str(word).casefold() for word in given.tolist()]
         bad = [f"row {row}: {word}" for row, word in enumerate(words) if word not in WORDS]
@@ -101,17 +103,17 @@ def check_classes(labels: Sequence[str], splits: Sequence[str], folders: Sequenc
 
 def class_list(parts: Sequence[GivenImages], path: Path | None) -> list[str]:
     """The class names, from a file of their own or from the arrays `class_names`, which must agree; else none."""
-    from fieldguide.features.given_features import check_one_line, read_arrays
+    from fieldguide.features.given_features import check_one_line, names_of, read_arrays
 
     given = [part.class_names for part in parts if part.class_names is not None]
     if path:
         given = list(read_arrays(path).values())
-    lists = [[str(name).strip() for name in one.tolist()] for one in given]
+    where = str(path or "class_names")
+    lists = [names_of(one, where) for one in given]
     if not lists:
         return []
     if any(one != lists[0] for one in lists):
         raise FieldguideError("class_names differ between the files of training and test images; make them the same")
-    where = str(path or "class_names")
     check_one_line(lists[0], where)
     refuse_if_any(repeated(name.casefold() for name in lists[0]), f"{where}: class names given twice", "correct them")
     return lists[0]

@@ -66,7 +66,7 @@ def import_text_features(args: argparse.Namespace) -> None:
         raise FieldguideError(f"{path}: its features are {width} wide, the images' {wide}; encode both by one model")
     own = settings.model_dump(include={"classes", "texts", "fields", "image_ids"})
     found = {name: vector_of(name, path, count, file, needed=name == "classes") for name, file in own.items()}
-    found["classes"] = numbers_if_any(found["classes"])
+    found["classes"] = numbers_if_any(found["classes"], f"{own['classes'] or path}: classes")
     lists = {name: None if one is None else one.tolist() for name, one in found.items()}
     class_ids = find_classes(lists["classes"] or [], classes, settings.class_names, path)
     # A row without a text is named by its place; equal texts would be no error.

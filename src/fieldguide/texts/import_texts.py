@@ -20,7 +20,7 @@ from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any
 from fieldguide.core.files import read_csv
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
-from fieldguide.data.class_names import NO_CLASS, match_names, report
+from fieldguide.data.class_names import NO_CLASS, in_nfc, match_names, report
 from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.data.user_files import DELIMITERS, read_json_lines, read_json_strictly, read_rows
 from fieldguide.texts.settings import CLASS_NAMES_HINT, FileSource
@@ -121,12 +121,15 @@ def _owner_texts(owner: str, value: Any, columns: Columns, path: Path) -> Iterat
         return
     lacks = [field for field in columns.fields if field not in value]
     refuse_if_any(lacks, f"{path}: {owner!r} lacks fields", "add them, or name other `fields`")
+    if not value:
+        yield Text(owner, UNNAMED_FIELD, "", owner)
     for field in columns.fields or sorted(value):
         yield from _texts(owner, field, value[field], f"{owner}, {field}", path)
 
 
 def _texts(owner: str, field: str, value: Any, where: str, path: Path | None) -> Iterator[Text]:
-    for text in value if isinstance(value, list) else [value]:
+    # An empty list stands for a text that is not there, so that its class is named among those without one.
+    for text in (value or [None]) if isinstance(value, list) else [value]:
         if text is not None and not isinstance(text, str):
             raise FieldguideError(f"{path}, {where}: holds {_kind(text)} where a text should be; correct it")
         yield Text(owner, field, clean_text(text or ""), where)
@@ -178,12 +181,12 @@ class ImageNames:
         for spelling in spellings:
             by_name: dict[str, list[str]] = {}
             for image in images:
-                by_name.setdefault(spelling(image, PurePosixPath(image["path"])), []).append(image["image_id"])
+                by_name.setdefault(in_nfc(spelling(image, PurePosixPath(image["path"]))), []).append(image["image_id"])
             self.found.append(by_name)
 
     def find(self, name: str) -> list[str]:
         """Ids of the images that a name may be; several where a file name occurs more than once, none where unknown."""
-        name = name.replace("\\", "/").removeprefix("./")
+        name = in_nfc(name).replace("\\", "/").removeprefix("./")
         return next((by_name[name] for by_name in self.found if name in by_name), []) if name else []
 
 

@@ -122,7 +122,7 @@ def strings_of(value: object) -> Iterator[str]:
         ("backbone/image_batch", 0, "backbone.image_batch: should be auto or a whole number from 1, not 0"),
         ("backbone/text_batch", "many", "backbone.text_batch: should be auto or a whole number from 1, not 'many'"),
         ("backbone/shards", {"dataset": 1, "pairs": 0, "texts": 1}, "backbone.shards.pairs: should be greater than"),
-        ("data/cub/path", 3, "data.cub.path: should be a valid string, not 3"),
+        ("data/cub/path", 3, "data.cub.path: should be text, but is read as the number 3; put it in quotes"),
         ("data/cub/max_gb", 0, "data.cub.max_gb: should be greater than 0, not 0"),
         ("data/reed/max_files", 0.5, "data.reed.max_files: should be a valid integer, not 0.5"),
         ("dataset/skip_damaged", "yes", "dataset.skip_damaged: should be a valid boolean, not 'yes'"),
@@ -293,7 +293,9 @@ def test_several_mistakes_are_counted() -> None:
 def test_a_source_may_be_called_as_a_kind() -> None:
     config = copy.deepcopy(BASE)
     config["texts"]["llm"] = config["texts"].pop("gpt-3.5-turbo") | {"model": 3}
-    with pytest.raises(FieldguideError, match=r"^config: texts\.llm\.model: should be a valid string, not 3"):
+    with pytest.raises(
+        FieldguideError, match=r"^config: texts\.llm\.model: should be text, but is read as the number 3"
+    ):
         check_config(config)
 
 
