@@ -87,23 +87,24 @@ def _as_read(value: Any) -> str:
 def format_error(failure: ValidationError) -> str:
     """One line on the first thing that is wrong: the key, what it should be, what it is, how many more there are."""
     error, *others = failure.errors()
-    is_key = error["loc"][-1:] == ("[key]",) or error["type"] == "invalid_key"
     path = [str(part) for part in error["loc"] if part != "[key]"]
     # pydantic names the kind of an entry as if it were a key.
     if path[:1] in (["texts"], ["translators"]) and len(path) > 2:
         del path[2]
     if path[:1] == ["dataset"] and len(path) > 1:
         del path[1]
+    is_no_text = error["type"] in ("string_type", "invalid_key") and not isinstance(error["input"], str | list | dict)
+    is_key = is_no_text and (error["loc"][-1] == "[key]" or error["type"] == "invalid_key")
     if is_key:
-        del path[-1:]  # it stands there as it was read, not as it is written
+        del path[-1]  # it stands there as it was read, not as it is written
     where = ".".join(path) + ": " if path else ""
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if error["type"] in MESSAGES:
         message = MESSAGES[error["type"]].format(**error.get("ctx", {}))
     got = "" if error["type"] in SELF_EXPLANATORY else f", not {error['input']!r}"
-    if error["type"] in ("string_type", "invalid_key") and not isinstance(error["input"], str | list | dict):
-        what = "a key in it" if is_key else ""
-        message, got = f"{what} should be text, but is read as {_as_read(error['input'])}; put it in quotes".strip(), ""
+    if is_no_text:
+        what = "a key in it should" if is_key else "should"
+        message, got = f"{what} be text, but is read as {_as_read(error['input'])}; put it in quotes", ""
     # A list whose only item is wrong counts as empty too.
     more = sum(error["loc"][: len(other["loc"])] != other["loc"] for other in others)
     and_more = f" (and {more} more)" if more else ""

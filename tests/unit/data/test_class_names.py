@@ -78,6 +78,16 @@ def test_the_rule(name: str, class_id: str | None) -> None:
         ("747-400", None),
         ("2.5 ton", None),
         ("2012 BMW", None),
+        ("1.8T Sedan", None),
+        ("0.5 mm", None),
+        ("101.5 FM", None),
+        ("001.1.8T Sedan", 1),
+        ("012.747-400", 12),
+        ("12.'Apapane", 12),
+        ("007.", None),
+        ("3.14", None),
+        ("1.2.3", None),
+        ("x 1.y", None),
     ],
 )
 def test_only_a_number_with_a_dot_before_a_word_is_a_number_in_front(name: str, number: int | None) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fieldguide.core.files import read_csv
+from fieldguide.data.image_store import IMAGE_SUFFIXES, SYSTEM_FOLDERS
 from fieldguide.data.index_folder import main
 from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, natural
 from tests.tiny_data import as_settings, jpeg, refusal, said, write_lines
@@ -184,6 +190,7 @@ def test_classes_that_cannot_be_learnt_are_refused(root: Path) -> None:
 def test_what_is_no_image_is_left_out_and_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "train" / "class 2" / "photo.heic").write_bytes(b"x")
     (root / "train" / "class 2" / ".DS_Store").write_bytes(b"x")
+    (root / "train" / "class 2" / "Thumbs.db").write_bytes(b"x")
     (root / "train" / "class 2" / ".ipynb_checkpoints").mkdir()
     (root / "train" / "class 2" / ".ipynb_checkpoints" / "IMG 1-0.jpg").write_bytes(jpeg())
     (root / "train" / "class 3").mkdir()
@@ -191,6 +198,220 @@ def test_what_is_no_image_is_left_out_and_named(root: Path, capsys: pytest.Captu
     assert "left out 1 files that are no images by their ending: train/class 2/photo.heic" in log
     assert "left out 1 folders without any image: class 3" in log
     assert len(records(root)[0]) == 12
+
+
+@pytest.mark.parametrize("folder", SYSTEM_FOLDERS)
+@pytest.mark.parametrize("place", [".", "train", "train/class 2"])
+def test_folders_of_the_system_are_passed_over_and_named(
+    root: Path, folder: str, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network disk's thumbnails are no photographs of the class in whose folder they lie, nor a class."""
+    (root / place / folder / "a.jpg").mkdir(parents=True)
+    (root / place / folder / "a.jpg" / "SYNOFILE_THUMB_M.jpg").write_bytes(jpeg(50))
+    log = said(main, capsys, *argv(root))
+    assert f"passed over {(Path(place) / folder).as_posix()}" in log and "4 classes, 12 images" in log
+
+
+# ---------------------------------------------------------------- links
+
+
+LOOPS = [
+    {"train/class 2/again": "train"},
+    {"train/class 2/again": "."},
+    {"train/class 2/again": "train/class 2"},
+    {"train/class 2/above": ".."},
+    {"train/class 2/root": "/"},
+    {"train/class 2/there": "train/class 10", "train/class 10/back": "train/class 2"},
+    {"train/class 2/a": "test", "test/class 2/b": "train"},
+]
+
+
+@pytest.mark.parametrize("links", LOOPS)
+def test_a_link_to_a_folder_that_it_lies_in_is_passed_over(
+    root: Path, links: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for link, target in links.items():
+        (root / link).symlink_to((root / target).resolve())
+    log = said(main, capsys, *argv(root))
+    assert ", a link to a folder that it lies in" in log
+    # What another class's folder holds comes in once by each of its paths, and is told.
+    images = records(root)[0]
+    assert len(images) <= 12 + 3 * sum(len(list((root / target).rglob("*.jpg"))) for target in ("train", "test"))
+    if len(images) > 12:
+        assert "occur more than once in" in log or "are both in training and test" in log
+
+
+def test_folders_that_are_links_are_read(root: Path) -> None:
+    main([str(word) for word in argv(root)])
+    wanted = records(root)
+    (root / "train" / "class 2").rename(root.parent / "elsewhere")
+    (root / "train" / "class 2").symlink_to(root.parent / "elsewhere")
+    main([str(word) for word in argv(root)])
+    assert records(root) == wanted
+
+
+def test_a_link_to_nothing_is_named(root: Path) -> None:
+    (root / "train" / "class 2" / "gone.jpg").symlink_to("/nowhere/gone.jpg")
+    assert "links to files that are not there (1): train/class 2/gone.jpg - mend the links" in refused(root)
+
+
+def test_a_folder_that_cannot_be_read_stops_the_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read every folder, so that the refusal of the system is played."""
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("train/class 10"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert "train/class 10: Permission denied" in refused(root)
+
+
+def test_a_picture_twice_within_a_split_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = (root / "train" / "class 2" / "IMG 1-0.jpg").read_bytes()
+    (root / "train" / "class 2" / "copy.jpg").write_bytes(content)
+    log = said(main, capsys, *argv(root))
+    assert "1 pictures occur more than once in train: train/class 2/IMG 1-0.jpg and train/class 2/copy.jpg" in log
+    assert "of several classes" not in log and "both in training and test" not in log
+    (root / "train" / "class 10" / "copy.jpg").write_bytes(content)
+    assert "1 pictures are of several classes at once, of which one can be right: train/class 10/copy.jpg and" in said(
+        main, capsys, *argv(root)
+    )
+
+
+# ---------------------------------------------------------------- classes within classes
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Path:
+    root = tmp_path / "nested"
+    for seed, (split, folder, name) in enumerate(
+        itertools.product(
+            ("train", "test"), ("001.Finches/Red_Finch", "001.Finches/Blue_Finch", "Wrens/002.Grey_Wren"), "ab"
+        )
+    ):
+        (root / split / folder).mkdir(parents=True, exist_ok=True)
+        (root / split / folder / f"{split}{name}.jpg").write_bytes(jpeg(seed))
+    return root
+
+
+def test_classes_of_several_folders_are_told_and_can_be_taken_apart(
+    nested: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = said(main, capsys, *argv(nested))
+    assert (
+        "1 classes have all their images in several folders, which are taken as one class each: 001.Finches"
+        " (Blue_Finch, Red_Finch); to make every folder a class of its own,"
+        " called by its whole path, set dataset.classes: path"
+    ) in log
+    assert len(records(nested)[1]) == 2
+    log = said(main, capsys, *argv(nested, classes="path"))
+    assert "several folders" not in log
+    assert [(row["folder"], row["class_name"]) for row in records(nested)[1]] == [
+        ("001.Finches/Blue_Finch", "Finches Blue Finch"),
+        ("001.Finches/Red_Finch", "Finches Red Finch"),
+        ("Wrens/002.Grey_Wren", "Wrens Grey Wren"),
+    ]
+
+
+def test_folders_that_only_sort_a_classs_images_are_nothing_to_tell(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "train" / "class 2" / "more").mkdir()
+    (root / "train" / "class 2" / "more" / "a.jpg").write_bytes(jpeg(60))
+    assert "several folders" not in said(main, capsys, *argv(root))
+
+
+# ---------------------------------------------------------------- endings
+
+
+@pytest.mark.parametrize("ending", IMAGE_SUFFIXES)
+def test_every_ending_that_pillow_reads_is_read(root: Path, ending: str) -> None:
+    for path in (root / "train" / "class 2").iterdir():
+        path.rename(path.with_suffix(ending.upper()))
+    main([str(word) for word in argv(root)])
+    assert sum(row["path"].endswith(ending.upper()) for row in records(root)[0]) == 2
+
+
+@pytest.mark.parametrize("ending", [".heic", ".CR2", ".jxl", ""])
+def test_a_class_of_which_no_file_is_an_image_stops_the_run(root: Path, ending: str) -> None:
+    for split in ("train", "test"):
+        for path in (root / split / "class 2").iterdir():
+            path.rename(path.with_suffix(ending))
+    told = refused(root)
+    assert f"classes of which no file is an image by its ending (1): class 2 (3 {ending or 'no ending'})" in told
+    assert "HEIC to JPEG" in told and ".jfif" in told
+
+
+def test_a_heic_under_another_name_is_named_for_what_it_is(root: Path) -> None:
+    (root / "train" / "class 2" / "IMG 1-0.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    assert "IMG 1-0.jpg does not decode (it is HEIC, whatever its name; convert it to JPEG)" in refused(root)
+
+
+def test_a_class_that_loses_all_its_images_stops_the_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lost = [path for split in ("train", "test") for path in (root / split / "class 2").iterdir()]
+    names = [path.relative_to(root).as_posix() for path in lost]
+    for path in lost:
+        path.write_bytes(b"")
+    assert "classes with fewer than 2 training images" in refused(root, skip_damaged=True)
+    assert "so 1 classes are left out: class 2" in said(main, capsys, *argv(root, leave_out=names)), "by name"
+
+
+# ---------------------------------------------------------------- how names are spelled
+
+
+FORMS = ("NFC", "NFD")
+NAME = "Grünfink é 각"
+
+
+@pytest.mark.parametrize("forms", list(itertools.product(FORMS, FORMS)))
+def test_one_class_in_two_spellings_that_look_alike(
+    root: Path, forms: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    spelled = [unicodedata.normalize(form, NAME) for form in forms]
+    for split, name in zip(("train", "test"), spelled, strict=True):
+        (root / split / "class 2").rename(root / split / name)
+    log = said(main, capsys, *argv(root))
+    images, classes = records(root)
+    assert [row["folder"] for row in classes if row["folder"] in spelled] == [spelled[0]], "as found first"
+    assert len(classes) == 4 and all((root / row["path"]).is_file() for row in images)
+    assert ("1 classes are spelled in two ways that look alike" in log) == (forms[0] != forms[1])
+    assert "left out" not in log
+
+
+@pytest.mark.parametrize("forms", list(itertools.permutations(FORMS)))
+def test_a_table_may_compose_what_the_folder_decomposes(root: Path, forms: tuple[str, str]) -> None:
+    on_disk, in_table = (unicodedata.normalize(form, NAME) for form in forms)
+    for split in ("train", "test"):
+        (root / split / "class 2").rename(root / split / on_disk)
+    paths = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*.jpg"))]
+    lines = [f"{path.replace(on_disk, in_table)},{Path(path).parent.name},{path.split('/')[0]}" for path in paths]
+    table = write_table(root, *lines)
+    out = unicodedata.normalize(forms[1], f"test/{NAME}/IMG 1-2.jpg")
+    main([str(word) for word in argv(root, "--table", table, leave_out=[out])])
+    assert {row["path"] for row in records(root)[0]} == set(paths) - {f"test/{on_disk}/IMG 1-2.jpg"}
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.jpg", "鳥.jpg".encode("shift_jis"), b"\xed\xa0\x80.jpg"])
+@pytest.mark.parametrize("what", ["file", "class"])
+def test_names_that_are_not_utf8_are_refused_by_name(root: Path, name: bytes, what: str) -> None:
+    old = root / "train" / "class 2" / ("IMG 1-0.jpg" if what == "file" else "")
+    old.rename(old.parent / os.fsdecode(name))
+    told = refused(root)
+    assert "names that are not UTF-8" in told and name.decode("utf-8", "backslashreplace") in told
+    assert f"convmv -f windows-1252 -t utf-8 -r --notest {root}" in told
+
+
+def test_a_number_in_front_of_some_names_only_is_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in ("train", "test"):
+        (root / split / "class 2").rename(root / split / "1. FC Köln")
+        (root / split / "class 10").rename(root / split / "1.8T Sedan")
+    log = said(main, capsys, *argv(root))
+    assert (
+        "2 of 4 classes have a number in front, which is not taken for a part of their names: 1. FC Köln, 017." in log
+    )
+    assert {row["class_name"] for row in records(root)[1]} == {"FC Köln", "1.8T Sedan", "Death's cap", "Fly agaric"}
 
 
 def test_other_mistakes_in_folders(root: Path, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def change(name: str, row: int, value: Any) -> Callable[[Arrays], None]:
             "fewer than 2 training images, of which one is held out to choose settings (3): 0 (1)",
         ),
         (lambda a: a.update(labels=np.arange(11)), "labels has the shape (11,), but there are 12 features"),
-        (lambda a: a.update(labels=np.arange(12) + 0.5), "labels is of type float64; give whole numbers or strings"),
+        (lambda a: a.update(labels=np.arange(12) + 0.5), "numbers that are not whole, or too large to be exact (12)"),
         (lambda a: a.update(labels=np.zeros(12, int)), "has 1 class; a classifier needs at least 2"),
         (lambda a: a.update(features=unit(12)[:, 0]), "features have the shape (12,); give (rows, width)"),
         (lambda a: a.update(features=unit(12) > 0), "features are of type bool; give numbers"),

@@ -144,8 +144,10 @@ def test_columns_may_be_called_otherwise_and_fields_be_columns(tables: Path) -> 
     found = imported(wide, class_column="species", fields=["Stem", "Cap"])
     assert found[:2] == [("1", "", "Stem", "white"), ("1", "", "Cap", "red")] and len(found) == 6
     assert "lacks the column 'text' (it has species, Cap, Stem)" in refusal(main, *argv(wide, class_column="species"))
-    assert "lacks the column(s) class (it has species;Cap;Stem)" in refusal(
-        main, *argv(write(tables, "semicolons.csv", "\n".join(rows)))
+    semicolons = write(tables, "semicolons.csv", "\n".join(rows))
+    assert imported(semicolons, class_column="species", fields=["Stem", "Cap"]) == found
+    assert "lacks the column(s) class (it has species, Cap, Stem, separated by semicolons)" in refusal(
+        main, *argv(semicolons)
     )
 
 

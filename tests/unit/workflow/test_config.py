@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,15 @@ def strings_of(value: object) -> Iterator[str]:
         ("backbone/text_batch", "many", "backbone.text_batch: should be auto or a whole number from 1, not 'many'"),
         ("backbone/shards", {"dataset": 1, "pairs": 0, "texts": 1}, "backbone.shards.pairs: should be greater than"),
         ("data/cub/path", 3, "data.cub.path: should be text, but is read as the number 3; put it in quotes"),
+        ("texts/reed/class_names", {15: "x"}, "texts.reed.class_names: a key in it should be text, but is read as the"),
+        ("texts/reed/class_names", {None: "x"}, "texts.reed.class_names: a key in it should be text, but is read as n"),
+        ("texts/reed/class_names", {"x": False}, "texts.reed.class_names.x: should be text, but is read as false (no"),
+        (
+            "dataset/leave_out",
+            [date(2020, 1, 1)],
+            "dataset.leave_out.0: should be text, but is read as the date 2020-01",
+        ),
+        ("sweep/translator", True, "sweep.translator: should be text, but is read as true (yes, on); put it in quotes"),
         ("data/cub/max_gb", 0, "data.cub.max_gb: should be greater than 0, not 0"),
         ("data/reed/max_files", 0.5, "data.reed.max_files: should be a valid integer, not 0.5"),
         ("dataset/skip_damaged", "yes", "dataset.skip_damaged: should be a valid boolean, not 'yes'"),
