@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fieldguide.core.errors import FieldguideError
-from fieldguide.data.class_names import ClassRule, key_of, match_names, number_of, report
+from fieldguide.data.class_names import ClassRule, key_of, match_names, number_of, report, words_of
 from fieldguide.data.records import class_name
 
 
@@ -92,6 +92,24 @@ def test_the_rule(name: str, class_id: str | None) -> None:
 )
 def test_only_a_number_with_a_dot_before_a_word_is_a_number_in_front(name: str, number: int | None) -> None:
     assert number_of(name) == number
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("001.Black_footed_Albatross", "Black footed Albatross"),
+        ("1.8T Sedan", "1.8T Sedan"),
+        ("2.5_ton_truck", "2.5 ton truck"),
+        ("001.1.8T_Sedan", "1.8T Sedan"),
+        ("017.747-400", "747-400"),
+        ("0.000000000000000000e+00", "0.000000000000000000e+00"),
+        ("St. Lucia Parrot", "St. Lucia Parrot"),
+        ("3.", "3."),
+        ("12", "12"),
+    ],
+)
+def test_what_a_class_is_called(folder: str, name: str) -> None:
+    assert class_name(folder) == name
 
 
 def test_numbers_that_belong_to_names_keep_classes_apart() -> None:
@@ -263,6 +281,19 @@ def test_order_does_not_count(rows: list[dict[str, str]], random: object) -> Non
     mixed = list(names)
     random.shuffle(mixed)  # type: ignore[attr-defined]
     assert match_names(mixed, rows).class_ids == match_names(names, rows).class_ids
+
+
+@given(st.integers(0, 99), plain_names | st.builds("{}.{}T {}".format, st.integers(1, 9), st.integers(0, 9), letters))
+def test_a_padded_number_in_front_is_taken_off_and_nothing_else_is(number: int, name: str) -> None:
+    folder = f"{number:03d}.{name}".replace(" ", "_")
+    assert class_name(folder) == name and number_of(folder) == number
+    assert class_name(name) == name and number_of(name) is None
+    assert words_of(folder) == words_of(name)
+
+
+@given(st.from_regex(r"\A(0|[1-9][0-9]{0,4})\.[0-9]+( ?[a-z]+)?\Z"))
+def test_a_decimal_number_is_never_a_number_in_front(name: str) -> None:
+    assert class_name(name) == name and number_of(name) is None
 
 
 @given(worlds(), plain_names)

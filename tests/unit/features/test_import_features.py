@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
 from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
 from fieldguide.features import import_features
-from fieldguide.features.given_features import read_arrays, unit_rows
+from fieldguide.features.given_features import numbers_if_any, read_arrays, unit_rows
 from fieldguide.features.labelled import read_images, read_split
 from fieldguide.features.store import read_features
 from fieldguide.texts import import_text_features
@@ -272,6 +277,103 @@ def test_what_is_amiss_with_texts_is_named(images: Path, edit: Callable[[Arrays]
     file = save(images / "texts.npz", texts)
     assert told in refusal(import_text_features.main, *text_argv(images, file))
     assert not (images / "llm.csv").exists() and not (images / "llm.safetensors").exists()
+
+
+# ---------------------------------------------------------------- labels as programs write them
+
+
+def as_text(labels: Any, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savetxt(stream, labels, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"fmt": "%d"}, {"fmt": "%.1f"}, {"fmt": "%g"}, {"fmt": "%+.3E"}, {"newline": "\r\n"}, {"newline": "\r"}],
+)
+def test_labels_and_splits_by_savetxt_are_whole_numbers(tmp_path: Path, arrays: Arrays, options: Arrays) -> None:
+    wanted = imported(tmp_path, "--features", "all", save(tmp_path / "a.npz", arrays))
+    labels, splits = tmp_path / "labels.txt", tmp_path / "splits.txt"
+    labels.write_bytes(as_text(arrays.pop("labels"), **options))
+    splits.write_bytes(as_text(arrays.pop("splits") == "train", **options))
+    file = save(tmp_path / "a.npz", arrays)
+    found = imported(tmp_path, "--features", "all", file, "--labels", "all", labels, "--splits", "all", splits)
+    assert found[:2] == wanted[:2]
+
+
+@given(
+    st.lists(st.integers(-(2**52), 2**52), min_size=1, max_size=9), st.sampled_from(["%d", "%.1f", "%.18e", "%+.20E"])
+)
+def test_whole_numbers_are_read_however_they_are_written(numbers: list[int], form: str) -> None:
+    found = numbers_if_any(np.array([form % number for number in numbers]), "x")
+    assert found is not None and found.dtype == np.int64 and found.tolist() == numbers
+
+
+@given(st.lists(st.text(max_size=6) | st.from_regex(r"\A[0-9]+\.[0-9]+e?[0-9]*\Z"), min_size=1, max_size=5))
+def test_words_stay_words_or_are_whole_numbers_or_a_sentence(words: list[str]) -> None:
+    values = np.char.strip(np.array(words, dtype=str))
+    try:
+        found = numbers_if_any(values, "x")
+    except FieldguideError as error:
+        assert "numbers that are not whole" in str(error)
+        return
+    assert found is not None
+    if found.dtype.kind == "U":
+        assert found.tolist() == values.tolist()
+    else:
+        assert found.tolist() == [float(word) for word in values.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["0.0", "1.0", "nan"], "x: numbers that are not whole, or too large to be exact (1): row 2: nan"),
+        (["0e0", "1.5e0"], "(1): row 1: 1.5"),
+        (["1e300", "1"], "(1): row 0: 1e+300"),
+        (["1.5", "2.5", "3.0"], ""),
+        (["nan", "no", "null"], ""),
+        (["9" * 30, "1"], ""),
+    ],
+)
+def test_numbers_that_are_no_labels(words: list[str], told: str) -> None:
+    if told:
+        with pytest.raises(FieldguideError, match=re.escape(told)):
+            numbers_if_any(np.array(words), "x")
+    else:
+        found = numbers_if_any(np.array(words), "x")
+        assert found is not None and found.tolist() == words, "names of classes"
+
+
+def test_strings_of_bytes_are_text_or_told(tmp_path: Path, arrays: Arrays) -> None:
+    names = np.char.encode(arrays["class_names"], "utf-8")
+    labels = arrays["labels"]
+    for given_names in ({"class_names": names}, {"labels": names[labels], "class_names": names}):
+        _, classes, _ = imported(tmp_path, "--features", "all", save(tmp_path / "a.npz", {**arrays, **given_names}))
+        assert [row["class_name"] for row in classes] == list(NAMES)
+    cafe = np.array([b"caf\xe9", b"cat", b"no"])
+    for name, array in (("labels", cafe[labels]), ("class_names", cafe)):
+        (tmp_path / "images.csv").unlink(missing_ok=True)
+        (tmp_path / "classes.csv").unlink(missing_ok=True)
+        (tmp_path / "target.safetensors").unlink(missing_ok=True)
+        told = refused(tmp_path, "--features", "all", save(tmp_path / "a.npz", {**arrays, name: array}))
+        assert f"{name}: holds bytes that are not UTF-8, as in caf\\xe9; save text instead" in told
+
+
+def test_hashes_as_labels_are_names(tmp_path: Path, arrays: Arrays) -> None:
+    del arrays["class_names"]
+    hashes = [7, 9, 2**63 + 5]
+    arrays["labels"] = np.array(hashes, dtype=np.uint64)[arrays["labels"]]
+    _, classes, _ = imported(tmp_path, "--features", "all", save(tmp_path / "a.npz", arrays))
+    assert [row["class_name"] for row in classes] == [str(number) for number in hashes]
+
+
+@pytest.mark.parametrize("names", [np.array("Fly agaric"), np.array([["a", "b", "c"]])])
+def test_class_names_of_another_shape_are_refused(tmp_path: Path, arrays: Arrays, names: Any) -> None:
+    file = save(tmp_path / "a.npz", {**arrays, "class_names": names})
+    assert f"class names have the shape {names.shape}; give a list of them" in refused(
+        tmp_path, "--features", "all", file
+    )
 
 
 def test_a_text_file_keeps_its_lines(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,15 @@ def test_mistakes_in_texts_of_images(tables: Path) -> None:
     assert len(imported(file, per="image", others="leave-out")) == 6
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_of_images_may_be_composed_or_not(tables: Path, form: str) -> None:
+    rows = [row for row in read_csv(tables / "images.csv", IMAGE_COLUMNS) if row["split"] == "train"]
+    written = [{**row, "path": f"train/Käfer/é{n}.jpg"} for n, row in enumerate(rows)]
+    write_csv(tables / "images.csv", IMAGE_COLUMNS, written)
+    content = {unicodedata.normalize(form, f"é{n}"): "red" for n in range(len(rows))}
+    assert len(imported(write(tables, "a.json", content), per="image")) == len(rows)
+
+
 def test_a_file_name_of_two_images_is_refused(tables: Path) -> None:
     rows = read_csv(tables / "images.csv", IMAGE_COLUMNS)
     write_csv(tables / "images.csv", IMAGE_COLUMNS, [{**row, "path": f"{row['path'][:-7]}1.jpg"} for row in rows])
@@ -247,6 +257,12 @@ def test_what_matches_no_class_is_refused_in_one_report(tables: Path) -> None:
         ("a.csv", "class,text\nCh\xe2ntarelle,\xe9\n".encode("cp1252"), "FILE, line 2: is not UTF-8 (byte 0xe2)"),
         ("a.txt", "x", "FILE: should end in .json, .jsonl, .csv or .tsv"),
         ("a.json", {"Fly agaric": "a", "Death cap": "b", "Chanterelle": " -- "}, "without a text (1): Chanterelle"),
+        ("a.json", {"Fly agaric": "a", "Death cap": "b", "Chanterelle": []}, "without a text (1): Chanterelle"),
+        ("a.json", {"Fly agaric": "a", "Death cap": {}, "Chanterelle": None}, "without a text (2): Death cap; Chant"),
+        ("a.json", {"Fly agaric": {"cap": []}, "Death cap": "b", "Chanterelle": "c"}, "without a text (1): Fly agaric"),
+        ("a.json", '{"Fly agaric": ' + "[" * 99_999, "FILE: lists and objects are nested too deeply"),
+        ("a.jsonl", '{"class": "x", "text": 1' + "0" * 5000 + "}", "FILE, line 1: holds a number of too many digits"),
+        ("a.json", b"\x1f\x8b\x08rest", "FILE: is compressed; unpack it by gunzip"),
     ],
 )  # fmt: skip
 def test_files_of_another_shape_are_refused(tables: Path, name: str, content: Any, told: str) -> None:
