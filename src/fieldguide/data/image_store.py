@@ -11,7 +11,7 @@ import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -107,25 +107,8 @@ class FolderStore(ImageStore):
         Links are followed, but for a link to a folder that it lies in. Raises FieldguideError for images' names that
         are not UTF-8, and OSError for a folder that cannot be read.
         """
-        found: list[str] = []
         passed_over: list[str] = []
-        # By folder its real path, behind those of the folders that it lies in.
-        around: dict[str, tuple[str, ...]] = {str(self.path): (os.path.realpath(self.path),)}
-        for top, folders, files in os.walk(self.path, followlinks=True, onerror=_fail):
-            above = around.pop(top)
-            inside = Path(top).relative_to(self.path)
-            found += [(inside / file).as_posix() for file in files]
-            kept = []
-            for folder in folders:
-                real = os.path.realpath(Path(top, folder))
-                if any(Path(one).is_relative_to(real) for one in above):
-                    passed_over.append(f"{(inside / folder).as_posix()}, a link to a folder that it lies in")
-                elif folder in SYSTEM_FOLDERS:
-                    passed_over.append((inside / folder).as_posix())
-                elif not folder.startswith("."):
-                    around[str(Path(top, folder))] = (*above, real)
-                    kept.append(folder)
-            folders[:] = kept
+        found = [(folder / file).as_posix() for folder, files in self.walk(passed_over) for file in files]
         bad = [shown for name in filter(is_image_name, found) if (shown := format_name(name)) != name]
         refuse_if_any(
             sorted(bad),
@@ -135,6 +118,31 @@ class FolderStore(ImageStore):
         if passed_over:
             log.warning("%s: passed over %s", self.path, name_some(sorted(passed_over)))
         return sorted(found)
+
+    def walk(self, passed_over: list[str] | None = None) -> Iterator[tuple[Path, list[str]]]:
+        """Each folder that `files` looks into, by its path below the store's, with the names of its own files.
+
+        What it passes over and a person may miss goes to `passed_over`.
+        """
+        # By folder its real path, behind those of the folders that it lies in.
+        around: dict[str, tuple[str, ...]] = {str(self.path): (os.path.realpath(self.path),)}
+        for top, folders, files in os.walk(self.path, followlinks=True, onerror=_fail):
+            above = around.pop(top)
+            inside = Path(top).relative_to(self.path)
+            yield inside, files
+            kept, left = [], []
+            for folder in folders:
+                real = os.path.realpath(Path(top, folder))
+                if any(Path(one).is_relative_to(real) for one in above):
+                    left.append(f"{(inside / folder).as_posix()}, a link to a folder that it lies in")
+                elif folder in SYSTEM_FOLDERS:
+                    left.append((inside / folder).as_posix())
+                elif not folder.startswith("."):
+                    around[str(Path(top, folder))] = (*above, real)
+                    kept.append(folder)
+            folders[:] = kept
+            if passed_over is not None:
+                passed_over += left
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and is_inside(name) and (self.path / name).is_file()

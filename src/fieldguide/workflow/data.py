@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from fieldguide.aviary.settings import Species
+from fieldguide.data.image_store import FolderStore, format_name
 from fieldguide.data.settings import (
     ArchiveLimits,
     ArchiveSource,
@@ -99,12 +101,19 @@ class DataJobs(Jobs):
         return cast(FolderDataset, self.config.dataset)
 
     def image_folders(self, wildcards: Any) -> list[str]:
-        """The folders that hold the images: their times change when an image comes or goes."""
+        """The folders that hold the images: their times change when an image comes or goes.
+
+        Of a name that is not UTF-8, which Snakemake cannot write down, and of a folder that cannot be read the stage
+        says what to do.
+        """
         dataset = self.folder
         root = Path(dataset.root)
         splits = [] if dataset.table else [root / split for split in dict(dataset.splits).values()]
-        classes = [path for split in existing(splits) for path in sorted(Path(split).iterdir()) if path.is_dir()]
-        return existing([root, *splits, *classes])
+        found = [root]
+        for split in map(Path, existing(splits)):
+            with contextlib.suppress(OSError):
+                found += sorted(split / folder for folder, _ in FolderStore(split).walk())
+        return existing(path for path in found if format_name(str(path)) == str(path))
 
     def image_table(self, wildcards: Any) -> list[str]:
         """The table that lists them, where there is one."""

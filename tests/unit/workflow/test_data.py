@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -62,11 +63,13 @@ def test_the_aviarys_stages() -> None:
 def test_folders_that_hold_images_are_inputs_where_they_are_there() -> None:
     jobs = DataJobs(layout_of(FOLDER))
     assert jobs.image_folders(None) == []
-    for folder in ("my train/{x}", "my train/cep", "test/cep"):
+    for folder in ("my train/{x}", "my train/cep/deeper", "test/cep", "test/.hidden", os.fsdecode(b"test/caf\xe9")):
         Path("photos", folder).mkdir(parents=True)
+    Path("photos/test/cep/back").symlink_to(Path("photos").resolve())
     found = jobs.image_folders(None)
-    assert found[:4] == ["photos", "photos/my train", "photos/test", "photos/my train/cep"]
-    assert all("{" not in folder for folder in found) and len(found) == 6
+    plain = ["photos", "photos/my train", "photos/my train/cep", "photos/my train/cep/deeper", "photos/test"]
+    assert [folder for folder in found if folder.startswith("photos")] == [*plain, "photos/test/cep"]
+    assert all("{" not in folder for folder in found) and len(found) == 7
     assert jobs.image_table(None) == []
 
 
