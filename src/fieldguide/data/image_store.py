@@ -42,6 +42,8 @@ ENDINGS = {
 FORMATS = tuple(ENDINGS)
 """What a file may be, whatever it is called; Pillow would hand some other kinds to programs outside."""
 IMAGE_SUFFIXES = tuple(ending for endings in ENDINGS.values() for ending in endings)
+HEIC_SUFFIXES = (".heic", ".heif")
+"""Phones and photo services call many a JPEG so; what is HEIC indeed is named among the images that do not open."""
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 """What macOS, network disks and Windows put beside or among images: copies, thumbnails and what was deleted."""
 SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini")
@@ -304,7 +306,7 @@ def _fail(error: OSError) -> None:
 
 def is_image_name(name: str) -> bool:
     """Whether a file is an image by its name; hidden files (macOS leaves `._x.jpg`) are not."""
-    return name.lower().endswith(IMAGE_SUFFIXES) and not PurePosixPath(name).name.startswith(".")
+    return name.lower().endswith(IMAGE_SUFFIXES + HEIC_SUFFIXES) and not PurePosixPath(name).name.startswith(".")
 
 
 def format_name(name: str) -> str:
@@ -325,5 +327,5 @@ def _find_reason(data: bytes, error: Exception) -> str:
     if not isinstance(error, UnidentifiedImageError):
         return " ".join(str(error).split()) or type(error).__name__
     if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
-        return "it is HEIC, whatever its name; convert it to JPEG"
+        return "it is HEIC; convert it to JPEG, as by: magick mogrify -format jpg"
     return f"not an image in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"

@@ -96,8 +96,7 @@ def photographs_in(
     refuse_if_any(
         lost,
         f"{root}: classes of which no file is an image by its ending",
-        f"read are {', '.join(IMAGE_SUFFIXES)}; convert the files to one of these, as HEIC to JPEG by "
-        "`magick mogrify -format jpg *.heic`, or move the folder away",
+        f"read are {', '.join(IMAGE_SUFFIXES)}; convert or rename the files to one of these, or move the folder away",
     )
     if left_out:
         log.warning("left out %d files that are no images by their ending: %s", len(left_out), name_some(left_out))

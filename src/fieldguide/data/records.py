@@ -40,7 +40,7 @@ def name_classes(folders: Sequence[str], names: Sequence[str], where: object) ->
     refuse_if_any(unnamed, f"{where}: classes without a name", "name them")
     alike = [in_nfc(name).casefold() for name in names]
     same = [
-        " and ".join(folder for folder, name in zip(folders, alike, strict=True) if name == one)
+        " and ".join(map(_visible, (folder for folder, name in zip(folders, alike, strict=True) if name == one)))
         for one in repeated(alike)
     ]
     refuse_if_any(same, f"{where}: classes of the same name", "rename one of each; texts are found by class name")
@@ -52,6 +52,11 @@ def name_classes(folders: Sequence[str], names: Sequence[str], where: object) ->
         {"class_id": str(number), "class_name": name, "folder": folder}
         for number, (folder, name) in enumerate(zip(folders, names, strict=True), 1)
     ]
+
+
+def _visible(name: str) -> str:
+    """A name, in quotes where spaces at its ends would not be seen."""
+    return name if name == name.strip() else repr(name)
 
 
 def check_train_images(train: Mapping[str, int], classes: Sequence[str], where: object) -> None:

@@ -11,13 +11,14 @@ Labels are names, or whole numbers from 0 or from 1. Splits are train and test, 
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fieldguide.core.errors import FieldguideError, refuse_if_any, repeated
-from fieldguide.core.stage import new_parser, run_stage
+from fieldguide.core.errors import FieldguideError, name_some, refuse_if_any, repeated
+from fieldguide.core.stage import log, new_parser, run_stage
 from fieldguide.data.records import check_train_images, class_name, name_classes, natural, write_records
 
 PARTS = ("all", "train", "test")
@@ -101,6 +102,23 @@ def check_classes(labels: Sequence[str], splits: Sequence[str], folders: Sequenc
     refuse_if_any(untested, f"{where}: classes without test images", "give them more, or take the class out")
 
 
+def log_repeats(features: Any, splits: Sequence[str], where: str) -> None:
+    """Say in the log which rows of features (n, d) are in training and test alike, or several times in one of them."""
+    rows_of: dict[bytes, list[int]] = {}
+    for row, feature in enumerate(features):
+        rows_of.setdefault(hashlib.blake2b(feature.tobytes(), digest_size=16).digest(), []).append(row)
+    leaks, repeats = [], []
+    for rows in rows_of.values():
+        if len(rows) > 1:
+            (repeats if len({splits[row] for row in rows}) == 1 else leaks).append(" and ".join(map(str, rows)))
+    for found, what in (
+        (leaks, "are both in training and test, so that accuracy may be too high"),
+        (repeats, "occur more than once"),
+    ):
+        if found:
+            log.warning("%s: %d features %s: rows %s", where, len(found), what, name_some(found, "; "))
+
+
 def class_list(parts: Sequence[GivenImages], path: Path | None) -> list[str]:
     """The class names, from a file of their own or from the arrays `class_names`, which must agree; else none."""
     from fieldguide.features.given_features import check_one_line, names_of, read_arrays
@@ -152,6 +170,7 @@ def run(args: argparse.Namespace) -> None:
         for one, path, label, split in zip(ids, paths, own_names, splits, strict=True)
     ]
     features = np.concatenate([part.features for part in parts])
+    log_repeats(features, splits, where)
     save_features(args.out, {"features": features}, ids, args.backbone, {"kind": "image"})
     write_records(
         args.images_out, args.classes_out, images, classes, where, f"; {features.shape[1]} wide, in {args.out}"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fieldguide.core.files import read_csv
-from fieldguide.data.image_store import IMAGE_SUFFIXES, SYSTEM_FOLDERS
+from fieldguide.data.image_store import HEIC_BRANDS, IMAGE_SUFFIXES, SYSTEM_FOLDERS
 from fieldguide.data.index_folder import main
 from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, natural
 from tests.tiny_data import as_settings, jpeg, refusal, said, write_lines
@@ -188,14 +188,14 @@ def test_classes_that_cannot_be_learnt_are_refused(root: Path) -> None:
 
 
 def test_what_is_no_image_is_left_out_and_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (root / "train" / "class 2" / "photo.heic").write_bytes(b"x")
+    (root / "train" / "class 2" / "photo.cr2").write_bytes(b"x")
     (root / "train" / "class 2" / ".DS_Store").write_bytes(b"x")
     (root / "train" / "class 2" / "Thumbs.db").write_bytes(b"x")
     (root / "train" / "class 2" / ".ipynb_checkpoints").mkdir()
     (root / "train" / "class 2" / ".ipynb_checkpoints" / "IMG 1-0.jpg").write_bytes(jpeg())
     (root / "train" / "class 3").mkdir()
     log = said(main, capsys, *argv(root))
-    assert "left out 1 files that are no images by their ending: train/class 2/photo.heic" in log
+    assert "left out 1 files that are no images by their ending: train/class 2/photo.cr2" in log
     assert "left out 1 folders without any image: class 3" in log
     assert len(records(root)[0]) == 12
 
@@ -334,19 +334,29 @@ def test_every_ending_that_pillow_reads_is_read(root: Path, ending: str) -> None
     assert sum(row["path"].endswith(ending.upper()) for row in records(root)[0]) == 2
 
 
-@pytest.mark.parametrize("ending", [".heic", ".CR2", ".jxl", ""])
+@pytest.mark.parametrize("ending", [".svg", ".CR2", ".jxl", ""])
 def test_a_class_of_which_no_file_is_an_image_stops_the_run(root: Path, ending: str) -> None:
     for split in ("train", "test"):
         for path in (root / split / "class 2").iterdir():
             path.rename(path.with_suffix(ending))
     told = refused(root)
     assert f"classes of which no file is an image by its ending (1): class 2 (3 {ending or 'no ending'})" in told
-    assert "HEIC to JPEG" in told and ".jfif" in told
+    assert ".jfif" in told and "move the folder away" in told
 
 
-def test_a_heic_under_another_name_is_named_for_what_it_is(root: Path) -> None:
-    (root / "train" / "class 2" / "IMG 1-0.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
-    assert "IMG 1-0.jpg does not decode (it is HEIC, whatever its name; convert it to JPEG)" in refused(root)
+@pytest.mark.parametrize("name", ["IMG 1-0.jpg", "IMG 1-3.HEIC", "IMG 1-3.heif"])
+@pytest.mark.parametrize("brand", HEIC_BRANDS)
+def test_what_is_heic_is_named_for_what_it_is(root: Path, name: str, brand: bytes) -> None:
+    (root / "train" / "class 2" / name).write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(40))
+    assert f"{name} does not decode (it is HEIC; convert it to JPEG, as by: magick mogrify -format jpg)" in refused(
+        root
+    )
+
+
+def test_a_jpeg_that_is_called_heic_is_read(root: Path) -> None:
+    (root / "train" / "class 2" / "IMG 1-0.jpg").rename(root / "train" / "class 2" / "IMG 1-0.HEIC")
+    main([str(word) for word in argv(root)])
+    assert "train/class 2/IMG 1-0.HEIC" in {row["path"] for row in records(root)[0]}
 
 
 def test_a_class_that_loses_all_its_images_stops_the_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -421,4 +431,6 @@ def test_other_mistakes_in_folders(root: Path, tmp_path: Path) -> None:
     (root / "train" / "class_2").mkdir()
     (root / "train" / "class_2" / "x.jpg").write_bytes(jpeg())
     assert "classes of the same name (1): class 2 and class_2" in refused(root)
+    (root / "train" / "class_2").rename(root / "train" / "class 2 ")
+    assert "classes of the same name (1): class 2 and 'class 2 '" in refused(root)
     assert "is no folder; give dataset.root" in refusal(main, *argv(tmp_path / "nowhere"))

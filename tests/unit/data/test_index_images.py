@@ -10,7 +10,7 @@ import pytest
 from fieldguide.core.files import read_csv
 from fieldguide.data.index_images import main
 from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS, class_name
-from tests.tiny_data import as_settings, edit_lines, jpeg, refusal, said, write_cub
+from tests.tiny_data import CLASSES, as_settings, edit_lines, jpeg, refusal, said, write_cub
 
 Edit = Callable[[list[str]], list[str]]
 
@@ -251,3 +251,25 @@ def test_classes_without_any_image_are_left_out(tmp_path: Path, capsys: pytest.C
 )
 def test_class_name(folder: str, name: str) -> None:
     assert class_name(folder) == name
+
+
+def test_a_class_of_which_no_image_opens_stops_the_run(tmp_path: Path) -> None:
+    root = write_cub(tmp_path)
+    for path in (root / "images" / CLASSES[1]).iterdir():
+        path.write_bytes(b"")
+    told = refusal(main, *argv(root, tmp_path / "records", skip_damaged=True))
+    assert f"classes of which no image opens (1): {CLASSES[1]} - mend their images" in told
+
+
+@pytest.mark.parametrize(("encoding", "line_end"), [("utf-8-sig", "\r\n"), ("utf-16", "\n"), ("utf-8", "\r")])
+def test_lists_of_other_systems_are_read(tmp_path: Path, encoding: str, line_end: str) -> None:
+    """Tabs for spaces, an empty line at the end, and a folder's name with what is a line's end to Python alone."""
+    root = write_cub(tmp_path)
+    folder = f"{CLASSES[0]}\u0085x"
+    (root / "images" / CLASSES[0]).rename(root / "images" / folder)
+    for name in ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt"):
+        text = (root / name).read_text(encoding="utf-8").replace(CLASSES[0], folder).replace(" ", "\t")
+        (root / name).write_bytes((text + "\n").replace("\n", line_end).encode(encoding))
+    main([str(word) for word in argv(root, tmp_path / "records")])
+    classes = read_csv(tmp_path / "records" / "classes.csv", CLASS_COLUMNS)
+    assert classes[0]["class_name"] == "Black footed Albatross x" and len(classes) == len(CLASSES)

@@ -360,6 +360,15 @@ def test_strings_of_bytes_are_text_or_told(tmp_path: Path, arrays: Arrays) -> No
         assert f"{name}: holds bytes that are not UTF-8, as in caf\\xe9; save text instead" in told
 
 
+def test_equal_features_are_named(tmp_path: Path, arrays: Arrays, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.npz"
+    arrays["features"][[3, 11]] = arrays["features"][0]
+    arrays["features"][5] = arrays["features"][2]
+    log = said(import_features.main, capsys, *argv(tmp_path, "--features", "all", save(file, arrays)))
+    leak = "1 features are both in training and test, so that accuracy may be too high: rows 0 and 3 and 11"
+    assert f"{file}: {leak}" in log and f"{file}: 1 features occur more than once: rows 2 and 5" in log
+
+
 def test_hashes_as_labels_are_names(tmp_path: Path, arrays: Arrays) -> None:
     del arrays["class_names"]
     hashes = [7, 9, 2**63 + 5]
