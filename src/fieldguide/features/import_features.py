@@ -107,7 +107,8 @@ def log_repeats(features: Any, splits: Sequence[str], where: str) -> None:
     rows_of: dict[bytes, list[int]] = {}
     for row, feature in enumerate(features):
         rows_of.setdefault(hashlib.blake2b(feature.tobytes(), digest_size=16).digest(), []).append(row)
-    leaks, repeats = [], []
+    leaks: list[str] = []
+    repeats: list[str] = []
     for rows in rows_of.values():
         if len(rows) > 1:
             (repeats if len({splits[row] for row in rows}) == 1 else leaks).append(" and ".join(map(str, rows)))
