@@ -3,9 +3,10 @@
   python -m fieldguide.data.index_folder --root mushrooms --settings '{"splits": {"test": "val"}}' \\
       --images-out records/images.csv --classes-out records/classes.csv
 
-Without --table the images are <root>/<split>/<class>/…; with it, its columns path, class and split (and image_id, if
-there) say what they are. Every image is decoded here, once, so that no later stage meets a damaged one. Those that do
-not open are listed with the reason in <images-out>.damaged.csv.
+Without --table the images are <root>/<split>/<class>/…, or, with the setting "classes": "path", in folders at any depth
+that are a class each; with it, its columns path, class and split (and image_id, if there) say what they are. Every
+image is decoded here, once, so that no later stage meets a damaged one. Those that do not open are listed with the
+reason in <images-out>.damaged.csv.
 """
 
 from __future__ import annotations

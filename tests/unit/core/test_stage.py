@@ -17,7 +17,7 @@ import pytest
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.signals import REPEAT_WINDOW
-from fieldguide.core.stage import log, new_parser, run_stage, use_threads
+from fieldguide.core.stage import log, new_parser, run_stage, stop_with, use_threads
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -274,6 +274,15 @@ def test_a_full_disk_is_told_even_where_the_log_takes_no_word(tmp_path: Path) ->
         " what is finished is kept\n"
     )
     assert not told.exists() and not list(tmp_path.glob("*.part"))
+
+
+def test_a_name_that_is_not_utf8_can_be_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FIELDGUIDE_ERRORS", "2")
+    with pytest.raises(SystemExit):
+        stop_with("caf\udce9.png: is missing")
+    assert capfd.readouterr().err == "caf\\udce9.png: is missing\n"
 
 
 def test_a_place_that_may_not_be_written_is_told_with_the_way_out() -> None:
