@@ -86,8 +86,10 @@ def photographs_in(
         for name, parts in below:
             if len(parts) > 1 and not is_image_name(name) and not is_of_the_system(parts[-1]):
                 left_out.append(name)
-                others.setdefault(class_of(parts, classes), Counter())[PurePosixPath(name).suffix or "no ending"] += 1
-    has_images = {one.folder for one in found}
+                others.setdefault(in_nfc(class_of(parts, classes)), Counter())[
+                    PurePosixPath(name).suffix or "no ending"
+                ] += 1
+    has_images = {in_nfc(one.folder) for one in found}
     lost = [
         f"{one} ({', '.join(f'{count} {ending}' for ending, count in endings.most_common())})"
         for one, endings in others.items()
