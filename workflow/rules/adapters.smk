@@ -80,11 +80,13 @@ rule train_adapter:
     output:
         result=layout.cell_file(),
         weights=layout.cell_file(ending="safetensors"),
+        correct=layout.cell_file(ending="correct.safetensors"),
     log:
         layout.log("train_adapter", CELL),
     benchmark:
         layout.benchmark("train_adapter", CELL)
     wildcard_constraints:
+        ratio=r"\d+",
         translator=either(["none", *checked.translators]),
         source=either(["none", NAMES, *checked.texts]),
     conda:

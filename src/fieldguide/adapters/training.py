@@ -9,12 +9,13 @@ import numpy as np
 
 from fieldguide.adapters.cells import hash_plan, pool_texts
 from fieldguide.adapters.inputs import LabelledSet
-from fieldguide.adapters.linear import Classifier, accuracy
+from fieldguide.adapters.linear import Classifier
 from fieldguide.adapters.plans import Drawer, cell_size
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.adapters.recipes.task import Task, Texts
 from fieldguide.adapters.results import NONE, CellResult
 from fieldguide.adapters.settings import CellSettings
+from fieldguide.core.arrays import Ints
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.versions import find_versions
 from fieldguide.texts.source import TextSource
@@ -41,10 +42,11 @@ class CellInputs:
 
 @dataclass(frozen=True)
 class TrainedCell:
-    """A cell's result, and the classifier with a run for each seed."""
+    """A cell's result, the classifier with a run for each seed, and the labels (R, M) it gives the test images."""
 
     result: CellResult
     classifier: Classifier
+    predicted: Ints
 
 
 def check_cell(cell: CellSettings, has_text: bool) -> None:
@@ -92,6 +94,7 @@ def train_cell(inputs: CellInputs, cell: CellSettings, threads: int) -> TrainedC
     fitted = module.fit(task, [inputs.hyperparameters])
     draws = [task.draw(seed) for seed in cell.seeds]
     pool = task.texts.pool if task.texts else None
+    predicted = fitted.classifier.predict(inputs.test.features)
     result = CellResult(
         image_percent=cell.ratio,
         text_percent=100 - cell.ratio if source else 0,
@@ -105,9 +108,7 @@ def train_cell(inputs: CellInputs, cell: CellSettings, threads: int) -> TrainedC
         translator=cell.translator if source and recipe.translates else NONE,
         backbone=inputs.backbone,
         seeds=cell.seeds,
-        accuracy=tuple(
-            round(a, 6) for a in accuracy(fitted.classifier, inputs.test.features, inputs.test.labels).tolist()
-        ),
+        accuracy=tuple(round(a, 6) for a in ((predicted == inputs.test.labels).mean(1) * 100).tolist()),
         distinct_images=tuple(fitted.distinct_images or [len(kept) for kept, _ in draws]),
         distinct_texts=tuple(fitted.distinct_texts or [len(np.unique(texts)) for _, texts in draws]),
         optimiser_steps=fitted.steps,
@@ -120,4 +121,4 @@ def train_cell(inputs: CellInputs, cell: CellSettings, threads: int) -> TrainedC
         },
         versions=find_versions((*PACKAGES, *getattr(module, "PACKAGES", ()))),
     )
-    return TrainedCell(result, fitted.classifier)
+    return TrainedCell(result, fitted.classifier, predicted)

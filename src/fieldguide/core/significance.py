@@ -14,7 +14,7 @@ LEVEL = 0.05
 """The chance of one false finding or more, over all tests of a family, if nothing differed."""
 
 
-def t_quantile(probability: float, degrees: int) -> float:
+def t_quantile(probability: float, degrees: float) -> float:
     """Quantile of Student's t distribution."""
     from scipy.special import stdtrit
 
@@ -39,7 +39,7 @@ def prediction_half_width(values: Sequence[float]) -> float | None:
 class PairedTest:
     """Differences of pairs: their mean, the half-width of its 95% interval, Student's t and its two-sided p-value.
 
-    From one pair there is a mean and nothing else.
+    From one pair there is a mean and nothing else. degrees: of freedom, n - 1 where nothing else is said.
     """
 
     n: int
@@ -47,22 +47,24 @@ class PairedTest:
     half_width: float | None = None
     t: float | None = None
     p: float | None = None
+    degrees: float | None = None
 
     def detectable(self, tests: int) -> float | None:
         """The smallest mean that this spread would let pass as different from 0 if it were the strictest of `tests`.
 
-        t(1 - LEVEL / (2 tests), n-1) s / sqrt(n): what Holm's correction asks of the smallest p-value.
+        t(1 - LEVEL / (2 tests), degrees) standard errors: what Holm's correction asks of the smallest p-value.
         """
         if self.half_width is None:
             return None
-        return self.half_width * t_quantile(1 - LEVEL / (2 * tests), self.n - 1) / t_quantile(0.975, self.n - 1)
+        degrees = self.degrees or self.n - 1
+        return self.half_width * t_quantile(1 - LEVEL / (2 * tests), degrees) / t_quantile(0.975, degrees)
 
 
 def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
     """Student's paired t test of first - second, pair by pair (the same seed in both); values in percent.
 
-    Without any spread the differences are equal for certain (p = 1) or different for certain (p = 0).
-    Raises ValueError when the lengths differ or there are none.
+    Without any spread differences of 0 have p = 1, and others neither t nor p: a few seeds that agree are no
+    certainty. Raises ValueError when the lengths differ or there are none.
     """
     # The cells' files hold six decimals; what is smaller is rounding.
     differences = [round(a - b, 6) for a, b in zip(first, second, strict=True)]
@@ -73,7 +75,7 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
         return PairedTest(n, mean)
     error = stdev(differences) / math.sqrt(n)
     if error == 0:
-        return PairedTest(n, mean, 0.0, math.copysign(math.inf, mean) if mean else 0.0, 0.0 if mean else 1.0)
+        return PairedTest(n, mean, 0.0, None if mean else 0.0, None if mean else 1.0)
     from scipy.special import stdtr
 
     t = mean / error

@@ -9,7 +9,7 @@ from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.tables.grid import format_accuracy, format_count, format_ratio
 from fieldguide.tables.image_worth import describe_worth
 from fieldguide.tables.page_tables import EMPTY, Entry, Head, PageTable, accuracy_entries, pivot_entries, ratio_entry
-from fieldguide.tables.results import summarise, to_rows
+from fieldguide.tables.results import TrainingImages, summarise, to_rows
 from fieldguide.tables.rows import (
     Block,
     CellRow,
@@ -46,7 +46,9 @@ TERMS: Mapping[str, tuple[str, str]] = {
 """The page's words: where each occurs in the tables (always, if empty), and what it means."""
 
 
-def describe_cell(row: CellRow, accuracies: Mapping[int, float], label: str, words: Words) -> str:
+def describe_cell(
+    row: CellRow, accuracies: Mapping[int, float], label: str, words: Words, over_images: float | None = None
+) -> str:
     """What stands behind an accuracy, line by line."""
 
     def word(name: str) -> str:
@@ -55,9 +57,11 @@ def describe_cell(row: CellRow, accuracies: Mapping[int, float], label: str, wor
     lines = [f"{label}, {format_ratio(row.image_percent)}, {row.recipe}"]
     by_seed = ", ".join(f"{seed}: {accuracy:.2f}" for seed, accuracy in accuracies.items())
     lines.append(f"{word('seeds')} {by_seed}")
-    if row.accuracy_ci95 is not None:
-        low, high = row.accuracy_mean - row.accuracy_ci95, row.accuracy_mean + row.accuracy_ci95
-        lines.append(f"{word('95% interval')} {max(0.0, low):.2f} \N{EN DASH} {min(100.0, high):.2f}")
+    widths = {"95% interval": row.accuracy_ci95, "95% interval, test images too": over_images}
+    for name, width in widths.items():
+        if width is not None:
+            low, high = row.accuracy_mean - width, row.accuracy_mean + width
+            lines.append(f"{word(name)} {max(0.0, low):.2f} \N{EN DASH} {min(100.0, high):.2f}")
     lines.append(f"{word('distinct images')} {format_count(row.distinct_images)}")
     if not row.image_only:
         lines.append(f"{word('distinct texts')} {format_count(row.distinct_texts)}")
@@ -71,16 +75,18 @@ def comparison_tables(
     published: Sequence[PublishedFigure] = (),
     marks: Mapping[str, str] = {},
     words: Words = {},  # noqa: B006
+    over_images: Mapping[str, float] = {},
 ) -> list[PageTable]:
     """The comparison table, a block per variant: published figures have a column of their own beside ours.
 
-    cells: of `read_cells`. marks: by the path of a cell. words: headings by their English ones.
+    cells: of `read_cells`. marks: by the path of a cell, and so is over_images, the half-width of its interval over
+    seeds and test images. words: headings by their English ones.
     """
     rows = to_rows(summarise(cells))
     labels = column_labels(row.column for row in rows)
     accuracies = cells.pivot(index="seed", columns="path", values="accuracy")
     blocks = split_blocks(rows, bool(published))
-    return [_comparison(block, labels, accuracies, published, marks, words) for block in blocks]
+    return [_comparison(block, labels, accuracies, published, marks, words, over_images) for block in blocks]
 
 
 def _comparison(
@@ -90,6 +96,7 @@ def _comparison(
     published: Sequence[PublishedFigure],
     marks: Mapping[str, str],
     words: Words,
+    over_images: Mapping[str, float],
 ) -> PageTable:
     published_cells = find_published(block.series, published)
     samplings, recipes = {one.sampling for one in block.series}, {one.recipe for one in block.series}
@@ -111,7 +118,7 @@ def _comparison(
                 row.image_percent: Entry(
                     format_accuracy(row.accuracy_mean, row.accuracy_ci95),
                     row.accuracy_mean,
-                    describe_cell(row, accuracies[row.path].to_dict(), label, words),
+                    describe_cell(row, accuracies[row.path].to_dict(), label, words, over_images.get(row.path)),
                     marks.get(row.path, ""),
                 )
                 for row in block.rows
@@ -152,7 +159,7 @@ def recipe_table(rows: pd.DataFrame, labels: Mapping[str, str], words: Words) ->
 
 
 def describe_worths(
-    worth: pd.DataFrame, labels: Mapping[str, str], images_per_class: float
+    worth: pd.DataFrame, labels: Mapping[str, str], images: TrainingImages
 ) -> dict[tuple[str, ...], tuple[str, ...]]:
     """Of each variant (sampling, redraw, budget, translator) a sentence or two on every column of text."""
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -161,7 +168,7 @@ def describe_worths(
             describe_worth(
                 column,
                 f"{recipe} with {labels.get(source, source)} against {reference} image only",
-                images_per_class,
+                images,
             )
             for (recipe, source, reference), column in members.groupby(
                 ["recipe", "text_source", "image_only_recipe"], sort=False

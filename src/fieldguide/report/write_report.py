@@ -31,10 +31,19 @@ from fieldguide.report.provenance import cost_table, find_costs, find_provenance
 from fieldguide.report.settings import ReportSettings
 from fieldguide.tables.differences import find_differences, format_legend, mark_cells
 from fieldguide.tables.image_worth import find_worth
+from fieldguide.tables.intervals import ONE_SEED, describe_interval
 from fieldguide.tables.measures import describe_measure
 from fieldguide.tables.page_tables import PageTable, plain_table, worth_tables
-from fieldguide.tables.results import read_cells, read_frame, read_images_per_class, summarise, to_rows
+from fieldguide.tables.results import (
+    accuracies_by_cell,
+    count_training_images,
+    read_cells,
+    read_frame,
+    summarise,
+    to_rows,
+)
 from fieldguide.tables.rows import IMAGE_ONLY, column_labels, read_published
+from fieldguide.tables.tested_images import read_tested_images
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +97,10 @@ def build_page(args: argparse.Namespace, settings: ReportSettings) -> Page:
     published = read_published(args.published) if args.published else []
     labels = {column.text_source: label for column, label in column_labels(row.column for row in rows).items()}
     words = headings(settings.language, labels)
-    marks = mark_cells(find_differences(cells))
+    tested = read_tested_images(cells)
+    differences = find_differences(cells, tested)
+    marks = mark_cells(differences)
+    over_images = tested.half_widths(accuracies_by_cell(cells)) if tested else {}
     frames = {
         name: frame
         for name in ("recipes", "classes", "confusions")
@@ -116,16 +128,19 @@ def build_page(args: argparse.Namespace, settings: ReportSettings) -> Page:
         shown["recipes"] = recipe_table(frames["recipes"], labels, words)
         terms += frames["recipes"]["recipe"].tolist()
     if "image_worth" in tables:
-        images_per_class = read_images_per_class(args.records)
-        worth, _ = find_worth(cells, images_per_class)
-        sentences = describe_worths(worth, labels, images_per_class)
+        training = count_training_images(args.records)
+        worth, _ = find_worth(cells, training, tested)
+        sentences = describe_worths(worth, labels, training)
         shown["worth"] = tuple(worth_tables(worth, labels, words, sentences))
     names = [row["class_name"] for row in read_csv(args.classes, ("class_name",))]
     if costs := find_costs(settings.sources, names, settings.thing):
         shown["costs"] = cost_table(costs)
     further = ((title, read_csv(tables[name], ())) for name, title in FURTHER.items() if name in tables)
     seeds = cells["seed"].unique()
-    interval = "± half-width of the 95% t interval over seeds" if len(seeds) > 1 else "one seed, so no interval"
+    has_translator = any(row.translator != IMAGE_ONLY for row in rows)
+    interval = f"± half-width of the {describe_interval(None, has_translator)}" if len(seeds) > 1 else ONE_SEED
+    if over_images:
+        interval += "; pointing at an accuracy shows the interval over seeds and test images"
     facts = (
         ("Backbone", rows[0].backbone),
         ("Translators", ", ".join(sorted({row.translator for row in rows} - {IMAGE_ONLY})) or IMAGE_ONLY),
@@ -138,8 +153,8 @@ def build_page(args: argparse.Namespace, settings: ReportSettings) -> Page:
         language=settings.language,
         notes=settings.notes,
         facts=facts,
-        comparison=tuple(comparison_tables(cells, published, marks, words)),
-        legend=format_legend(marks.values()),
+        comparison=tuple(comparison_tables(cells, published, marks, words, over_images)),
+        legend=format_legend(marks.values(), differences),
         provenance=find_provenance(settings.dataset, cells, files, settings.configuration),
         further=tuple(plain_table(title, list(found[0]), found) for title, found in further if found),
         terms=choose_terms(terms),

@@ -18,9 +18,10 @@ from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import write_text
 from fieldguide.core.settings import parse_settings
-from fieldguide.core.significance import paired_test
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
+from fieldguide.tables.differences import compare
 from fieldguide.tables.grid import MISSING, Grid, format_accuracy
+from fieldguide.tables.intervals import describe_interval
 from fieldguide.tables.markdown import grid_table
 from fieldguide.tables.results import (
     ACCURACY_FORMATS,
@@ -33,9 +34,12 @@ from fieldguide.tables.results import (
 )
 from fieldguide.tables.rows import IMAGE_ONLY
 from fieldguide.tables.settings import Heading
+from fieldguide.tables.tested_images import read_tested_images
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from fieldguide.tables.tested_images import TestedImages
 
 ANCHORED = "anchored"
 CONTROLS = {"thesis": "less thesis, image only", "anchored-image-only": "less anchored-image-only"}
@@ -76,11 +80,13 @@ def check_one_kind(cells: pd.DataFrame) -> None:
         seen.add(place)
 
 
-def compare_anchored(cells: pd.DataFrame, accuracies: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+def compare_anchored(
+    cells: pd.DataFrame, accuracies: Mapping[str, Sequence[float]], tested: TestedImages | None = None
+) -> pd.DataFrame:
     """The anchored recipe with text less each control without text on the same images, and at ratio 0 less zero-shot.
 
     A row per text source, ratio and control: `text_source`, `image_percent`, `column`, and the paired difference's
-    `mean` and `ci95` in points.
+    `mean` and `ci95` in points, over test images too where `tested` holds them.
     """
     import pandas as pd
 
@@ -95,8 +101,7 @@ def compare_anchored(cells: pd.DataFrame, accuracies: Mapping[str, Sequence[floa
         ]
     )
     tests = [
-        paired_test(accuracies[one], accuracies[other])
-        for one, other in zip(pairs["path"], pairs["path_beside"], strict=True)
+        compare(accuracies, one, other, tested) for one, other in zip(pairs["path"], pairs["path_beside"], strict=True)
     ]
     found = pairs[[*key]].assign(column=pairs["recipe"].map({**CONTROLS, **ZERO_SHOT}))
     found["mean"] = [test.mean for test in tests]
@@ -111,15 +116,15 @@ def drop_empty(grid: Grid) -> Grid:
     return Grid(grid.stub, tuple(grid.columns[i] for i in kept), rows)
 
 
-def render(heading: Heading, cells: pd.DataFrame, differences: pd.DataFrame) -> str:
-    """The Markdown. cells: of `summarise`; differences: of `compare_anchored`."""
-    first = cells.iloc[0]
+def render(heading: Heading, cells: pd.DataFrame, differences: pd.DataFrame, images: int | None = None) -> str:
+    """The Markdown. cells: of `summarise`; differences: of `compare_anchored`, over so many test images, if any."""
+    first, has_translator = cells.iloc[0], (cells["translator"] != IMAGE_ONLY).any()
     parts = [f"# Recipes and baselines: {heading.dataset}", *(f"**{note}**" for note in heading.notes)]
     parts.append(
-        "Accuracy on the test images in percent, ± half-width of the 95% t interval over "
-        f"{first['n_seeds']} seeds; sampling {first['sampling']}, redraw {first['redraw']}. A cell's texts "
-        "stand in for the images it leaves out: at 90:10 few texts are there, at 10:90 many, so that zero-shot, which "
-        "looks at no image, rises where the others fall."
+        f"Accuracy on the test images in percent, over {first['n_seeds']} seeds, ± half-width of the "
+        f"{describe_interval(None, has_translator)}; sampling {first['sampling']}, redraw {first['redraw']}. A cell's "
+        "texts stand in for the images it leaves out: at 90:10 few texts are there, at 10:90 many, so that zero-shot, "
+        "which looks at no image, rises where the others fall."
     )
     recipes = cells["recipe"].unique()
     summaries = [f"- `{name}`: {RECIPES[name].summary}" for name in recipes if name in RECIPES]
@@ -140,9 +145,9 @@ def render(heading: Heading, cells: pd.DataFrame, differences: pd.DataFrame) -> 
         parts += [f"## anchored with {source}, paired by seed", grid_table(grid)]
         parts.append(
             f"Of {len(between)} differences from an image-only control on the same images {between['lower'].sum()} are "
-            f"lower (mean below {MIN_DROP} points, or the interval wholly below 0). ± is the half-width of the 95% t "
-            "interval of the paired difference in points, of each by itself; differences.csv holds them with "
-            "p-values corrected for their number."
+            f"lower (mean below {MIN_DROP} points, or the interval wholly below 0). ± is the half-width of the "
+            f"{describe_interval(images)}, of each paired difference by itself, in points; differences.csv holds "
+            "them with p-values corrected for their number."
         )
     return "\n\n".join(parts) + "\n"
 
@@ -152,7 +157,9 @@ def run(args: argparse.Namespace) -> None:
     cells = read_cells(args.cells)
     summary = summarise(cells).set_index("path", drop=False).loc[args.cells].reset_index(drop=True)
     check_one_kind(summary)
-    text = render(heading, summary, compare_anchored(summary, accuracies_by_cell(cells)))
+    tested = read_tested_images(cells)
+    differences = compare_anchored(summary, accuracies_by_cell(cells), tested)
+    text = render(heading, summary, differences, tested.count if tested else None)
     write_frame(args.csv, summary, RECIPE_FORMATS)
     write_text(args.md, text)
     log.info("%d cells of %d recipes, to %s", len(summary), summary["recipe"].nunique(), args.md)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fieldguide.tables.grid import MISSING, Grid, format_accuracy, format_count, format_ratio
+from fieldguide.tables.intervals import ONE_SEED, describe_interval
 from fieldguide.tables.rows import (
     IMAGE_ONLY,
     Block,
@@ -29,10 +30,14 @@ NO_GRID = Grid("", (), ())
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """One block: accuracies by ratio and source, and the images and steps behind them."""
+    """One block: accuracies by ratio and source, and the images and steps behind them.
+
+    over_images: the same accuracies with intervals that hold the test images too.
+    """
 
     title: str
     accuracies: Grid
+    over_images: Grid = NO_GRID
     counts: Grid = NO_GRID
     remarks: tuple[str, ...] = ()
 
@@ -52,13 +57,18 @@ def build_tables(
     published: Sequence[PublishedFigure] = (),
     join_sampling: bool = False,
     marks: Mapping[str, str] | None = None,
+    over_images: Mapping[str, float] | None = None,
 ) -> list[ComparisonTable]:
     """The blocks of the comparison table, then the baselines; published figures stand beside the thesis's recipe only.
 
-    marks: what stands behind a cell's accuracy, by the path of its file.
+    marks: what stands behind a cell's accuracy, by the path of its file; over_images: the half-width of the interval
+    of its accuracy over seeds and test images, likewise.
     """
     labels = column_labels(row.column for row in rows)
-    tables = [_build_table(block, labels, published, marks or {}) for block in split_blocks(rows, join_sampling)]
+    tables = [
+        _build_table(block, labels, published, marks or {}, over_images or {})
+        for block in split_blocks(rows, join_sampling)
+    ]
     compared = any(not row.is_baseline for row in rows)
     return [*tables, *_build_baselines(rows, labels)] if compared else tables
 
@@ -68,6 +78,7 @@ def _build_table(
     labels: Mapping[Column, str],
     published: Sequence[PublishedFigure],
     marks: Mapping[str, str],
+    over_images: Mapping[str, float],
 ) -> ComparisonTable:
     columns = block.series
     cells = {(r.series, r.image_percent): r for r in block.rows}
@@ -101,7 +112,19 @@ def _build_table(
     if studies:
         named = ", ".join(f"{study} for {sampling} sampling" for study, sampling in studies)
         remarks.append(f"In brackets the published figures: {named}.")
-    return ComparisonTable(block.title, accuracies, _count_grid(block.rows, samplings), tuple(remarks))
+    wider = NO_GRID
+    widths = {key: (row.accuracy_mean, over_images[row.path]) for key, row in cells.items() if row.path in over_images}
+    if widths:
+        wider = Grid(
+            stub="over seeds and test images",
+            columns=accuracies.columns,
+            rows=tuple(
+                (format_ratio(ratio), tuple(format_accuracy(*widths.get((s, ratio), (None, None))) for s in columns))
+                for ratio in ratios
+            ),
+            groups=accuracies.groups,
+        )
+    return ComparisonTable(block.title, accuracies, wider, _count_grid(block.rows, samplings), tuple(remarks))
 
 
 def _build_baselines(rows: Iterable[CellRow], labels: Mapping[Column, str]) -> list[ComparisonTable]:
@@ -161,11 +184,13 @@ def build_comparison(
     published: Sequence[PublishedFigure] = (),
     marks: Mapping[str, str] | None = None,
     legend: str = "",
+    over_images: Mapping[str, float] | None = None,
     further: Sequence[ComparisonTable] = (),
 ) -> Comparison:
     """The whole table; with published figures the samplings stand side by side, as in the thesis.
 
-    marks, legend: what stands behind accuracies, and what that means. further: tables that follow.
+    marks, legend: what stands behind accuracies, and what that means. over_images: see `build_tables`. further: tables
+    that follow.
     """
 
     def join(values: Iterable[str]) -> str:
@@ -177,7 +202,10 @@ def build_comparison(
         if column.text_source != IMAGE_ONLY
     ]
     budget = join(r.budget for r in rows)
-    interval = "± half-width of the 95% t interval over seeds" if len(seeds) > 1 else "one seed, so no interval"
+    has_translator = any(r.translator != IMAGE_ONLY for r in rows)
+    interval = f"± half-width of the {describe_interval(None, has_translator)}" if len(seeds) > 1 else ONE_SEED
+    if over_images:
+        interval += "; the table over seeds and test images holds these images too"
     facts = (
         ("Backbone", join(r.backbone for r in rows)),
         ("Translator", join(r.translator for r in rows if not r.image_only)),
@@ -191,5 +219,5 @@ def build_comparison(
         ("Cells", f"accuracy on the test images in percent, {interval}"),
         *([("Marks", legend)] if legend else []),
     )
-    tables = [*build_tables(rows, published, bool(published), marks), *further]
+    tables = [*build_tables(rows, published, bool(published), marks, over_images), *further]
     return Comparison(f"Accuracy by share of images: {dataset}", facts, tuple(notes), tuple(tables))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from fieldguide.tables.grid import MISSING, Grid, format_accuracy, format_ratio
-from fieldguide.tables.image_worth import AT_LEAST, AT_MOST, BETWEEN
+from fieldguide.tables.image_worth import AT_LEAST, AT_MOST, BETWEEN, choose_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,6 +135,7 @@ def worth_tables(
     """The worth of text in labelled images per class, from image_worth.csv: a table per variant, and words."""
     variant = ["sampling", "redraw", "budget", "translator"]
     column = ["recipe", "text_source", "image_only_recipe"]
+    rows = rows.assign(interval=choose_interval(rows))
     entries = rows.assign(entry=[worth_entry(*row) for row in rows[WORTH_COLUMNS].itertuples(index=False, name=None)])
     several = rows[variant].nunique() > 1
     tables = []
@@ -152,15 +153,16 @@ def worth_tables(
     return tables
 
 
-WORTH_COLUMNS = ["images_per_class_saved", "images_per_class_saved_ci95", "relation", "accuracy_mean"]
+WORTH_COLUMNS = ["images_per_class_saved", "interval", "relation", "images_saved", "accuracy_mean"]
 WORTH_COLUMNS += ["percent_of_images_saved", "n_seeds", "seeds_outside_curve"]
 
 
 def worth_entry(
-    images: float, width: float, relation: str, accuracy: float, percent: float, seeds: int, outside: int
+    images: float, width: float, relation: str, in_all: float, accuracy: float, percent: float, seeds: int, outside: int
 ) -> Entry:
     """A worth as `+1.2 ± 0.4`, or as a bound, of one row's `WORTH_COLUMNS`."""
-    tip = f"accuracy {accuracy:.2f}%\n{percent:.2f}% of the training images\nseeds {seeds}, outside the curve {outside}"
+    tip = f"accuracy {accuracy:.2f}%\n{in_all:+,.0f} images in all, {percent:.2f}% of the training images\n"
+    tip += f"seeds {seeds}, outside the curve {outside}"
     if relation == BETWEEN:
         return Entry("outside", None, tip)
     sign = {AT_LEAST: "≥ ", AT_MOST: "≤ "}.get(relation, "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fieldguide.adapters.results import CellResult
 from fieldguide.core.errors import FieldguideError
@@ -151,12 +151,23 @@ def by_variant(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(blocks, ignore_index=True)
 
 
-def read_images_per_class(records: Path) -> float:
-    """Training images of a class, their mean, from records/images.csv; raises FieldguideError where there are none."""
+class TrainingImages(NamedTuple):
+    """How many labelled training images there are, and of how many classes."""
+
+    total: int
+    classes: int
+
+    @property
+    def per_class(self) -> float:
+        return self.total / self.classes
+
+
+def count_training_images(records: Path) -> TrainingImages:
+    """The training images of records/images.csv; raises FieldguideError where there are none."""
     train = [row["class_id"] for row in read_csv(records, ("class_id", "split")) if row["split"] == "train"]
     if not train:
         raise FieldguideError(f"{records}: holds no training image")
-    return len(train) / len(set(train))
+    return TrainingImages(len(train), len(set(train)))
 
 
 def plain_count(count: float) -> str:

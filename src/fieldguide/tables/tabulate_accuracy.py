@@ -22,9 +22,17 @@ from fieldguide.tables.differences import (
 from fieldguide.tables.html import render_template
 from fieldguide.tables.latex import tex_file, tex_float
 from fieldguide.tables.markdown import escape, grid_table
-from fieldguide.tables.results import ACCURACY_FORMATS, read_cells, summarise, to_rows, write_frame
+from fieldguide.tables.results import (
+    ACCURACY_FORMATS,
+    accuracies_by_cell,
+    read_cells,
+    summarise,
+    to_rows,
+    write_frame,
+)
 from fieldguide.tables.rows import read_published
 from fieldguide.tables.settings import Heading
+from fieldguide.tables.tested_images import read_tested_images
 
 TEMPLATE = Path(__file__).parent / "templates" / "accuracy.html.j2"
 
@@ -36,7 +44,7 @@ def render_markdown(comparison: Comparison) -> str:
     parts += ["\n".join(f"- {name}: {escape(value)}" for name, value in comparison.facts)]
     for table in comparison.tables:
         parts += [f"## {escape(table.title)}", grid_table(table.accuracies), *map(escape, table.remarks)]
-        parts += [grid_table(table.counts)] if table.counts.rows else []
+        parts += [grid_table(grid) for grid in (table.over_images, table.counts) if grid.rows]
     return "\n\n".join(parts) + "\n"
 
 
@@ -46,7 +54,7 @@ def render_tex(comparison: Comparison) -> str:
     floats = []
     for number, table in enumerate(comparison.tables, start=1):
         caption, remarks = f"{comparison.heading}, {table.title}.", [*comparison.notes, *table.remarks, f"{facts}."]
-        grids = [table.accuracies, *([table.counts] if table.counts.rows else [])]
+        grids = [table.accuracies, *(grid for grid in (table.over_images, table.counts) if grid.rows)]
         floats.append(tex_float(caption, f"tab:fieldguide-accuracy-{number}", grids, remarks))
     return tex_file(floats)
 
@@ -71,7 +79,8 @@ def run(args: argparse.Namespace) -> None:
     if not notes and not published:
         notes = (f"The data set is {heading.dataset}: these numbers say nothing about CUB.",)
     summary = summarise(cells)
-    differences = find_differences(cells)
+    tested = read_tested_images(cells)
+    differences = find_differences(cells, tested)
     marks = mark_cells(differences)
     comparison = build_comparison(
         to_rows(summary),
@@ -80,7 +89,8 @@ def run(args: argparse.Namespace) -> None:
         notes,
         published,
         marks,
-        format_legend(marks.values()),
+        format_legend(marks.values(), differences),
+        tested.half_widths(accuracies_by_cell(cells)) if tested else None,
         tabulate_differences(differences),
     )
     rendered = {getattr(args, name): render(comparison) for name, render in RENDERERS.items()}

@@ -11,11 +11,11 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import write_csv
 from fieldguide.tables.results import (
     by_variant,
+    count_training_images,
     find_cells,
     format_frame,
     ratio_grid,
     read_cells,
-    read_images_per_class,
     summarise,
     to_rows,
 )
@@ -67,10 +67,11 @@ def test_a_grid_has_the_largest_share_first_and_a_dash_where_nothing_is() -> Non
 def test_images_of_a_class_are_counted_among_training_images(tmp_path: Path) -> None:
     rows = [{"class_id": c, "split": s} for c, s in (("1", "train"), ("1", "train"), ("2", "train"), ("2", "test"))]
     write_csv(tmp_path / "images.csv", ("class_id", "split"), rows)
-    assert read_images_per_class(tmp_path / "images.csv") == 1.5
+    images = count_training_images(tmp_path / "images.csv")
+    assert (images, images.per_class) == ((3, 2), 1.5)
     write_csv(tmp_path / "images.csv", ("class_id", "split"), rows[3:])
     with pytest.raises(FieldguideError, match=r"images\.csv: holds no training image"):
-        read_images_per_class(tmp_path / "images.csv")
+        count_training_images(tmp_path / "images.csv")
 
 
 def test_a_folder_without_cells_says_how_they_are_made(tmp_path: Path) -> None:
