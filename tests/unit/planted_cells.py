@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from fieldguide.adapters.correctness import Bools, write_correctness
 from fieldguide.tables.results import ACCURACY_FORMATS, read_cells, summarise, write_frame
 
 BACKBONE = "ViT-L-14_openai_ab12cd34"
@@ -47,6 +50,18 @@ def plant(folder: Path, cells: list[dict[str, Any]]) -> list[str]:
         path = folder / f"{number:03d}-ratio-{cell.get('image_percent')}.json"
         path.write_text(json.dumps(cell), encoding="utf-8")
         paths.append(str(path))
+    return paths
+
+
+def plant_runs(folder: Path, cells: list[tuple[dict[str, Any], Bools]], images: str = "i") -> list[str]:
+    """Cells with what each of their runs names rightly (S, M), and accuracies to fit; returns their paths.
+
+    The images are of one class, and what is wrong is of the next one.
+    """
+    paths = plant(folder, [cell | {"accuracy": (right.mean(1) * 100).round(6).tolist()} for cell, right in cells])
+    for path, (_, right) in zip(paths, cells, strict=True):
+        labels = np.zeros(right.shape[1], np.int64)
+        write_correctness(path, np.where(right, 0, 1), labels, [f"{images}{n}" for n in range(len(labels))])
     return paths
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from fieldguide.core.arrays import Doubles
 from fieldguide.core.random import generator
-from fieldguide.core.significance import PairedTest, t_quantile
+from fieldguide.core.significance import PairedTest, paired_test, t_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,28 +59,25 @@ def infer_over_seeds_and_images(values: Sequence[float], resampled: Doubles) -> 
     """The mean of a figure over seeds, with what it would vary by for other seeds and other test images.
 
     values (S,): the figure of each seed on the test images, such as a difference of two accuracies. resampled
-    (draws, S): the same on the test sets drawn. From one seed there is a mean and nothing else. No variation at all
-    leaves no test: a p-value of 0 from seeds that agree is never given.
+    (draws, S): the same on the test sets drawn. Interval and p-value are those of seeds alone where these are wider and
+    larger, few as they are: what holds more is never surer. From one seed there is a mean and nothing else; values that
+    vary neither by seed nor by image have no test but p = 1 of 0.
     """
     n, mean = len(values), fmean(values)
-    if n < 2:
-        return PairedTest(n, mean)
+    over_seeds = paired_test(values, [0.0] * n)
+    if over_seeds.half_width is None:
+        return over_seeds
     of_seeds = variance(values) / n
     total = float(resampled.mean(1).var())
     between = (n * n * total - float(resampled.var(0).sum())) / (n * (n - 1))
     squared = of_seeds + max(0.0, between)
     if squared <= 1e-18:
-        return PairedTest(n, mean, 0.0, None, None if round(mean, 6) else 1.0)
+        return over_seeds
     # The covariance is known from so many draws and no better.
     degrees = min(float(len(resampled) - 1), squared**2 / (of_seeds**2 / (n - 1)) if of_seeds else math.inf)
     from scipy.special import stdtr
 
     error = math.sqrt(squared)
-    return PairedTest(
-        n,
-        mean,
-        t_quantile(0.975, degrees) * error,
-        mean / error,
-        2 * float(stdtr(degrees, -abs(mean / error))),
-        degrees,
-    )
+    t, width = mean / error, t_quantile(0.975, degrees) * error
+    p = max(over_seeds.p or 0.0, 2 * float(stdtr(degrees, -abs(t))))
+    return PairedTest(n, mean, max(width, over_seeds.half_width), t, p, degrees)

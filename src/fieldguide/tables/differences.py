@@ -137,9 +137,10 @@ def find_differences(cells: pd.DataFrame, tested: TestedImages | None = None) ->
     pairs["p_holm"] = family["tested_p"].transform(correct)
     pairs["significant"] = [None if p != p else bool(p < LEVEL) for p in pairs["p_holm"]]
     pairs["significant"] = pairs["significant"].astype(object)
+    strictest = pairs["tests"].clip(lower=1)
     pairs["detectable"] = [
-        test.detectable(max(1, count)) if not is_same else None
-        for test, count, is_same in zip(tests, pairs["tests"], same, strict=True)
+        None if is_same else max((d for test in both if (d := test.detectable(count)) is not None), default=None)
+        for *both, count, is_same in zip(over_seeds, tests, strictest, same, strict=True)
     ]
     pairs = pairs.astype({"detectable": float})
     return pairs.assign(family=family.ngroup()).sort_values("family", kind="stable", ignore_index=True)
@@ -217,8 +218,8 @@ def describe_pair(differences: pd.DataFrame, first: str, second: str) -> str:
     text += f"; significant at {len(significant) or 'none'} of {count}"
     text += f" ({', '.join(significant)})" if significant else ""
     text += f". Every 95% interval lies within ±{(means.abs() + widths).max():.2f} points"
-    # Without any spread the two are the same cell, or as good as: that says nothing of what could be seen elsewhere.
-    seen = sorted(d for d in differences["detectable"] if d)
+    # The same cell twice, or as good as, without any spread: that says nothing of what could be seen elsewhere.
+    seen = sorted(d for d in differences["detectable"].dropna() if d)
     if not seen:
         return f"{text}."
     span = f"{seen[0]:.2f} points" if len(seen) == 1 else f"{seen[0]:.2f} to {seen[-1]:.2f} points, by ratio,"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from fieldguide.adapters.correctness import read_correctness
 from fieldguide.adapters.train_adapter import main
 from fieldguide.core.files import read_json, write_csv, write_json
 from fieldguide.data.records import IMAGE_COLUMNS
@@ -118,6 +119,20 @@ def test_the_weights_file(world: World) -> None:
     assert (world.folder / "cell.safetensors").stat().st_mode & 0o777 == 0o644
 
 
+def test_which_test_images_are_right_is_kept_beside_the_cell(world: World) -> None:
+    images = read_images(world.records)
+    features = features_of(world.directions, images.labels.tolist(), 0.15, 2)
+    features[images.test_rows] = features[images.test_rows].flip(0)
+    save_images(world, features)
+    cell = trained(world, ratio=10)
+    kept = read_correctness(world.folder / "cell.json")
+    assert kept is not None and kept.right.shape == (3, len(images.test_rows))
+    assert (kept.right.mean(1) * 100).round(6).tolist() == cell["accuracy"] and max(cell["accuracy"]) < 100
+    weights = load_file(world.folder / "cell.safetensors")
+    logits = features.numpy()[images.test_rows] @ weights["weight"][1].T + weights["bias"][1]
+    assert (kept.right[1] == (logits.argmax(1) == images.labels[images.test_rows])).all()
+
+
 def test_each_seed_is_the_same_alone(world: World) -> None:
     together = trained(world, *mixed(world))
     alone = trained(world, *mixed(world), seeds=[1], out="alone")
@@ -181,7 +196,7 @@ def test_the_same_bytes_whatever_the_environment_says(world: World) -> None:
     threads = {name: "4" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     command = [sys.executable, "-c", code, *cell_options(world, "third", *mixed(world))]
     subprocess.run(command, env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(sys.path)}, check=True)
-    for ending in ("json", "safetensors"):
+    for ending in ("json", "safetensors", "correct.safetensors"):
         contents = [(world.folder / f"{name}.{ending}").read_bytes() for name in ("first", "second", "third")]
         assert contents[0] == contents[1] == contents[2]
 

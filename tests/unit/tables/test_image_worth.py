@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldguide.core.files import write_csv
@@ -224,6 +224,40 @@ def test_what_saves_images_is_what_the_table_of_differences_calls_significant(tm
     (tested,) = differences[differences["image_percent"] == 30].itertuples()
     assert worth.difference_mean == tested.difference_mean and tested.p < 0.05
     assert tested.significant is worth.significant is False and worth.verdict == "undecided"
+
+
+ACCURACIES = st.lists(st.integers(500, 900).map(lambda a: a / 10), min_size=5, max_size=5)
+COLUMNS = [("none", "thesis"), ("none", "anchored-image-only")]
+COLUMNS += [(source, recipe) for source in ("reed", "llm") for recipe in ("thesis", "anchored")]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_both_tables_agree_in_every_cell(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """A text cell also differs from the other recipe's cell of the same text, which says nothing of images saved."""
+    cells = [
+        cell(source, percent, data.draw(ACCURACIES), recipe=recipe)
+        for source, recipe in COLUMNS
+        for percent in (10, 40, 100)
+        if source == "none" or (percent < 100 and data.draw(st.booleans()))
+    ]
+    # So that some differ significantly, and by less than another text of the same recipe does.
+    for one in cells:
+        level = {"none": 0.0, "reed": 10.0, "llm": -10.0}[one["text_source"]] * data.draw(st.booleans())
+        one["accuracy"] = [a * 0.02 + 70 + level + curve(one["image_percent"]) for a in one["accuracy"]]
+    read = read_cells(plant(tmp_path_factory.mktemp("cells"), cells))
+    differences = find_differences(read)
+    tested = {
+        (d.variant, d.first_path, d.second_recipe): d
+        for d in differences.itertuples()
+        if d.second_text_source == "none" and d.first_text_source != "none"
+    }
+    worth, _ = find_worth(read, IMAGES)
+    assert len(worth) == sum(d.image_percent < 100 for d in tested.values())
+    for w in worth.itertuples():
+        d = tested[w.variant, w.path, w.image_only_recipe]
+        expected = {True: "saves" if d.difference_mean > 0 else "costs"}.get(d.significant, "undecided")
+        assert (w.verdict, w.difference_mean) == (expected, d.difference_mean)
 
 
 def test_what_another_recipe_gains_is_not_called_the_texts(tmp_path: Path) -> None:
