@@ -46,6 +46,7 @@ rule tabulate_accuracy:
     """The comparison table: tidy, and in the thesis's shape."""
     input:
         cells=targets.cells,
+        correct=targets.correctness,
         published=tables.published(),
         template=layout.checkout_file("src/fieldguide/tables/templates/accuracy.html.j2"),
     output:
@@ -100,6 +101,7 @@ rule tabulate_image_worth:
     """The worth of text in labelled images per class, from the accuracy curves."""
     input:
         cells=targets.cells,
+        correct=targets.correctness,
         records=layout.image_records,
     output:
         csv=report(
@@ -209,6 +211,7 @@ rule compare_recipes:
     """Recipes and baselines side by side, and what text is worth to the anchored recipe, paired by seed."""
     input:
         cells=targets.compared_cells,
+        correct=targets.compared_correctness,
     output:
         csv=report(
             layout.table("recipes.csv"),
@@ -320,6 +323,7 @@ rule write_report:
     """One page with the tables, curves, confused classes, costs and provenance, that needs nothing else."""
     input:
         cells=targets.cells,
+        correct=targets.correctness,
         tables=targets.report_tables,
         records=layout.image_records,
         classes=layout.class_records,

@@ -25,6 +25,7 @@ JAPANESE: Mapping[str, str] = {
     "distinct images": "異なり画像数",
     "distinct texts": "異なりテキスト数",
     "95% interval": "95% 信頼区間",
+    "95% interval, test images too": "95% 信頼区間 (テスト画像も含む)",
     "optimiser steps": "更新回数",
 }
 """Column headings by their English ones; the columns are those of the thesis's table."""

@@ -18,7 +18,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from fieldguide.core.bootstrap import infer_over_seeds_and_images
 from fieldguide.core.significance import half_width
 from fieldguide.tables.differences import find_differences, references_of
 from fieldguide.tables.results import TrainingImages, accuracies_by_cell, by_variant, summarise
@@ -104,6 +103,8 @@ def find_worth(
     from the smallest share to the largest, with `rise_ci95`.
     """
     import pandas as pd
+
+    from fieldguide.core.bootstrap import infer_over_seeds_and_images
 
     accuracies = accuracies_by_cell(cells)
     members = by_variant(summarise(cells))

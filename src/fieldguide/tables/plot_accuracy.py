@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fieldguide.core.plotting import COLOURS, DASHES, LABEL, MARKERS, SMALL, TITLE, legend_columns, plain_axes, save_svg
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, new_parser, run_stage
+from fieldguide.tables.intervals import ONE_SEED, describe_interval
 from fieldguide.tables.rows import (
+    IMAGE_ONLY,
     PUBLISHED_RECIPE,
     Block,
     CellRow,
@@ -128,7 +130,8 @@ def draw_figure(
         fontsize=SMALL,
     )
     seeds = max(r.n_seeds for r in rows)
-    interval = f"Bands: 95% t interval over {seeds} seeds." if seeds > 1 else "One seed: no interval."
+    has_translator = any(r.translator != IMAGE_ONLY for r in rows)
+    interval = f"Bands: {describe_interval(None, has_translator)}." if seeds > 1 else f"{ONE_SEED.capitalize()}."
     below = textwrap.wrap(" ".join([interval, *notes]), 70 * across)
     figure.supxlabel("\n".join(below), fontsize=8, color="0.35")
     return figure

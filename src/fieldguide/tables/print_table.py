@@ -55,7 +55,7 @@ def aligned(grid: Grid, width: int = WIDTH) -> list[str]:
 def run(args: argparse.Namespace) -> None:
     rows = read_rows(args.csv)
     seeds = max(row.n_seeds for row in rows)
-    interval = f" ± 95% interval over {seeds} seeds" if seeds > 1 else ", one seed"
+    interval = f" ± 95% interval over {seeds} seeds alone" if seeds > 1 else ", one seed"
     backbones = ", ".join(sorted({row.backbone for row in rows}))
     blocks = [cut(f"Accuracy on the test images, %{interval}; backbone {backbones}", WIDTH)]
     for table in build_tables(rows, join_sampling=True):

@@ -16,6 +16,7 @@ from fieldguide.core.files import write_text
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.tables.grid import MISSING, Grid
+from fieldguide.tables.intervals import describe_interval
 from fieldguide.tables.markdown import grid_table
 from fieldguide.tables.measures import DATASET_MEASURES, PAIR_MEASURES
 from fieldguide.tables.results import read_cells, summarise, to_rows, write_frame
@@ -181,9 +182,9 @@ def format_page(table: pd.DataFrame, sources: Sequence[str], dataset: str, notes
         parts.append(f"## On the data set: {source}")
         parts.append(
             "Percent. Nearest class mean: translated texts whose nearest mean of real test images is their own "
-            "class's (± by the bootstrap over classes). The others are of test images, ± the half-width of the t "
-            "interval over seeds: zero-shot with translated texts, and the thesis recipe at two shares of images to "
-            "texts."
+            "class's (± by the bootstrap over classes). The others are of test images, ± the half-width of the "
+            f"{describe_interval(None, True)}: zero-shot with translated texts, and the thesis recipe at two shares of "
+            "images to texts."
         )
         parts.append(format_columns(table, {f"{source}_{name}": (head, 1) for name, head in DATASET_MEASURES.items()}))
     return "\n\n".join(parts) + "\n"

@@ -8,11 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fieldguide.adapters.correctness import correctness_path, read_correctness
 from fieldguide.adapters.results import HINT, CellResult
-from fieldguide.core.bootstrap import infer_over_seeds_and_images, resample_accuracies
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.significance import PairedTest
 from fieldguide.core.stage import log
@@ -43,6 +39,8 @@ class TestedImages:
 
     def half_widths(self, accuracies: Mapping[str, Sequence[float]]) -> dict[str, float]:
         """Half-width of the 95% interval of each cell's accuracy, given by seed, in points; none from one seed."""
+        from fieldguide.core.bootstrap import infer_over_seeds_and_images
+
         found = {
             path: infer_over_seeds_and_images(values, self.resampled[path]).half_width
             for path, values in accuracies.items()
@@ -51,6 +49,8 @@ class TestedImages:
 
     def compare(self, first: str, second: str, differences: Sequence[float]) -> PairedTest:
         """The difference of two cells, of which the seeds' differences are given."""
+        from fieldguide.core.bootstrap import infer_over_seeds_and_images
+
         return infer_over_seeds_and_images(differences, self.resampled[first] - self.resampled[second])
 
     def is_same(self, first: str, second: str) -> bool:
@@ -63,6 +63,11 @@ def read_tested_images(cells: pd.DataFrame) -> TestedImages | None:
 
     Raises FieldguideError where a cell's bits are not those of its JSON, or of other test images than the first's.
     """
+    import numpy as np
+
+    from fieldguide.adapters.correctness import correctness_path, read_correctness
+    from fieldguide.core.bootstrap import resample_accuracies
+
     paths = [str(path) for path in cells["path"].unique()]
     found = {path: read_correctness(path) for path in paths}
     if missing := [path for path in paths if found[path] is None]:

@@ -78,6 +78,11 @@ class Targets:
         return [str(Path(cell).with_suffix(".safetensors")) for cell in self.cells]
 
     @cached_property
+    def correctness(self) -> list[str]:
+        """Which test images they name rightly."""
+        return [str(Path(cell).with_suffix(".correct.safetensors")) for cell in self.cells]
+
+    @cached_property
     def study_cells(self) -> list[str]:
         """The cells of the sampling study: every combination, image only and with each text source of the table."""
         study = self.config.sampling_study
@@ -99,6 +104,11 @@ class Targets:
         first = self.config.sweep.variants[0]
         recipes = [*first.recipes, *self.config.sweep.baselines]
         return [cell for recipe in recipes for cell in self.recipe_cells(recipe, first)]
+
+    @cached_property
+    def compared_correctness(self) -> list[str]:
+        """Which test images they name rightly."""
+        return [str(Path(cell).with_suffix(".correct.safetensors")) for cell in self.compared_cells]
 
     @cached_property
     def calibrated_cells(self) -> list[str]:

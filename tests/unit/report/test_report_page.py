@@ -130,9 +130,9 @@ def test_recipes_stand_one_per_line_with_a_column_per_ratio():
     ],
 )
 def test_a_worth_is_a_figure_or_a_bound(relation: str, images: float, width: float, told: str):
-    entry = worth_entry(images, width, relation, accuracy=60, percent=4, seeds=3, outside=0)
+    entry = worth_entry(images, width, relation, in_all=-58, accuracy=60, percent=4, seeds=3, outside=0)
     assert entry.text == told
-    assert entry.tip == "accuracy 60.00%\n4.00% of the training images\nseeds 3, outside the curve 0"
+    assert entry.tip == "accuracy 60.00%\n-58 images in all, 4.00% of the training images\nseeds 3, outside the curve 0"
 
 
 def test_an_address_loses_its_user_and_password_and_nothing_else():
