@@ -82,17 +82,24 @@ def test_95_in_100_intervals_hold_the_truth(world: str) -> None:
     rng, normal = np.random.default_rng(1), NormalDist()
     truth = normal.cdf((1 + EFFECT) / math.sqrt(1 + of_image**2 + of_seed**2 + together**2))
     truth = (truth - normal.cdf(1 / math.sqrt(1 + together**2))) * 100
-    held = np.zeros(2, int)
+    held = np.zeros(3, int)
     for _ in range(300):
         ease = rng.normal(1, 1, IMAGES)
         gain = EFFECT + rng.normal(0, of_image, IMAGES) + rng.normal(0, of_seed, (SEEDS, 1))
         noise: Doubles = rng.normal(0, together, (2, SEEDS, IMAGES))
         right = np.vstack([ease + gain + noise[0] > 0, ease + noise[1] > 0])
-        drawn = resample_accuracies(right, 200)
+        drawn = resample_accuracies(right, 400)
         differences = ((right[:SEEDS].mean(1) - right[SEEDS:].mean(1)) * 100).tolist()
-        test = infer_over_seeds_and_images(differences, drawn[:, :SEEDS] - drawn[:, SEEDS:])
+        resampled = drawn[:, :SEEDS] - drawn[:, SEEDS:]
+        test = infer_over_seeds_and_images(differences, resampled)
+        seeds = rng.integers(SEEDS, size=resampled.shape)
+        low, high = np.quantile(np.take_along_axis(resampled, seeds, 1).mean(1), [0.025, 0.975])
         widths = (test.half_width or 0, half_width(differences) or 0)
-        held += [abs(test.mean - truth) <= width for width in widths]
-    assert 0.90 * 300 <= held[0] <= 0.99 * 300
+        held += [*(abs(test.mean - truth) <= width for width in widths), low <= truth <= high]
+    ours, over_seeds, percentiles = (held / 3).round().tolist()
+    print(f"{world}: {ours}% of ours, {over_seeds}% over seeds alone, {percentiles}% of percentiles of both drawn anew")
+    assert 90 <= ours <= 99
     if world == "seeds are equal":
-        assert held[1] == 0, "over seeds alone there is no interval"
+        assert over_seeds == 0, "over seeds alone there is no interval"
+    if world == "seeds vary most":
+        assert percentiles < ours, "five seeds are too few to be drawn anew"
