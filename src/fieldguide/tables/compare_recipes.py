@@ -19,7 +19,7 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import write_text
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
-from fieldguide.tables.differences import compare
+from fieldguide.tables.differences import SAME, compare
 from fieldguide.tables.grid import MISSING, Grid, format_accuracy
 from fieldguide.tables.intervals import describe_interval
 from fieldguide.tables.markdown import grid_table
@@ -86,7 +86,8 @@ def compare_anchored(
     """The anchored recipe with text less each control without text on the same images, and at ratio 0 less zero-shot.
 
     A row per text source, ratio and control: `text_source`, `image_percent`, `column`, and the paired difference's
-    `mean` and `ci95` in points, over test images too where `tested` holds them.
+    `mean` and `ci95` in points, over test images too where `tested` holds them; `same`: whether both make the same
+    predictions.
     """
     import pandas as pd
 
@@ -105,6 +106,10 @@ def compare_anchored(
     ]
     found = pairs[[*key]].assign(column=pairs["recipe"].map({**CONTROLS, **ZERO_SHOT}))
     found["mean"] = [test.mean for test in tests]
+    found["same"] = [
+        tested is not None and tested.is_same(one, other)
+        for one, other in zip(pairs["path"], pairs["path_beside"], strict=True)
+    ]
     found["ci95"] = pd.Series([test.half_width for test in tests], index=found.index, dtype=object)
     return found
 
@@ -137,17 +142,22 @@ def render(heading: Heading, cells: pd.DataFrame, differences: pd.DataFrame, ima
         parts += [grid_table(drop_empty(ratio_grid(members, recipes)))]
     pairs = list(zip(differences["mean"], differences["ci95"], strict=True))
     shown = differences.assign(
-        text=[format_difference(*pair) for pair in pairs], lower=[is_lower(*pair) for pair in pairs]
+        text=[
+            SAME if is_same else format_difference(*pair)
+            for pair, is_same in zip(pairs, differences["same"], strict=True)
+        ],
+        lower=[is_lower(*pair) for pair in pairs],
     )
     for source, members in shown.groupby("text_source", sort=False):
         grid = drop_empty(ratio_grid(members, [*CONTROLS.values(), *ZERO_SHOT.values()]))
-        between = members[members["image_percent"].between(0, 100, inclusive="neither")]
+        between = members[members["image_percent"].between(0, 100, inclusive="neither") & ~members["same"]]
+        same = f" {SAME}: the very predictions of the control." if members["same"].any() else ""
         parts += [f"## anchored with {source}, paired by seed", grid_table(grid)]
         parts.append(
             f"Of {len(between)} differences from an image-only control on the same images {between['lower'].sum()} are "
             f"lower (mean below {MIN_DROP} points, or the interval wholly below 0). ± is the half-width of the "
-            f"{describe_interval(images)}, of each paired difference by itself, in points; differences.csv holds "
-            "them with p-values corrected for their number."
+            f"{describe_interval(images, has_translator)}, of each paired difference by itself, in points; "
+            f"differences.csv holds them with p-values corrected for their number.{same}"
         )
     return "\n\n".join(parts) + "\n"
 

@@ -30,7 +30,8 @@ class Results:
     """The frames of one results folder, each read when it is asked for.
 
     Every frame is tidy. Accuracies, shares (`image_percent`, `text_percent`) and `percent…` columns are in percent,
-    differences in percentage points; `…_ci95` is the half-width of a 95% t interval over seeds, missing from one seed.
+    differences in percentage points; `…_ci95` is the half-width of a 95% t interval over seeds, missing from one seed,
+    and `…_ci95_seeds_images` that of one over test images too.
     A cell is known by `image_percent`, `text_source`, `text_names`, `text_unit`, `sampling`, `redraw`,
     `budget`, `recipe` and `translator`; image-only cells have `none` for what concerns texts.
 
@@ -71,11 +72,15 @@ class Results:
 
     @cached_property
     def differences(self) -> pd.DataFrame:
-        """Paired differences `first_…` - `second_…` at one share of images: `difference_mean`, `difference_ci95`;
-        Student's `t`, `p`, and `p_holm`, corrected by Holm; `significant` (at 5% after the correction; missing from one
-        seed); `detectable`, the smallest difference that could not have gone unseen."""
+        """Paired differences `first_…` - `second_…` at one share of images: `difference_mean`; over seeds
+        `difference_ci95`, Student's `t` and `p`; over test images too `difference_ci95_seeds_images` and
+        `p_seeds_images`; `p_holm`, which corrects the latter by Holm; `significant` (at 5% after the correction;
+        missing where there is no test); `detectable`, the smallest difference that could not have gone unseen;
+        `same_predictions`, which have no test."""
         frame = self._read("differences").rename(columns={"told_apart": "significant"})  # its name in version 0.1
-        return frame.assign(significant=frame["significant"].map({"yes": True, "no": False}).astype("boolean"))
+        is_yes = {"yes": True, "no": False}
+        words = [column for column in ("significant", "same_predictions") if column in frame]
+        return frame.assign(**{column: frame[column].map(is_yes).astype("boolean") for column in words})
 
     @cached_property
     def recipes(self) -> pd.DataFrame:
@@ -85,7 +90,8 @@ class Results:
     @cached_property
     def image_worth(self) -> pd.DataFrame:
         """What text is worth against an image-only column (`image_only_recipe`): `images_per_class_saved`, labelled
-        images per class, `percent_of_images_saved`; both bounds where `relation` is not `=`; `verdict`."""
+        images per class, `images_saved`, in all, `percent_of_images_saved`; all bounds where `relation` is not `=`;
+        `verdict`."""
         return self._read("image_worth")
 
     @cached_property

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fieldguide.adapters.correctness import Bools, correctness_path
+from fieldguide.tables.compare_recipes import main as compare_recipes
 from fieldguide.tables.differences import (
     DIFFERENCE_FORMATS,
     find_differences,
@@ -78,6 +79,19 @@ def test_the_same_predictions_are_no_comparison(tmp_path: Path) -> None:
     assert "so there is no test, and none is counted" in table.remarks[-1]
     line = format_frame(differences, DIFFERENCE_FORMATS)[0]
     assert (line["same_predictions"], line["p_holm"], line["n_test_images"]) == ("yes", "", "400")
+
+
+def test_recipes_side_by_side_hold_images_and_count_no_control_against_itself(tmp_path: Path) -> None:
+    planted = [(cell("none", p), runs(60 + p / 5, 0.01)) for p in (90, 10)]
+    planted += [(cell("none", p, "anchored-image-only"), runs(62 + p / 5, 0.01)) for p in (90, 10)]
+    planted += [(cell("reed", 90, "anchored"), runs(80, 0.01)), (cell("reed", 10, "anchored"), runs(60, 0.0))]
+    outputs = ["--csv", str(tmp_path / "r.csv"), "--md", str(tmp_path / "r.md")]
+    compare_recipes(["--cells", *plant_runs(tmp_path, planted), "--settings", '{"dataset": "tiny"}', *outputs])
+    page = (tmp_path / "r.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith("| 90:10 | +2.00 ±")]
+    assert row.endswith(" | = |")
+    assert "Of 3 differences from an image-only control on the same images 2 are lower" in page
+    assert "95% interval over seeds and the 400 test images" in page and "=: the very predictions" in page
 
 
 def test_what_holds_more_is_never_surer(tmp_path: Path) -> None:
