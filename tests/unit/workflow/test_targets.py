@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fieldguide.adapters.correctness import correctness_path
 from fieldguide.workflow.targets import Targets
 from tests.unit.workflow.configurations import OWN_FEATURES, TINY, layout_of
 
@@ -12,6 +13,8 @@ def test_the_thesis_has_eighty_cells_and_the_anchored_recipe_thirty() -> None:
     targets = Targets(layout_of())
     assert len(targets.cells) == len(set(targets.cells)) == 30 + 30 + 20 + 30
     assert [Path(cell).with_suffix(".safetensors").as_posix() for cell in targets.cells] == targets.weights
+    assert [correctness_path(cell).as_posix() for cell in targets.cells] == targets.correctness
+    assert [correctness_path(cell).as_posix() for cell in targets.compared_cells] == targets.compared_correctness
 
 
 def test_no_cell_is_images_alone_with_text_or_text_alone_without() -> None:
