@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
 sys.path.insert(0, str(CHECKOUT / "src"))
@@ -22,6 +23,7 @@ if imported and not Path(imported).resolve().is_relative_to(CHECKOUT.resolve()):
 from fieldguide.adapters.recipes.registry import NAMES, RAW, RECIPES
 from fieldguide.core.errors import FieldguideError
 from fieldguide.run.cluster import check_cluster
+from fieldguide.run.error_messages import explain_errors
 from fieldguide.run.guard import guard
 from fieldguide.run.hooks import end_run, shell_prefix, start_run
 from fieldguide.workflow.adapters import AdapterJobs
@@ -37,6 +39,7 @@ from fieldguide.workflow.targets import Targets
 from fieldguide.workflow.texts import TextJobs
 from fieldguide.workflow.translators import TranslatorJobs
 
+errors = explain_errors(logger)
 try:
     refuse_checkout(CHECKOUT)
     checked = check_config(config)
@@ -50,6 +53,10 @@ except FieldguideError as error:
     raise WorkflowError(str(error)) from None
 
 targets = Targets(layout)
+errors.targets.results = str(layout.folder)
+errors.targets.collections = lambda: [rule.name for rule in workflow.rules if rule.name in ("all", "everything")]
+errors.targets.rules = lambda: [rule.name for rule in workflow.rules]
+errors.targets.files = lambda: [*targets.tables, *targets.extras, *targets.typeset, *targets.cells]
 code = Jobs(layout).code  # of a stage: a hash of what it runs
 translators, adapters = TranslatorJobs(layout), AdapterJobs(layout)
 tables, conversion = TableJobs(layout), ConversionJobs(layout)
@@ -71,7 +78,7 @@ wildcard_constraints:
     budget=r"(steps|epochs)(-\d+)?",
     sampling="class-wise|global",
     redraw="fixed|per-epoch",
-    ratio=r"\d+",
+    ratio=r"100|\d{1,2}",
     shard=r"\d+",
     shards=r"\d+",
 

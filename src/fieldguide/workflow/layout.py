@@ -85,7 +85,10 @@ class Layout:
         return link_folder(self.folder.as_posix())
 
     def refuse_file(self) -> None:
-        """Raises FieldguideError where a file stands in the place of the results folder, or of one above it."""
+        """Raises FieldguideError where a file stands in place of the results folder, one above it, or Snakemake's."""
+        notes = Path(".snakemake")
+        if notes.exists() and not notes.is_dir():
+            raise FieldguideError(f"{notes.resolve()} is a file, so Snakemake cannot keep its notes; take it away")
         for folder in (self.folder, *self.folder.parents):
             if os.path.exists(folder) and not folder.is_dir():  # noqa: PTH110  # where we may not look, the lock says so
                 raise FieldguideError(
