@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,6 +74,26 @@ def test_snakemake_is_guarded(results: Path) -> None:
     assert ours.unlocked == 1 and (results / LOCK).read_bytes() == b""
     ours.execute(executor_plugin=Plugin())
     assert ours.executed == 2
+
+
+def test_results_from_the_future_are_refused_until_their_time_is_now(results: Path) -> None:
+    """The clock was set back between two runs: what is edited now would look older than what was made from it."""
+    ours, folder = Workflow(), results / "the tables"
+    folder.mkdir()
+    (folder / "accuracy.csv").write_text("1")
+    guard(ours, results)
+    ours.execute(executor_plugin=Plugin())
+    for later, is_refused in ((60, False), (3600, True)):  # a file server's clock may be a minute ahead
+        os.utime(folder / "accuracy.csv", (time.time() + later,) * 2)
+        for plugin in (Plugin(), Plugin(dryrun=True)):
+            if is_refused:
+                with pytest.raises(WorkflowError, match=r"accuracy\.csv was made .* which is yet to come") as raised:
+                    ours.execute(executor_plugin=plugin)
+            else:
+                ours.execute(executor_plugin=plugin)
+    subprocess.run(str(raised.value).split("`")[1], shell=True, check=True)  # what the message says
+    ours.execute(executor_plugin=Plugin())
+    assert ours.executed == 4
 
 
 def test_a_job_in_a_process_of_its_own_holds_nothing(results: Path) -> None:
