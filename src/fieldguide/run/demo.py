@@ -51,9 +51,17 @@ def say(line: str) -> None:
     print(line, file=TolerantStream(sys.stdout), flush=True)
 
 
+def environment() -> dict[str, str]:
+    """This process's environment; where the home cannot be written, Snakemake keeps its cache beside its notes."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/")) / ".cache").absolute()
+    there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    is_writable = there.is_dir() and os.access(there, os.W_OK)
+    return {**os.environ} if is_writable else {**os.environ, "XDG_CACHE_HOME": str(Path(".snakemake/cache").absolute())}
+
+
 def follow(command: Sequence[str]) -> int:
     """Run Snakemake, which prints a line per job by itself, and give its exit status; a signal lets it end in order."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, env=environment())
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)  # Snakemake ends its jobs, and this process with it

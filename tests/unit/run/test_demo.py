@@ -87,3 +87,19 @@ def test_a_signal_is_passed_on_and_a_lost_reader_does_no_harm(tmp_path: Path, nu
         assert process.wait(timeout=20) == 7
     finally:
         process.kill()
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_moved"),
+    [({"HOME": "{here}"}, False), ({"HOME": "{here}/a-file/x"}, True), ({"XDG_CACHE_HOME": "{here}/a-file"}, True)],
+)
+def test_a_home_that_cannot_be_written_is_not_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], is_moved: bool
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    (tmp_path / "a-file").touch()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.replace("{here}", str(tmp_path)))
+    expected = str(tmp_path / ".snakemake/cache") if is_moved else None
+    assert run_demo.environment().get("XDG_CACHE_HOME") == expected
