@@ -38,7 +38,7 @@ from fieldguide.data.image_store import (
 )
 from fieldguide.data.records import check_train_images, class_name, name_classes, natural, write_records
 from fieldguide.data.settings import FolderSettings
-from fieldguide.data.user_files import read_rows
+from fieldguide.data.user_files import forward_slashes, read_rows
 
 SPLITS = ("train", "test")
 TABLE_COLUMNS = ("path", "class", "split")
@@ -147,7 +147,7 @@ def photographs_of(table: Path, splits: Mapping[str, str]) -> list[Photograph]:
         f"{table}: splits that are not {' or '.join(split_of)}",
         "correct the column split, or name its words under dataset.splits",
     )
-    paths = [row.values["path"].replace("\\", "/") for row in rows]
+    paths = [forward_slashes(row.values["path"]) for row in rows]
     outside = [f"line {row.line}: {path}" for row, path in zip(rows, paths, strict=True) if not is_inside(path)]
     refuse_if_any(outside, f"{table}: paths that leave dataset.root", "give paths relative to it")
     paths = [str(PurePosixPath(path)) for path in paths]

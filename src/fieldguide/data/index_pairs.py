@@ -31,7 +31,7 @@ from fieldguide.data.archives import (
 from fieldguide.data.image_store import HINT, ImageStore, find_unreadable, open_image_store, report_unreadable
 from fieldguide.data.records import PAIR_COLUMNS
 from fieldguide.data.settings import PairStageSettings
-from fieldguide.data.user_files import DELIMITERS, Row, read_rows
+from fieldguide.data.user_files import DELIMITERS, Row, forward_slashes, read_rows
 
 
 class Caption(NamedTuple):
@@ -86,18 +86,21 @@ def read_from_zip(path: Path, file_name: str, limits: Limits) -> bytes:
 
 def annotations_of(rows: Sequence[Row]) -> dict[str, Any]:
     """Rows of path and caption as COCO has them: images numbered in the order of their paths, captions by line."""
-    number = {path: i for i, path in enumerate(sorted({row.values["path"] for row in rows}), 1)}
+    paths = [forward_slashes(row.values["path"]) for row in rows]
+    number = {path: i for i, path in enumerate(sorted(set(paths)), 1)}
     return {
         "images": [{"id": image_id, "file_name": path} for path, image_id in number.items()],
         "annotations": [
-            {"id": row.line, "image_id": number[row.values["path"]], "caption": row.values["caption"]} for row in rows
+            {"id": row.line, "image_id": number[path], "caption": row.values["caption"]}
+            for row, path in zip(rows, paths, strict=True)
         ],
     }
 
 
 def parse_images(annotations: Any, path: Path) -> dict[int, str]:
     """Image file names by id; two images of one id, or one image under two, are refused by name."""
-    images = [(int(item["id"]), str(item["file_name"])) for item in _items(annotations, "images", path)]
+    items = _items(annotations, "images", path)
+    images = [(int(item["id"]), forward_slashes(str(item["file_name"]))) for item in items]
     refuse_if_any([str(i) for i in repeated(i for i, _ in images)], f"{path}: two images of one id", HINT)
     refuse_if_any(repeated(name for _, name in images), f"{path}: an image listed under two ids", HINT)
     return dict(images)

@@ -139,6 +139,11 @@ def _find_separator(text: str, usual: str, columns: Sequence[str]) -> str:
     return max(headers, key=lambda separator: len(headers[separator]))
 
 
+def forward_slashes(path: str) -> str:
+    """A path of a table or of annotations as this system writes it, if Windows wrote it."""
+    return path.replace("\\", "/").removeprefix("./")
+
+
 def read_json_strictly(path: Path) -> Any:
     """Parsed JSON; raises FieldguideError where it is none, or gives a key of one object twice."""
     return _parse(read_text(path), str(path))

@@ -22,7 +22,7 @@ from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.data.class_names import NO_CLASS, in_nfc, match_names, report
 from fieldguide.data.records import CLASS_COLUMNS, IMAGE_COLUMNS
-from fieldguide.data.user_files import DELIMITERS, read_json_lines, read_json_strictly, read_rows
+from fieldguide.data.user_files import DELIMITERS, forward_slashes, read_json_lines, read_json_strictly, read_rows
 from fieldguide.texts.settings import CLASS_NAMES_HINT, FileSource
 from fieldguide.texts.table import UNNAMED_FIELD, TextRow, has_words, write_texts
 
@@ -186,7 +186,7 @@ class ImageNames:
 
     def find(self, name: str) -> list[str]:
         """Ids of the images that a name may be; several where a file name occurs more than once, none where unknown."""
-        name = in_nfc(name).replace("\\", "/").removeprefix("./")
+        name = forward_slashes(in_nfc(name))
         return next((by_name[name] for by_name in self.found if name in by_name), []) if name else []
 
 

@@ -157,6 +157,21 @@ def test_pairs_of_ones_own_are_a_csv(coco: Path) -> None:
     )
 
 
+def test_paths_that_windows_wrote(coco: Path) -> None:
+    main(argv(coco))
+    before = rows(coco)
+    content = coco_annotations(IDS)
+    for image in content["images"]:
+        image["file_name"] = ".\\train2017\\" + image["file_name"]
+    (coco / "captions_train2017.json").write_text(json.dumps(content))
+    main(argv(coco, "--annotations", coco / "captions_train2017.json"))
+    assert rows(coco) == before
+    written = [r"train2017\000000000010.jpg,red", "train2017/000000000010.jpg,blue"]
+    write_lines(coco / "own.csv", ["path,caption", *written])
+    main(argv(coco, "--annotations", coco / "own.csv"))
+    assert [(row["image_id"], row["path"]) for row in rows(coco)] == [("1", "train2017/000000000010.jpg")] * 2
+
+
 def without_file_name(content: dict[str, Any]) -> None:
     del content["images"][2]["file_name"]
 
