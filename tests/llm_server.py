@@ -55,6 +55,7 @@ class Asked:
     body: dict[str, Any]
     headers: dict[str, str]
     fault: str = ""
+    path: str = ""  # with its query
     sent_whole: bool = False  # a usable reply, to its last byte
     billed: float = 0.0  # USD
     response_id: str = ""
@@ -78,6 +79,10 @@ class Plan:
     reports_usage: bool = True
     hang: float = 30.0  # seconds that a time-out lasts
     echo: str = ""  # said wherever the endpoint says anything
+    # What a profile answers in place of a fault: status and JSON, or text; None for the usual answer.
+    profile: Callable[[Asked, int], tuple[int, Any] | None] = lambda asked, number: None
+    # What GET answers by path, such as "/v1/models/gpt-test".
+    get: Callable[[str], tuple[int, Any]] = lambda path: error(404, "Not found.")
 
 
 @dataclass
@@ -87,6 +92,7 @@ class Server:
     plan: Plan
     url: str = ""
     asked: list[Asked] = field(default_factory=list)
+    got: list[str] = field(default_factory=list)  # paths of GET
     level: float = 0.0
     filled_at: float = 0.0
 
@@ -145,8 +151,8 @@ def completion(content: str | None, prompt: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def error(status: int, message: str, code: str | None = None) -> tuple[int, dict[str, Any]]:
-    return status, {"error": {"message": message, "type": "error", "param": None, "code": code}}
+def error(status: int, message: str, code: str | None = None, param: str | None = None) -> tuple[int, dict[str, Any]]:
+    return status, {"error": {"message": message, "type": "error", "param": param, "code": code}}
 
 
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 429: "Too Many Requests"}
@@ -158,7 +164,8 @@ def answer_to(asked: Asked, plan: Plan) -> tuple[int, dict[str, str], bytes]:
     prompt = json.dumps(body.get("messages"))
     with_schema = "response_format" in body
     if with_schema and not plan.takes_schema:
-        status, content = error(400, "Invalid parameter: 'response_format' of type 'json_schema' is not supported.")
+        words = "Invalid parameter: 'response_format' of type 'json_schema' is not supported."
+        status, content = error(400, words, param="response_format")
         return status, {}, json.dumps(content).encode()
     headers: dict[str, str] = {}
     errors = {
@@ -218,17 +225,31 @@ def answer_to(asked: Asked, plan: Plan) -> tuple[int, dict[str, str], bytes]:
     return 200, headers, raw
 
 
-async def read_request(reader: asyncio.StreamReader) -> tuple[dict[str, str], bytes] | None:
-    """Headers and body of the next request on a connection; None at its end."""
+async def read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes] | None:
+    """Method, path, headers and body of the next request on a connection; None at its end."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
-    lines = head.decode().split("\r\n")[1:]
+    first, *lines = head.decode().split("\r\n")
+    method, path, _ = first.split(" ", 2)
     headers = {
         name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)
     }
-    return headers, await reader.readexactly(int(headers.get("content-length", "0")))
+    return method, path, headers, await reader.readexactly(int(headers.get("content-length", "0")))
+
+
+def as_bytes(content: Any) -> bytes:
+    """A body: text as it is, all else as JSON."""
+    return content.encode() if isinstance(content, str) else json.dumps(content).encode()
+
+
+async def send(writer: asyncio.StreamWriter, status: int, headers: dict[str, str], content: bytes) -> None:
+    """Send a whole answer."""
+    fields = {"content-type": "application/json", "content-length": str(len(content)), **headers}
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Error')}", *(f"{n}: {v}" for n, v in fields.items())]
+    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + content)
+    await writer.drain()
 
 
 async def serve(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -236,16 +257,24 @@ async def serve(server: Server, reader: asyncio.StreamReader, writer: asyncio.St
     plan = server.plan
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
         while request := await read_request(reader):
-            headers, raw = request
+            method, path, headers, raw = request
+            if method == "GET":
+                server.got.append(path)
+                status, found = plan.get(path)
+                await send(writer, status, {}, as_bytes(found))
+                continue
             body = json.loads(raw)
             name = re.search(r'bird "(.+?)"', body["messages"][0]["content"])
-            asked = Asked(time.monotonic(), name[1] if name else "", body, headers)
+            asked = Asked(time.monotonic(), name[1] if name else "", body, headers, path=path)
             asked.fault = plan.fault(asked, len(server.asked))
             server.asked.append(asked)
             if server.is_over_the_limit():
                 asked.fault = "429"
             elif plan.latency:
                 await asyncio.sleep(plan.latency)
+            if (played := plan.profile(asked, len(server.asked) - 1)) is not None:
+                await send(writer, played[0], {}, as_bytes(played[1]))
+                continue
             status, more, content = answer_to(asked, plan)
             if asked.fault == "time-out":
                 await asyncio.sleep(plan.hang)

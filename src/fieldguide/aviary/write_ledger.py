@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from random import Random
 
 from fieldguide.aviary.traits import Species, draw_aviary
@@ -15,7 +14,7 @@ from fieldguide.aviary.writer import FIELDS, write_reply
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import atomic_path
 from fieldguide.core.stage import log, new_parser, run_stage
-from fieldguide.texts.ledger import LedgerRecord, record_line, request_for, synthetic_record
+from fieldguide.texts.ledger import LedgerRecord, read_prompt, record_line, request_for, synthetic_record
 
 MODEL = "aviary-writer"
 
@@ -38,7 +37,7 @@ def write_ledger(args: argparse.Namespace) -> None:
         species = draw_aviary(args.seed, args.species)
     except ValueError as error:
         raise FieldguideError(f"--species {args.species}: {error}; ask for fewer species") from error
-    records = list(write_records(args.seed, species, args.replies, Path(args.prompt).read_text(encoding="utf-8")))
+    records = list(write_records(args.seed, species, args.replies, read_prompt(args.prompt)))
     with atomic_path(args.out) as temporary:
         temporary.write_bytes(b"".join(map(record_line, records)))
     log.info("%d replies about %d species", len(records), len(species))

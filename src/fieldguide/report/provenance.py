@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from fieldguide.core.files import sha256_of
 from fieldguide.tables.page_tables import EMPTY, Entry, Head, PageTable
-from fieldguide.texts.ledger import read_ledger
+from fieldguide.texts.ledger import read_ledger, read_prompt
 from fieldguide.texts.prices import price_source
 from fieldguide.texts.settings import LLMSource
 
@@ -46,7 +46,7 @@ def find_costs(sources: Mapping[str, LLMSource], class_names: Sequence[str], thi
     for name, settings in sources.items():
         ledger = Path(settings.ledger)
         records = read_ledger(ledger) if ledger.is_file() else []
-        prompt = Path(settings.prompt).read_text(encoding="utf-8")
+        prompt = read_prompt(settings.prompt)
         anew = price_source(name, settings, prompt, class_names, len(class_names), [], thing)
         invented = sum(record.synthetic for record in records)
         priced = settings.prices.input or settings.prices.output

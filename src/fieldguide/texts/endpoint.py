@@ -1,23 +1,21 @@
-"""An OpenAI-compatible endpoint: its address and key, what it answers, and what its errors mean for a run."""
+"""An OpenAI-compatible endpoint: its address, its key, and the client of the openai package that reaches it."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
-from urllib.parse import urlsplit
-
-from pydantic import BaseModel, Field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from fieldguide.core.errors import FieldguideError
+from fieldguide.texts.answers import LONGEST_QUOTE, UnansweredError, parse_json
 
-LONGEST_RETRY_AFTER = 600.0
-"""Seconds; an endpoint that asks to come back later than that ends the run."""
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Endpoint:
 
     def redact_error(self, text: str) -> str:
         """An endpoint's own words on one line, without the key, whole or as endpoints shorten it."""
-        return re.sub(r"\b(sk|pk|key)-[\w*.-]{4,}", "[key]", self.redact(" ".join(text.split())))[:300]
+        return re.sub(r"\b(sk|pk|key)-[\w*.-]{4,}", "[key]", self.redact(" ".join(text.split())))[:LONGEST_QUOTE]
 
 
 def needs_key(base_url: str) -> bool:
@@ -68,102 +66,95 @@ def find_endpoint(base_url: str, variable: str) -> Endpoint:
     return Endpoint(base_url, key)
 
 
-# ---------------------------------------------------------------- what an endpoint answers
+# ---------------------------------------------------------------- the client
 
 
-class ReplyMessage(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
+PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+CERTIFICATES = {"SSL_CERT_FILE": Path.is_file, "SSL_CERT_DIR": Path.is_dir}
 
 
-class Choice(BaseModel):
-    message: ReplyMessage
-    finish_reason: str | None = None
+def check_environment() -> None:
+    """Refuse proxies and certificates of the environment that no client can use, in a sentence naming the variable.
 
-
-class Completion(BaseModel):
-    """A chat completion, as far as it is read."""
-
-    id: str | None = None
-    model: str | None = None
-    choices: list[Choice] = Field(min_length=1)
-
-
-class ReportedUsage(BaseModel):
-    prompt_tokens: int = Field(ge=0)
-    completion_tokens: int = Field(ge=0)
-
-
-class Billed(BaseModel):
-    """The usage that an answer reports, whatever else it holds."""
-
-    usage: ReportedUsage
-
-
-class UnansweredError(Exception):
-    """A request that brought no reply."""
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        pause: float | None = None,  # seconds that the endpoint asks to wait
-        was_limited: bool = False,  # by the endpoint's rate limit
-        may_be_billed: bool = False,
-        was_sent: bool = True,
-        is_final: bool = False,  # asking again brings nothing else
-    ) -> None:
-        super().__init__(reason)
-        self.reason, self.pause, self.was_limited = reason, pause, was_limited
-        self.may_be_billed, self.was_sent, self.is_final = may_be_billed, was_sent, is_final
-
-
-class StoppedError(Exception):
-    """Nothing more is to be asked; the text is a sentence for the user."""
-
-
-class SchemaRefusedError(Exception):
-    """The endpoint takes no JSON schema."""
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that an answer asks to wait; None when it does not say."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        with suppress(KeyError, ValueError):
-            return max(0.0, float(headers[name]) * unit)
-    with suppress(KeyError, ValueError, TypeError):
-        when = parsedate_to_datetime(headers["retry-after"])
-        return max(0.0, (when - datetime.now(UTC)).total_seconds())
-    return None
-
-
-def read_status(status: int, code: str, message: str, wait: float | None, model: str, base_url: str) -> Exception:
-    """What an answer that is an error means for the run.
-
-    `code` and `message` are the endpoint's own words, without the key; `wait` the seconds that it asks to wait.
+    A proxy's address is not shown: it may hold a password.
     """
-    quoted = f' ("{message}")' if message else ""
-    no_credit = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
-    if status == 402 or code in no_credit:
-        return StoppedError(
-            f"{base_url}: the account has no credit left ({status} {code}); top it up or use another key"
+    for name in (spelling for upper in PROXIES for spelling in (upper, upper.lower())):
+        value = os.environ.get(name, "")
+        try:
+            parts = urlsplit(value if "://" in value else f"http://{value}")
+            _ = parts.port
+        except ValueError as error:
+            raise FieldguideError(
+                f"{name} in the environment is no address of a proxy ({error}); correct it, or unset it"
+            ) from None
+        if parts.scheme.startswith("socks"):
+            try:
+                import socksio  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401
+            except ImportError:
+                raise FieldguideError(
+                    f"{name} in the environment names a SOCKS proxy, for which the package socksio is missing here;"
+                    f" install it beside fieldguide, name an http:// proxy, or unset {name}"
+                ) from None
+    for name, is_there in CERTIFICATES.items():
+        if (value := os.environ.get(name, "")) and not is_there(Path(value)):
+            raise FieldguideError(
+                f"{name} in the environment names {value}, which is not there, so no certificate can be checked;"
+                " correct it, or unset it"
+            )
+
+
+def open_client(endpoint: Endpoint, timeout: float) -> AsyncOpenAI:
+    """The openai package's client of an endpoint, without retries; `timeout` in seconds. To be closed by `async with`.
+
+    A query in `base_url` (Azure's `api-version`) goes with every request. Raises FieldguideError naming the variable
+    of the environment that keeps a client from being made.
+    """
+    # Only warnings of the libraries, whatever the environment says: their debug lines hold requests.
+    for name in ("openai", "httpx", "httpx2", "httpcore", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if not endpoint.is_here:
+        check_environment()
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+    parts = urlsplit(endpoint.base_url)
+    is_azure = endpoint.host.endswith((".azure.com", ".azure-api.net"))
+    try:
+        return AsyncOpenAI(
+            # The client insists on a key; an endpoint that wants none does not look at it.
+            api_key=endpoint.key or "none",
+            base_url=urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")),
+            default_query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+            # Azure reads its key here, and nowhere else in its addresses by deployment.
+            default_headers={"api-key": endpoint.key} if is_azure and endpoint.key else None,
+            timeout=timeout,
+            max_retries=0,
+            http_client=DefaultAsyncHttpxClient(trust_env=not endpoint.is_here),
         )
-    if status == 401:
-        return StoppedError(f"{base_url}: the key was refused (401); set the right one in the environment")
-    if status == 403:
-        return StoppedError(f"{base_url}: the key has no permission for the model {model!r} (403){quoted}")
-    if status == 404:
-        return StoppedError(
-            f"{base_url}: it has no model {model!r}, or no chat completions (404){quoted}; see `model` and `base_url`"
-        )
-    if status in (408, 409, 425, 429) or status >= 500:
-        if wait is not None and wait > LONGEST_RETRY_AFTER:
-            return StoppedError(f"{base_url}: it asks to come back in {wait:.0f} s ({status}); run again then")
-        return UnansweredError(f"status {status}{quoted}", pause=wait, was_limited=status == 429)
-    if code in ("content_filter", "content_policy_violation"):
-        return UnansweredError(f"the endpoint refuses the question: {code}", is_final=True)
-    if status in (400, 422) and re.search(
-        r"response_format|json.?schema|structured|guided|grammar", message, re.IGNORECASE
-    ):
-        return SchemaRefusedError(message)
-    return StoppedError(f"{base_url}: it refuses the request (status {status}){quoted}; see the source's settings")
+    except Exception as error:
+        # Whatever else a client stumbles over when it is made stands in the environment.
+        names = [*PROXIES, *map(str.lower, PROXIES), *CERTIFICATES, "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"]
+        named = ", ".join(name for name in names if os.environ.get(name)) or "no proxy and no certificate file"
+        raise FieldguideError(
+            f"{endpoint.base_url}: no client can be made ({endpoint.redact_error(str(error))}); the environment sets"
+            f" {named}"
+        ) from None
+
+
+async def fetch_model(endpoint: Endpoint, model: str, timeout: float) -> tuple[int, Any, str]:
+    """What `GET /models/{model}` answers: its status, its JSON (None where it is none) and its text, without the key.
+
+    Raises UnansweredError when no answer comes within `timeout` seconds, FieldguideError as `open_client` does.
+    """
+    import openai
+
+    async with open_client(endpoint, timeout) as client:
+        try:
+            answer = await client.models.with_raw_response.retrieve(model)
+            status, text = answer.status_code, answer.text
+        except openai.APIStatusError as error:
+            status, text = error.status_code, error.response.text
+        except openai.APIConnectionError as error:
+            what = endpoint.redact_error(str(error.__cause__ or error)) or "no answer"
+            raise UnansweredError(f"the connection failed: {what}", was_sent=False) from None
+    text = endpoint.redact(text)
+    return status, parse_json(text), text

@@ -16,7 +16,7 @@ from fieldguide.core.errors import FieldguideError, name_some
 from fieldguide.core.files import read_csv
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
-from fieldguide.texts.ledger import LedgerRecord, lock_ledger, read_ledger, replies_by_key
+from fieldguide.texts.ledger import LedgerRecord, lock_ledger, read_ledger, read_prompt, replies_by_key
 from fieldguide.texts.naming import has_name
 from fieldguide.texts.questions import Question, missing_slots, replies_to
 from fieldguide.texts.replies import reply_texts, surplus_fields
@@ -69,8 +69,12 @@ def ask_for_missing(
     question: Question,
     class_names: Sequence[str],
     records: Sequence[LedgerRecord],
+    at_most: int | None = None,
 ) -> None:
-    """Buy what the ledger lacks, as the only process that does. Raises FieldguideError when that cannot be done."""
+    """Buy what the ledger lacks, or the first `at_most` replies of it, as the only process that does.
+
+    Raises FieldguideError when that cannot be done.
+    """
     ledger, count = Path(settings.ledger), settings.replies_per_class
     missing = Counter(slot.class_name for slot in missing_slots(question, class_names, records, count))
     if not settings.base_url:
@@ -85,7 +89,7 @@ def ask_for_missing(
     with lock_ledger(ledger):
         # Another process may have bought some while this one waited.
         records = read_if_any(ledger)
-        if slots := missing_slots(question, class_names, records, count):
+        if slots := missing_slots(question, class_names, records, count)[:at_most]:
             request_replies(source, settings, question, endpoint, class_names, records, slots)
 
 
@@ -115,7 +119,7 @@ def generate_texts(args: argparse.Namespace) -> None:
     classes = read_csv(args.classes, ("class_id", "class_name"))
     if not classes:
         raise FieldguideError(f"{args.classes}: holds no class; make it again with the stage that writes it")
-    question = Question.of(settings, Path(settings.prompt).read_text(encoding="utf-8"), settings.thing)
+    question = Question.of(settings, read_prompt(settings.prompt), settings.thing)
     names = list(dict.fromkeys(one["class_name"] for one in classes))
     records = read_if_any(ledger)
     if missing_slots(question, names, records, count):

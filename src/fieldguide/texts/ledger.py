@@ -20,6 +20,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Val
 
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.stage import log
+from fieldguide.data.user_files import read_text
+from fieldguide.texts.reasoning import split_reasoning
+
+BYTE_ORDER_MARK = "\ufeff"
 
 
 class Strict(BaseModel):
@@ -48,10 +52,11 @@ class Usage(Strict):
 
     prompt_tokens: int = Field(ge=0)
     completion_tokens: int = Field(ge=0)
+    reasoning_tokens: int = Field(default=0, ge=0)  # of the completion's
 
 
 class LedgerRecord(Strict):
-    """One reply as it came, with what was asked for it.
+    """One reply as it came, with what was asked for it; what it says without its reasoning is `answer`.
 
     A request that names a `seed` was sent with one of its own for each reply (`questions.wire_seed`).
     """
@@ -71,6 +76,23 @@ class LedgerRecord(Strict):
         Message, ...
     ] = ()  # turns sent after the request's own: a rejected reply and what was wrong with it
     rejected: str | None = None  # why it is not used as a text
+    reasoning: str | None = None  # what came beside the reply; what came within it still stands there
+    # Parameters that the endpoint takes in another form only: the name each was sent by, null where it was left out.
+    negotiated: dict[str, str | None] | None = None
+
+    @property
+    def answer(self) -> str:
+        """The reply without the reasoning that may stand within it."""
+        return split_reasoning(self.reply)[0]
+
+    @property
+    def question_key(self) -> str:
+        """The key that its question is looked up by: of a prompt with a byte order mark that of the same without."""
+        first, *others = self.request.messages or (None,)
+        if first is None or not first.content.startswith(BYTE_ORDER_MARK):
+            return self.key
+        bare = first.model_copy(update={"content": first.content.lstrip(BYTE_ORDER_MARK)})
+        return request_key(self.request.model_copy(update={"messages": (bare, *others)}))
 
     @model_validator(mode="after")
     def key_is_the_requests(self) -> LedgerRecord:
@@ -113,6 +135,15 @@ MARKDOWN = (
 """What stands for a prompt's `{format}` unless the endpoint is given a JSON schema."""
 
 
+def read_prompt(path: Path | str) -> str:
+    """The template in a prompt's file: the same however an editor encodes it (UTF-8 or UTF-16, with a mark or without).
+
+    Raises FieldguideError naming the line of the first byte that is no UTF-8.
+    """
+    # Line ends as Python reads them: they are part of a question's key.
+    return read_text(Path(path)).replace("\r\n", "\n").replace("\r", "\n")
+
+
 def request_for(
     class_name: str,
     prompt_template: str,
@@ -142,12 +173,14 @@ def request_for(
 
 
 # Left out of a line where they say nothing.
-OPTIONAL = ("served_model", "follow_up", "rejected")
+OPTIONAL = ("served_model", "follow_up", "rejected", "reasoning", "negotiated")
 
 
 def record_line(record: LedgerRecord) -> bytes:
     """The record as one line of the ledger."""
     content = record.model_dump(mode="json")
+    if record.usage and not record.usage.reasoning_tokens:
+        del content["usage"]["reasoning_tokens"]
     kept = {name: value for name, value in content.items() if value or name not in OPTIONAL}
     return json.dumps(kept, ensure_ascii=False).encode() + b"\n"
 
@@ -271,7 +304,7 @@ def lock_ledger(path: Path | str) -> Iterator[None]:
 
 
 def replies_by_key(records: Sequence[LedgerRecord]) -> dict[str, list[str]]:
-    """The replies to each question that can be used, by reply index; rejected ones are left out.
+    """The answers to each question that can be used, by reply index; rejected ones are left out.
 
     Raises FieldguideError when two different replies claim one index.
     """
@@ -279,8 +312,8 @@ def replies_by_key(records: Sequence[LedgerRecord]) -> dict[str, list[str]]:
     for record in records:
         if record.rejected is not None:
             continue
-        kept = found.setdefault(record.key, {}).setdefault(record.reply_index, record.reply)
-        if kept != record.reply:
+        kept = found.setdefault(record.question_key, {}).setdefault(record.reply_index, record.answer)
+        if kept != record.answer:
             raise FieldguideError(
                 f"ledger: class {record.class_name!r} has two different replies with index {record.reply_index}"
                 f" (key {record.key[:12]}); remove one of the two lines"

@@ -4,41 +4,59 @@ The client of the openai package sends the requests and tenacity repeats them. T
 would pass rate limit and budget by, retry an exhausted quota, and send again what was perhaps billed without anyone's
 knowing. A request whose outcome is unknown (timed out, cut off) is written down before it is repeated, as a rejected
 reply at the most that it can have cost.
+
+Until one reply can be used, one at a time is asked for: meanwhile the form that the endpoint takes is found out
+(`negotiation`), and a run of which nothing will come ends before it costs much.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import uniform
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
 from tqdm import tqdm
 
 from fieldguide.core.errors import FieldguideError, name_some
 from fieldguide.core.signals import REPEAT_WINDOW
 from fieldguide.core.stage import log
-from fieldguide.texts.endpoint import (
-    Billed,
-    Completion,
-    Endpoint,
-    SchemaRefusedError,
+from fieldguide.texts.answers import (
+    ErrorReport,
+    RefusedError,
     StoppedError,
     UnansweredError,
+    parse_json,
+    read_completion,
+    read_error_within,
+    read_report,
     read_status,
+    read_usage,
     retry_after,
 )
-from fieldguide.texts.ledger import LedgerRecord, Message, Request, Usage, append_record, record_line, request_key
+from fieldguide.texts.endpoint import Endpoint, open_client
+from fieldguide.texts.ledger import LedgerRecord, Message, Request, append_record, record_line, request_key
 from fieldguide.texts.naming import NameIndex
+from fieldguide.texts.negotiation import (
+    NO_CHANGES,
+    SCHEMA,
+    Changes,
+    apply_changes,
+    changes_made,
+    describe_change,
+    find_refused,
+    negotiate,
+)
 from fieldguide.texts.questions import (
     NO_ANSWER,
     NO_COMPLETION,
@@ -53,7 +71,7 @@ from fieldguide.texts.replies import find_error
 from fieldguide.texts.settings import LLMSource
 
 if TYPE_CHECKING:
-    from openai import APIStatusError
+    from openai.resources.chat.completions import AsyncCompletionsWithRawResponse
 
 LONGEST_PAUSE = 60.0
 """Seconds; a pause before a repeated request doubles up to this."""
@@ -62,6 +80,10 @@ PROGRESS_EVERY = 15.0
 TOKENS_AROUND = 16
 """Tokens that a chat template may add to a message, at most."""
 INTERRUPTED = "interrupted"
+FIRST_FEW = 3
+"""Replies given up with none accepted before them that end a run."""
+FIRST_FEW_KNOWN = 12
+"""The same where the ledger has replies to the same questions: these may be the hard ones that were left."""
 
 
 def input_tokens_at_most(messages: Sequence[Message], parameters: Mapping[str, JsonValue]) -> int:
@@ -90,20 +112,33 @@ class Client:
         for record in records:
             self.remember(record)
         self.with_schema = self.known_form(class_names, records)
+        self.changes: Changes = NO_CHANGES
         self.failures: dict[Slot, str] = {}
         self.failed_in_a_row = 0
         self.was_answered = False
+        self.unusable: Counter[str] = Counter()  # why replies of this run could not be used
+        self.given_up = 0
+        keys = {key for name in class_names for key in question.keys(name)}
+        own = [record for record in records if record.question_key in keys]
+        self.few = FIRST_FEW_KNOWN if any(record.rejected is None for record in own) else FIRST_FEW
+        # Some endpoints do not count reasoning against the limit, so a reply may be longer than it allows.
+        self.longest_reply = max([question.longest_reply or 0, *(r.usage.completion_tokens for r in own if r.usage)])
+
+    @property
+    def asks_with_schema(self) -> bool:
+        """Whether the next request has a JSON schema."""
+        return self.question.forms[0] if self.with_schema is None else self.with_schema
 
     def remember(self, record: LedgerRecord) -> None:
         """Keep a rejected reply, which decides what is asked next; not a request that brought none."""
         if record.rejected is not None and not record.rejected.startswith(UNFIT):
-            self.rejected.setdefault((record.key, record.reply_index), []).append(record)
+            self.rejected.setdefault((record.question_key, record.reply_index), []).append(record)
 
     def known_form(self, class_names: Sequence[str], records: Sequence[LedgerRecord]) -> bool | None:
         """Whether to ask with a JSON schema; None while `auto` has not found out."""
         if len(self.question.forms) == 1:
             return self.question.forms[0]
-        accepted = {record.key for record in records if record.rejected is None}
+        accepted = {record.question_key for record in records if record.rejected is None}
         for with_schema in self.question.forms:
             if any(request_key(self.question.request(name, with_schema)) in accepted for name in class_names):
                 return with_schema
@@ -113,33 +148,19 @@ class Client:
 
     async def run(self, slots: Sequence[Slot]) -> None:
         """Ask for all slots; raises StoppedError when the run ended before it had tried them all."""
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-
-        # Only warnings of the libraries, whatever the environment says: their debug lines hold requests.
-        for name in ("openai", "httpx", "httpx2", "httpcore", "httpcore2"):
-            logging.getLogger(name).setLevel(logging.WARNING)
         self.limiter = RateLimiter(self.settings, self.tally)
         waiting = iter(slots)
-        http = DefaultAsyncHttpxClient(trust_env=not self.endpoint.is_here)
         # The bar shows rate, dollars and the time left; there is none where there is no terminal.
         with (
             tqdm(total=len(slots), unit="reply", desc=self.source, disable=None) as self.bar,
             self.stopping_on_signals(),
         ):
-            async with AsyncOpenAI(
-                # The client insists on a key; an endpoint that wants none does not look at it.
-                api_key=self.endpoint.key or "none",
-                base_url=self.endpoint.base_url,
-                timeout=self.settings.timeout,
-                max_retries=0,
-                http_client=http,
-            ) as client:
+            async with open_client(self.endpoint, self.settings.timeout) as client:
                 # Its parts are imported when they are first used, which is not to count against a time-out.
-                self.completions = client.chat.completions.with_raw_response
+                self.completions: AsyncCompletionsWithRawResponse = client.chat.completions.with_raw_response
                 reporter = asyncio.create_task(self.report(len(slots)))
                 try:
-                    # Until `auto` knows the form, one reply at a time is asked for.
-                    while self.with_schema is None and (slot := next(waiting, None)):
+                    while not self.tally.accepted and (slot := next(waiting, None)):
                         await self.fill(slot)
                     workers = [self.work(waiting) for _ in range(min(self.settings.max_concurrency, len(slots)))]
                     done = await asyncio.gather(*workers, return_exceptions=True)
@@ -207,33 +228,65 @@ class Client:
         while attempts < self.settings.attempts:
             try:
                 record = await self.ask(slot)
-            except SchemaRefusedError as refusal:
-                self.do_without_schema(str(refusal))
+            except RefusedError as refusal:
+                self.answer_refusal(refusal)
+                await self.limiter.pause(self.settings.backoff * uniform(0.5, 1))
                 continue
             except UnansweredError as problem:
                 reason = problem.reason
+                if problem.is_final:
+                    self.stop_when_hopeless(reason)
                 break
             if record.rejected is None:
                 self.failed_in_a_row = 0
                 return
             reason = record.rejected if record.rejected.startswith(UNFIT) else f"it {record.rejected}"
+            self.unusable[reason] += 1
             attempts += 1
         else:
             if reason.startswith(UNFIT):
                 self.stop_when_nothing_answers(reason)
+            else:
+                self.stop_when_hopeless()
         self.failures[slot] = reason
         log.warning("%s, reply %d: given up for this run: %s", slot.class_name, slot.reply_index + 1, reason)
 
-    def do_without_schema(self, refusal: str) -> None:
-        """Ask for Markdown from now on, where the source leaves the choice."""
-        if len(self.question.forms) == 1:
+    def answer_refusal(self, refusal: RefusedError) -> None:
+        """Ask in another form from now on; raises the refusal where there is none left that the source allows."""
+        report, words = refusal.report, f' ("{refusal.report.words}")' if refusal.report.words else ""
+        if refusal.form != (self.asks_with_schema, self.changes):
+            return  # another request was refused meanwhile, and has changed the form
+        parameters = {**self.question.parameters, **({SCHEMA: None} if self.asks_with_schema else {})}
+        refused = find_refused(report, apply_changes(parameters, self.changes))
+        # `auto` finds out by asking: what names nothing may mean the schema, once.
+        if refused == SCHEMA or (refused is None and self.asks_with_schema and self.with_schema is None):
+            if len(self.question.forms) == 1:
+                raise StoppedError(
+                    f"{self.endpoint.base_url}: it takes no JSON schema for the model {self.question.model!r}"
+                    f' ({report.words}); set texts.{self.source}.structured to "off" or auto'
+                )
+            log.info("%s takes no JSON schema%s; asking for Markdown", self.endpoint.base_url, words)
+            self.with_schema = False
+            return
+        changes = negotiate(refused, parameters, self.changes) if refused else None
+        if changes is None:
+            raise refusal
+        for name, sent in changes.items():
+            if self.changes.get(name, name) != sent:
+                log.info("%s refuses %s%s; %s", self.endpoint.base_url, name, words, describe_change(name, sent))
+        self.changes = changes
+
+    def stop_when_hopeless(self, reason: str = "") -> None:
+        """Stop when the first replies were all given up: the rest would be paid for in vain."""
+        if reason:
+            self.unusable[reason] += 1
+        self.given_up += 1
+        if not self.tally.accepted and self.given_up >= self.few:
+            (commonest, count), total = self.unusable.most_common(1)[0], self.unusable.total()
             raise StoppedError(
-                f"{self.endpoint.base_url}: it takes no JSON schema for the model {self.question.model!r} ({refusal});"
-                f' set texts.{self.source}.structured to "off" or auto'
+                f"{self.endpoint.base_url}: of the first {total} replies of {self.question.model} none can be used,"
+                f" most often since {commonest} ({count} of {total}); mend that before asking for the rest"
             )
-        if self.with_schema is not False:
-            log.info("%s takes no JSON schema (%s); asking for Markdown", self.endpoint.base_url, refusal)
-        self.with_schema = False
 
     def stop_when_nothing_answers(self, reason: str) -> None:
         """Stop when no connection ever came about, or one reply after the other was given up with none in between."""
@@ -271,30 +324,34 @@ class Client:
 
     async def ask_once(self, slot: Slot) -> LedgerRecord:
         """Send one request as pace and budget allow, and write down what came of it and may have been billed."""
-        with_schema = self.question.forms[0] if self.with_schema is None else self.with_schema
+        with_schema, changes = self.asks_with_schema, self.changes
         request = self.question.request(slot.class_name, with_schema)
         earlier = self.rejected.get((request_key(request), slot.reply_index), [])
         follow_up = follow_up_to(earlier[-1] if earlier else None)
-        parameters = wire_parameters(request, slot.reply_index, len(earlier))
+        parameters = apply_changes(wire_parameters(request, slot.reply_index, len(earlier)), changes)
+        negotiated = changes_made(request.parameters, changes)
         messages = (*request.messages, *follow_up)
         tokens_in = input_tokens_at_most(messages, parameters)
-        tokens_out = self.question.longest_reply or 0
+        tokens_out = self.longest_reply
         at_most = self.settings.prices.cost(tokens_in, tokens_out)
         async with self.limiter.admit(tokens_in + tokens_out, at_most) as sent_at:
+            blank = self.record(slot, request, follow_up, at_most, negotiated)
             try:
                 body = await self.send(messages, parameters)
+            except RefusedError as refusal:
+                refusal.form = (with_schema, changes)
+                raise
             except UnansweredError as problem:
                 self.was_answered |= problem.was_sent
                 self.tally.unanswered += 1
                 if problem.was_limited:
                     self.limiter.lower_concurrency(sent_at)
                 if problem.may_be_billed and at_most:
-                    reason = f"{NO_ANSWER}: {problem.reason}"
-                    await self.write_down(self.record(slot, request, follow_up, "", at_most, rejected=reason))
+                    await self.write_down(blank.model_copy(update={"rejected": f"{NO_ANSWER}: {problem.reason}"}))
                 raise
             self.was_answered = True
             self.limiter.raise_concurrency()
-            record = self.read(body, slot, request, follow_up, at_most)
+            record = self.read(body, blank)
             if record.usage:
                 used = record.usage.prompt_tokens + record.usage.completion_tokens
                 self.limiter.tokens.give_back(max(0, tokens_in + tokens_out - used))
@@ -304,7 +361,7 @@ class Client:
         return record
 
     async def send(self, messages: Sequence[Message], parameters: Mapping[str, JsonValue]) -> str:
-        """The body of the answer, without the key. Raises UnansweredError, SchemaRefusedError or StoppedError."""
+        """The body of the answer, without the key. Raises UnansweredError, RefusedError or StoppedError."""
         import openai
 
         try:
@@ -314,7 +371,7 @@ class Client:
                     messages=[{"role": message.role, "content": message.content} for message in messages],  # type: ignore[misc]
                     extra_body=dict(parameters),
                 )
-                return self.endpoint.redact(answer.text)
+                body = self.endpoint.redact(answer.text)
         except (TimeoutError, openai.APITimeoutError):
             raise UnansweredError(f"timed out after {self.settings.timeout:g} s", may_be_billed=True) from None
         except openai.APIConnectionError as error:
@@ -324,63 +381,73 @@ class Client:
             raise UnansweredError(f"the connection failed: {what}", may_be_billed=was_sent, was_sent=was_sent) from None
         except openai.APIStatusError as error:
             self.was_answered = True
-            raise self.read_error(error) from None
+            raise self.find_meaning(
+                read_report(error.status_code, error.response.text), error.response.headers
+            ) from None
+        if report := read_error_within(body):
+            self.was_answered = True
+            problem = self.find_meaning(report, answer.headers)
+            if isinstance(problem, UnansweredError):
+                problem.may_be_billed = read_usage(parse_json(body)) is not None
+            raise problem
+        return body
 
-    def read_error(self, error: APIStatusError) -> Exception:
-        """What an answer that is an error means, by its status and its own words."""
-        message = error.body.get("message") if isinstance(error.body, dict) else error.response.text
-        # The words beside a refused key are about the key.
-        quoted = "" if error.status_code == 401 else self.endpoint.redact_error(str(message or ""))
-        code = self.endpoint.redact_error(str(error.code or error.type or ""))
-        wait = retry_after(error.response.headers)
-        return read_status(error.status_code, code, quoted, wait, self.question.model, self.endpoint.base_url)
+    def find_meaning(self, report: ErrorReport, headers: Mapping[str, str]) -> Exception:
+        """What an answer that is an error means, by its status, what it names and, for the user, its own words."""
+        redact = self.endpoint.redact_error
+        shown = replace(report, words=redact(report.words), codes=tuple(map(redact, report.codes)))
+        return read_status(shown, retry_after(headers), self.question.model, self.endpoint.base_url)
 
-    def read(
-        self, body: str, slot: Slot, request: Request, follow_up: tuple[Message, ...], at_most: float
-    ) -> LedgerRecord:
+    def read(self, body: str, blank: LedgerRecord) -> LedgerRecord:
         """The record of an answer: its reply, and why it cannot be used if it cannot."""
-        usage = None
-        with suppress(ValidationError):
-            usage = Usage(**Billed.model_validate_json(body).usage.model_dump())
-        # An endpoint that reports no usage is taken at the most it may have cost.
-        price = self.settings.prices.cost(usage.prompt_tokens, usage.completion_tokens) if usage else at_most
-        try:
-            completion = Completion.model_validate_json(body)
-        except ValidationError:
-            return self.record(slot, request, follow_up, body, price, usage, NO_COMPLETION)
-        choice = completion.choices[0]
-        reply = choice.message.content or choice.message.refusal or ""
-        refused, fields = bool(choice.message.refusal), self.question.fields
-        error = find_error(reply, choice.finish_reason, refused, slot.class_name, fields, self.other_names)
-        return self.record(slot, request, follow_up, reply, price, usage, error, completion.id, completion.model)
+        found = parse_json(body)
+        usage, completion = read_usage(found), read_completion(found)
+        known: dict[str, Any] = {}
+        if usage:  # an endpoint that reports none is taken at the most that it may have cost
+            price = self.settings.prices.cost(usage.prompt_tokens, usage.completion_tokens)
+            known = {"usage": usage, "price_usd": price}
+            self.longest_reply = max(self.longest_reply, usage.completion_tokens)
+        if completion is None:
+            return blank.model_copy(update={**known, "reply": body, "rejected": NO_COMPLETION})
+        record = blank.model_copy(
+            update={
+                **known,
+                "reply": completion.reply,
+                "reasoning": completion.reasoning or None,
+                "response_id": completion.response_id or None,
+                "served_model": completion.served_model or None,
+            }
+        )
+        error = find_error(
+            record.answer,
+            completion.finish_reason,
+            completion.refused,
+            record.class_name,
+            self.question.fields,
+            self.other_names,
+        )
+        return record.model_copy(update={"rejected": error})
 
     def record(
         self,
         slot: Slot,
         request: Request,
         follow_up: tuple[Message, ...],
-        reply: str,
         price: float,
-        usage: Usage | None = None,
-        rejected: str | None = None,
-        response_id: str | None = None,
-        served_model: str | None = None,
+        negotiated: dict[str, str | None],
     ) -> LedgerRecord:
-        """A record for the ledger, without the key."""
+        """The record of a request that no reply has come to, at the most that it can cost."""
         return LedgerRecord(
             key=request_key(request),
             request=request,
             reply_index=slot.reply_index,
             class_name=slot.class_name,
-            reply=self.endpoint.redact(reply),
+            reply="",
             synthetic=False,
-            usage=usage,
             price_usd=price,
             created=datetime.now(UTC),
-            response_id=self.endpoint.redact(response_id or "") or None,
-            served_model=self.endpoint.redact(served_model or "") or None,
             follow_up=follow_up,
-            rejected=rejected,
+            negotiated=negotiated or None,
         )
 
     async def write_down(self, record: LedgerRecord) -> None:

@@ -15,7 +15,7 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
-from fieldguide.texts.ledger import read_ledger
+from fieldguide.texts.ledger import read_ledger, read_prompt
 from fieldguide.texts.prices import Price, price_source
 from fieldguide.texts.settings import PriceSettings
 
@@ -61,7 +61,7 @@ def price_texts(args: argparse.Namespace) -> None:
     for name, source in settings.sources.items():
         ledger = Path(source.ledger)
         records = read_ledger(ledger) if ledger.exists() else []
-        prompt = Path(source.prompt).read_text(encoding="utf-8")
+        prompt = read_prompt(source.prompt)
         prices.append(price_source(name, source, prompt, names, count, records, settings.thing))
         log.info("%s: %d of %d replies to ask, $%.4f", name, prices[-1].missing, prices[-1].replies, prices[-1].dollars)
     print(

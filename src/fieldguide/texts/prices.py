@@ -90,7 +90,7 @@ def price_source(
     )
 
     keys = {key for name in known for key in question.keys(name)}
-    own = [record for record in records if record.key in keys and record.usage]
+    own = [record for record in records if record.question_key in keys and record.usage]
     usages = [record.usage for record in own if record.usage]
     notes = [f"tokens of a request {how}"]
     if usages:

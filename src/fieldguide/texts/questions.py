@@ -105,7 +105,7 @@ def missing_slots(
     taken: dict[str, set[int]] = {}
     for record in records:
         if record.rejected is None:
-            taken.setdefault(record.key, set()).add(record.reply_index)
+            taken.setdefault(record.question_key, set()).add(record.reply_index)
     slots = []
     for place, name in enumerate(class_names):
         have = [taken.get(key, set()) for key in question.keys(name)]
@@ -132,10 +132,10 @@ def wire_parameters(request: Request, index: int, attempt: int) -> dict[str, Jso
 
 def follow_up_to(last: LedgerRecord | None) -> tuple[Message, ...]:
     """The turns that answer a rejected reply: the reply, and what was wrong with it. None after no reply at all."""
-    if last is None or last.rejected is None or last.rejected.startswith(UNFIT) or not last.reply.strip():
+    if last is None or last.rejected is None or last.rejected.startswith(UNFIT) or not last.answer.strip():
         return ()
     complaint = (
         f"That answer cannot be used: it {last.rejected}. "
         f'Answer the question again in full, about "{last.class_name}" alone, with every field.'
     )
-    return (Message(role="assistant", content=last.reply), Message(role="user", content=complaint))
+    return (Message(role="assistant", content=last.answer), Message(role="user", content=complaint))

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from fieldguide.texts.endpoint import StoppedError
+from fieldguide.texts.answers import StoppedError
 from fieldguide.texts.ledger import LedgerRecord
 from fieldguide.texts.settings import LLMSource
 

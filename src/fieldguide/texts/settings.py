@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from fieldguide.core.settings import Count, Section, Seed, UserPath, refuse_repeats
 from fieldguide.texts.naming import find_template_error
@@ -87,6 +87,10 @@ class Prices(Section):
         return (tokens_in * self.input + tokens_out * self.output) / 1e6
 
 
+# Names in an address's query that hold a secret at some endpoint.
+_SECRET = re.compile(r"key|token|secret|sig(?:nature)?$|password|auth|^code$", re.IGNORECASE)
+
+
 class LLMSource(TextChecks):
     """Sentences per class, written by an LLM and replayed from a ledger of its replies."""
 
@@ -98,7 +102,9 @@ class LLMSource(TextChecks):
         " one reply are found by the order of the fields in the table. To compare both, list the source twice under two"
         " names",
     )
-    model: str = Field(description="the model, as the endpoint and the ledger call it")
+    model: str = Field(
+        description="the model, as the endpoint and the ledger call it; a server of a local folder calls it by its path"
+    )
     ledger: UserPath = Field(
         description="JSON lines, one reply each; kept outside `results/` because replies cost money"
     )
@@ -120,11 +126,20 @@ class LLMSource(TextChecks):
         " takes it, found out by one request, else Markdown. gpt-3.5-turbo takes none",
     )
     temperature: Number | None = Field(
-        default=None, description="as the API has it; `null` sends none, as some newer models want it"
+        default=None,
+        description="as the API has it; `null` sends none. An endpoint that refuses it, as reasoning models do, is"
+        " asked without it, which the log says and the ledger records",
     )
     max_tokens: Count | None = Field(
         default=None,
-        description="the most tokens of a reply, as the API has it; `null` sends none, as some newer models want it",
+        description="the most tokens of a reply, its reasoning included; an endpoint that wants it is sent"
+        " `max_completion_tokens` instead. `null` sends none: then only the endpoint bounds a reply and its price",
+    )
+    reasoning_effort: Annotated[str, StringConstraints(to_lower=True, pattern="^[a-z]+$")] | None = Field(
+        default=None,
+        description="how much a reasoning model thinks before it answers, as the API has it: `none`, `low`, `medium`,"
+        " `high`, … `null` sends none, as models without reasoning want it. Reasoning is billed as output and counts"
+        " against `max_tokens`; it is kept in the ledger and reaches no text",
     )
     seed: Seed | None = Field(
         default=None,
@@ -133,13 +148,12 @@ class LLMSource(TextChecks):
     )
     parameters: dict[str, Any] = Field(
         default_factory=dict,
-        description="further parameters, as the endpoint takes them: `{top_p: 0.9}`,"
-        " `{max_completion_tokens: 2000, reasoning_effort: low}`",
+        description="further parameters, as the endpoint takes them: `{top_p: 0.9}`. One that is refused ends the run",
     )
     base_url: str = Field(
         default="",
-        description="an OpenAI-compatible endpoint, as a rule ending in `/v1`. Empty: nothing is asked, the ledger is"
-        " replayed",
+        description="an OpenAI-compatible endpoint, as a rule ending in `/v1`; a query, such as Azure's"
+        " `?api-version=…`, is sent with every request. Empty: nothing is asked, the ledger is replayed",
     )
     key_variable: str = Field(
         default="OPENAI_API_KEY",
@@ -192,7 +206,7 @@ class LLMSource(TextChecks):
     @field_validator("model")
     @classmethod
     def is_a_model(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*", value):
+        if not re.fullmatch(r"(?:[A-Za-z0-9~_/\\]|\.{1,2}[/\\])[\w.:/\\@+#~=-]*", value):
             raise ValueError(f"should be a model as its endpoint spells it, without spaces, not {value!r}")
         return value
 
@@ -216,11 +230,22 @@ class LLMSource(TextChecks):
     @field_validator("base_url")
     @classmethod
     def is_an_address(cls, value: str) -> str:
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError as error:
+            raise ValueError(f"is no address: {error}".lower()) from None
         if value and (parts.scheme not in ("http", "https") or not parts.hostname):
             raise ValueError("should be an address that begins with http:// or https:// and ends, as a rule, in /v1")
-        if "@" in parts.netloc or parts.query:
-            raise ValueError("should hold no password and no key; keys stand in the environment")
+        named = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+        secret = [name for name in named if _SECRET.search(name)]
+        if "@" in parts.netloc or secret or (parts.query and not named):
+            raise ValueError(
+                "should hold no password and no key; keys stand in the environment. A query may hold what is no secret,"
+                " such as ?api-version=2024-10-21"
+            )
+        if parts.path.rstrip("/").endswith("/completions"):
+            raise ValueError("should end before /chat/completions, as a rule in /v1; that part is added")
         return value
 
     @field_validator("parameters")
@@ -236,6 +261,12 @@ class LLMSource(TextChecks):
         return value
 
     @model_validator(mode="after")
+    def effort_is_named_once(self) -> LLMSource:
+        if self.reasoning_effort is not None and "reasoning_effort" in self.parameters:
+            raise ValueError("reasoning_effort stands under parameters too; give it once")
+        return self
+
+    @model_validator(mode="after")
     def budget_has_a_bound(self) -> LLMSource:
         bound = self.max_tokens or self.parameters.get("max_completion_tokens")
         if self.budget_usd is not None and self.prices.output and not bound:
@@ -246,7 +277,12 @@ class LLMSource(TextChecks):
 
     def request_parameters(self) -> dict[str, Any]:
         """The parameters of a request, which are part of its key; what is not set is not sent."""
-        named = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
+        named = {
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "reasoning_effort": self.reasoning_effort,
+            "seed": self.seed,
+        }
         return {**self.parameters, **{name: value for name, value in named.items() if value is not None}}
 
 

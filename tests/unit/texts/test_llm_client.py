@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fieldguide.texts.llm_client as llm_client
-from fieldguide.texts.endpoint import StoppedError, UnansweredError, find_endpoint, needs_key, read_status, retry_after
+from fieldguide.texts.answers import ErrorReport, StoppedError, UnansweredError, read_status, retry_after
+from fieldguide.texts.endpoint import find_endpoint, needs_key
 from fieldguide.texts.ledger import Message, read_ledger
 from fieldguide.texts.llm_client import input_tokens_at_most
 from fieldguide.texts.rate_limit import Pace
@@ -393,7 +394,7 @@ def test_retry_after_is_read_in_all_its_forms() -> None:
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 529])
 def test_what_passes_is_repeated(status: int) -> None:
-    problem = read_status(status, "", "busy", 3.0, "m", "http://x/v1")
+    problem = read_status(ErrorReport(status, "busy"), 3.0, "m", "http://x/v1")
     assert isinstance(problem, UnansweredError) and problem.pause == 3.0 and not problem.is_final
     assert problem.was_limited == (status == 429)
 
@@ -407,16 +408,16 @@ def test_what_passes_is_repeated(status: int) -> None:
     ],
 )
 def test_what_does_not_pass_ends_the_run(status: int, code: str, said: str) -> None:
-    problem = read_status(status, code, "words", None, "m", "http://x/v1")
+    problem = read_status(ErrorReport(status, "words", (code,)), None, "m", "http://x/v1")
     assert isinstance(problem, StoppedError) and said in str(problem) and "http://x/v1" in str(problem)
 
 
 def test_an_endpoint_that_asks_for_hours_ends_the_run() -> None:
-    assert "come back in 7200 s" in str(read_status(429, "", "", 7200.0, "m", "http://x/v1"))
+    assert "come back in 7200 s" in str(read_status(ErrorReport(429), 7200.0, "m", "http://x/v1"))
 
 
 def test_a_question_that_a_filter_refuses_concerns_its_class_alone() -> None:
-    problem = read_status(400, "content_filter", "", None, "m", "http://x/v1")
+    problem = read_status(ErrorReport(400, "", ("content_filter",)), None, "m", "http://x/v1")
     assert isinstance(problem, UnansweredError) and problem.is_final
 
 
