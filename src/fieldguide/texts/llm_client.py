@@ -338,8 +338,10 @@ class Client:
             blank = self.record(slot, request, follow_up, at_most, negotiated)
             try:
                 body = await self.send(messages, parameters)
-            except RefusedError as refusal:
-                refusal.form = (with_schema, changes)
+            except StoppedError as stop:
+                self.tally.unanswered += 1
+                if isinstance(stop, RefusedError):
+                    stop.form = (with_schema, changes)
                 raise
             except UnansweredError as problem:
                 self.was_answered |= problem.was_sent

@@ -38,25 +38,25 @@ _MARK = re.compile(
 def split_reasoning(content: str) -> tuple[str, str]:
     """The answer without the reasoning, and the reasoning; a content without either's marks is returned as it is.
 
-    An opening mark reaches to the next closing one, or to the end. What stands before a closing mark that nothing
-    opened is reasoning too, back to the last: so marks within marks, and those that a model only mentions while it
-    thinks, let no reasoning through.
+    An opening mark reaches to the next closing one, or to the end. All that stands before a closing mark that nothing
+    opened is reasoning too: so marks within marks, and those that a model only mentions while it thinks, let no
+    reasoning through.
     """
     answer: list[str] = []
     reasoning: list[str] = []
-    inside, start, since = False, 0, 0  # `since`: the first part of the answer after the last reasoning
+    inside, start = False, 0
     for mark in _MARK.finditer(content):
         (reasoning if inside else answer).append(content[start : mark.start()])
         start = mark.end()
         if mark["close"]:
             if not inside:
-                reasoning += answer[since:]
-                del answer[since:]
-            inside, since = False, len(answer)
+                reasoning += answer
+                answer.clear()
+            inside = False
         elif mark["open"]:
             inside = True
-        elif mark["end"] and inside:
-            inside, since = False, len(answer)
+        elif mark["end"]:
+            inside = False
     if not start:
         return content, ""
     (reasoning if inside else answer).append(content[start:])
