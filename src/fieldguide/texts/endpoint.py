@@ -114,18 +114,18 @@ def open_client(endpoint: Endpoint, timeout: float) -> AsyncOpenAI:
         logging.getLogger(name).setLevel(logging.WARNING)
     if not endpoint.is_here:
         check_environment()
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit
 
     parts = urlsplit(endpoint.base_url)
-    is_azure = endpoint.host.endswith((".azure.com", ".azure-api.net"))
+    # Azure's addresses by deployment read the key here; the openai package's own client of Azure does the same.
+    is_azure = "/deployments/" in parts.path and bool(endpoint.key)
     try:
         return AsyncOpenAI(
             # The client insists on a key; an endpoint that wants none does not look at it.
             api_key=endpoint.key or "none",
             base_url=urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")),
             default_query=dict(parse_qsl(parts.query, keep_blank_values=True)),
-            # Azure reads its key here, and nowhere else in its addresses by deployment.
-            default_headers={"api-key": endpoint.key} if is_azure and endpoint.key else None,
+            default_headers={"api-key": endpoint.key, "Authorization": Omit()} if is_azure else None,  # type: ignore[dict-item]
             timeout=timeout,
             max_retries=0,
             http_client=DefaultAsyncHttpxClient(trust_env=not endpoint.is_here),

@@ -309,11 +309,11 @@ def replies_by_key(records: Sequence[LedgerRecord]) -> dict[str, list[str]]:
     Raises FieldguideError when two different replies claim one index.
     """
     found: dict[str, dict[int, str]] = {}
-    for record in records:
-        if record.rejected is not None:
-            continue
+    usable = [record for record in records if record.rejected is None]
+    # Those of a prompt with a byte order mark come last: they fill in where the question was not asked without.
+    for record in sorted(usable, key=lambda record: record.key != record.question_key):
         kept = found.setdefault(record.question_key, {}).setdefault(record.reply_index, record.answer)
-        if kept != record.answer:
+        if kept != record.answer and record.key == record.question_key:
             raise FieldguideError(
                 f"ledger: class {record.class_name!r} has two different replies with index {record.reply_index}"
                 f" (key {record.key[:12]}); remove one of the two lines"

@@ -291,7 +291,8 @@ class Client:
     def stop_when_nothing_answers(self, reason: str) -> None:
         """Stop when no connection ever came about, or one reply after the other was given up with none in between."""
         self.failed_in_a_row += 1
-        if not self.was_answered or self.failed_in_a_row >= max(3, 2 * self.settings.max_concurrency):
+        enough = max(3, 2 * self.settings.max_concurrency) if self.tally.accepted else 3
+        if not self.was_answered or self.failed_in_a_row >= enough:
             raise StoppedError(f"{self.endpoint.base_url}: it does not answer ({reason})")
 
     async def ask(self, slot: Slot) -> LedgerRecord:

@@ -3,6 +3,7 @@
 What an endpoint refuses is read from the parameter that its error names (`error.param`, FastAPI's `loc`), and from the
 code beside it. Four changes are known, each made once at most, so a negotiation ends: a limit goes by its other name,
 temperature and seed are left out, and the JSON schema gives way to Markdown. Anything else is the user's to change.
+Each run finds the form out anew: a refusal costs nothing, and the endpoint may be another by then.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ _ABBREVIATION = re.compile(
 )
 _UNIT = re.compile("cm|ft|g|in|kg|km|lbs?|m|mm|oz", re.IGNORECASE)
 
-_END = re.compile(r"""(?P<word>\S*?)(?P<stop>[.!?…]+)[)\]"'”’*]*\s+(?=(?P<next>\S))""")
+_END = re.compile(
+    r"""(?P<word>\S*?)(?:(?P<stop>[.!?…؟۔।॥]+)[)\]"'”’*]*\s+|[。！？｡]+[)\]"'”’」』）]*\s*)(?=(?P<next>\S))"""
+)
 _CLAUSE = re.compile(
     r"(?<=[;:,–—])\s+|\s+(?=[–—(])|\s+(?=(?:although|and|but|or|though|where|whereas|which|while|with)\b)",
     re.IGNORECASE,
@@ -26,7 +28,10 @@ _CLAUSE = re.compile(
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, white space made single; joined by spaces they are the text again."""
+    """The sentences of a text, white space made single; joined by spaces they are the text again.
+
+    Full-width stops, after which no space is written, gain one by that.
+    """
     text = " ".join(text.split())
     sentences, start = [], 0
     for found in _END.finditer(text):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from fieldguide.aviary.writer import FIELDS as AVIARY_FIELDS
 from fieldguide.texts.generate_texts import main
-from fieldguide.texts.ledger import append_record, request_for, synthetic_record
+from fieldguide.texts.ledger import append_record, read_ledger, request_for, synthetic_record
 from fieldguide.texts.naming import has_name
 from fieldguide.texts.table import read_texts
 
+RESOURCES = Path(__file__).parents[3] / "workflow" / "resources"
 FIELDS = ("Size", "Coloration", "Eyes")
 PROMPT = "Describe {class_name} by {fields}."
 
@@ -125,3 +128,15 @@ def test_one_rule_says_whether_a_text_names_its_class(place: Path, capsys: pytes
     said = capsys.readouterr().err
     rows = read_texts(place / "t.csv")
     assert sum(has_name(row.text, row.class_name) for row in rows) == 1 and "1 name their class" in said
+
+
+def test_the_shipped_ledger_is_replayed_to_the_byte(tmp_path: Path) -> None:
+    """The table's hash is that of before replies were read with other languages' labels and without reasoning."""
+    ledger, prompt = RESOURCES / "aviary-llm.jsonl", RESOURCES / "prompts" / "field_guide.txt"
+    names = dict.fromkeys(record.class_name for record in read_ledger(ledger))
+    rows = "".join(f"{number},{name}\n" for number, name in enumerate(names, 1))
+    (tmp_path / "classes.csv").write_text(f"class_id,class_name\n{rows}")
+    paths = {"ledger": str(ledger), "prompt": str(prompt)}
+    run(tmp_path, fields=AVIARY_FIELDS, replies_per_class=6, thing="bird", **paths)
+    texts = (tmp_path / "t.csv").read_bytes()
+    assert hashlib.sha256(texts).hexdigest() == "13f5d37f9800e5ce27bbe211e2fb5346ce446d1ee9901d3090b362b56969d2f9"

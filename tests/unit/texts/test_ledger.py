@@ -20,6 +20,7 @@ from fieldguide.texts.ledger import (
     Request,
     append_record,
     read_ledger,
+    read_prompt,
     record_line,
     replies_by_key,
     request_for,
@@ -221,3 +222,52 @@ def test_processes_that_append_at_once_tear_nothing(tmp_path: Path) -> None:
     assert {one.reply_index for one in read_ledger(path)} == {100 * n + m for n in range(4) for m in range(40)}
     assert len(path.read_bytes().splitlines()) == 160
     assert path.with_name("ledger.jsonl.torn").read_bytes() == b'{"key": "torn\n'
+
+
+# ---------------------------------------------------------------- ledgers of before
+
+
+LIVE_2025 = (
+    '{"key": "KEY", "request": {"model": "gpt-3.5-turbo", "messages": [{"role": "user", "content": "Describe Ani."}],'
+    ' "parameters": {"max_tokens": 600, "temperature": 0.7}}, "reply_index": 0, "class_name": "Ani", "reply":'
+    ' "**Size**: small", "synthetic": false, "usage": {"prompt_tokens": 9, "completion_tokens": 7}, "price_usd":'
+    ' 1.5e-05, "created": "2025-03-01T10:00:00Z", "response_id": "chatcmpl-1", "served_model": "gpt-3.5-turbo-0125",'
+    ' "rejected": "lacks the field Eyes"}\n'
+)
+
+
+def old_line(**changes: Any) -> bytes:
+    """A line as it was written before reasoning and negotiation were recorded."""
+    content = json.loads(LIVE_2025)
+    content["request"]["messages"][0]["content"] = changes.pop("prompt", "Describe Ani.")
+    content |= {"key": request_key(Request.model_validate(content["request"])), **changes}
+    return json.dumps({name: value for name, value in content.items() if value is not None}).encode() + b"\n"
+
+
+def test_a_line_of_before_is_read_and_written_the_same() -> None:
+    assert record_line(LedgerRecord.model_validate_json(old_line())) == old_line()
+
+
+def test_what_is_new_stands_in_a_line_where_there_is_some() -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 70, "reasoning_tokens": 60}
+    line = old_line(usage=usage, reasoning="Hm", negotiated={"max_tokens": "max_completion_tokens", "seed": None})
+    assert record_line(LedgerRecord.model_validate_json(line)) == line
+
+
+def test_reasoning_in_a_reply_of_before_reaches_no_text() -> None:
+    reply = "<think>**Size**: large?</think>\n\n**Size**: small"
+    found = LedgerRecord.model_validate_json(old_line(reply=reply, rejected=None))
+    assert found.reply == reply and list(replies_by_key([found]).values()) == [["**Size**: small"]]
+
+
+def test_a_ledger_of_a_prompt_with_a_byte_order_mark_answers_it_without(tmp_path: Path) -> None:
+    """Before, the mark was a part of the question."""
+    marked = LedgerRecord.model_validate_json(old_line(prompt="\ufeffDescribe Ani.", rejected=None))
+    plain = LedgerRecord.model_validate_json(old_line(rejected=None))
+    assert marked.key != plain.key == marked.question_key == plain.question_key
+    assert replies_by_key([marked]) == replies_by_key([plain])
+    other = LedgerRecord.model_validate_json(old_line(reply="**Size**: large", rejected=None))
+    assert replies_by_key([marked, other]) == replies_by_key([other])  # asked anew without it, before
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "prompt.txt").write_bytes("Describe\r\n{class_name}.".encode(encoding))
+        assert read_prompt(tmp_path / "prompt.txt") == "Describe\n{class_name}."

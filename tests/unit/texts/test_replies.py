@@ -37,6 +37,14 @@ VARIANTS = {
     "a field too many": "**Size**: Small: 12 cm.\n**Habitat**: Reeds.\n**Coloration**: Red above, buff below."
     "\n**Eyes**: Dark.\n**Song**: A trill.",
     "windows": "**Size**: Small: 12 cm.\r\n**Coloration**: Red above, buff below.\r\n**Eyes**: Dark.\r\n",
+    "full-width colons": "**Size**：Small: 12 cm.\n**Coloration：** Red above, buff below.\n**Eyes**：Dark.",
+    "full-width numbers": "1、Size：Small: 12 cm.\n2、Coloration：Red above, buff below.\n3、Eyes：Dark.",
+    "brackets": "【Size】Small: 12 cm.\n【Coloration】Red above, buff below.\n【Eyes】Dark.",
+    "French spaces": "Size\u00a0: Small: 12 cm.\nColoration\u202f: Red above, buff below.\nEyes\u00a0: Dark.",
+    "full width, a field too many": "**Size**：Small: 12 cm.\n**Habitat**：Reeds."
+    "\n**Coloration**：Red above, buff below.\n**Eyes**：Dark.",
+    "a table": "| Field | What it is |\n|:---|---|\n| Size | Small: 12 cm. |"
+    "\n| **Coloration** | Red above, buff below. |\n| Eyes | Dark. |",
     "other order": "**Eyes**: Dark.\n**Coloration**: Red above, buff below.\n**Size**: Small: 12 cm.",
 }
 
@@ -98,6 +106,15 @@ OBJECTS = {
     "lists": json.dumps({"Size": ["Small:", "12 cm."], "Coloration": ["Red above,", "buff below."], "Eyes": "Dark."}),
     "Markdown within": json.dumps({**WANTED, "Coloration": "- **Red** above,\n- buff below."}),
     "line separators": json.dumps({**WANTED, "Size": "Small:\u202812 cm."}, ensure_ascii=False),
+}
+
+
+OBJECTS |= {
+    "in prose": f"Here is the JSON:\n{json.dumps(WANTED)}\nAnything else?",
+    "in a fence in prose": f"Here it is:\n```json\n{json.dumps(WANTED, indent=1)}\n```\nLet me know!",
+    "after a draft": f'First {{"Size": "large"}}, then {json.dumps(WANTED)}.',
+    "within another": json.dumps({"bird": {"description": WANTED}}),
+    "in a list": json.dumps([WANTED]),
 }
 
 
@@ -167,10 +184,27 @@ def test_a_reply_is_judged(reply: str, fault: str | None) -> None:
     assert judged(reply) == fault
 
 
-def test_a_cut_or_filtered_reply_is_not_used_however_whole_it_looks() -> None:
-    assert judged(GOOD, "length") == "was cut off at the length limit; be briefer"
-    assert judged(GOOD, "content_filter") == judged(GOOD, refused=True) == "declined to answer"
-    assert judged(GOOD, None) is None
+@pytest.mark.parametrize(
+    "finish", ["length", "LENGTH", "MAX_TOKENS", "max_tokens", "model_length", "max_output_tokens"]
+)
+def test_a_cut_reply_is_not_used_however_whole_it_looks(finish: str) -> None:
+    assert judged(GOOD, finish) == "was cut off at the length limit; be briefer"
+    assert "reasoning took all tokens; raise max_tokens" in str(judged(" ", finish))
+
+
+@pytest.mark.parametrize("finish", ["content_filter", "SAFETY", "FinishReason.RECITATION", "refusal"])
+def test_a_filtered_reply_is_not_used_however_whole_it_looks(finish: str) -> None:
+    assert judged(GOOD, finish) == judged("", finish) == judged(GOOD, refused=True) == "declined to answer"
+
+
+@pytest.mark.parametrize("finish", [None, "", "stop", "STOP", "eos", "end_turn", "FINISH_REASON_STOP", "Completed"])
+def test_a_whole_reply_is_used_however_its_end_is_spelt(finish: str | None) -> None:
+    assert judged(GOOD, finish) is None
+
+
+@pytest.mark.parametrize("finish", ["error", "tool_calls", "abort", "unstoppable"])
+def test_what_ended_otherwise_is_not_used(finish: str) -> None:
+    assert judged(GOOD, finish) == f"broke off (finish_reason '{finish}')"
 
 
 def test_a_class_may_be_named_within_a_longer_name_of_its_own() -> None:

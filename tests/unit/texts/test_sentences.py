@@ -64,6 +64,12 @@ def test_clauses_end_after_commas_and_before_conjunctions() -> None:
     ]
 
 
+def test_other_languages_stops_end_a_sentence() -> None:
+    assert split_sentences("上体红色。下体「白色。」 眼深色！") == ["上体红色。", "下体「白色。」", "眼深色！"]
+    assert split_sentences("ऊपर लाल। नीचे सफ़ेद।") == ["ऊपर लाल।", "नीचे सफ़ेद।"]
+    assert split_sentences("أحمر؟ أبيض.") == ["أحمر؟", "أبيض."]
+
+
 TEXTS = st.lists(
     st.sampled_from(
         [*"abcdefg", "red", "e.g.", "12", "cm.", "end.", "end!", "so,", "so;", "and", "–", "(x)", "Its", "J."]

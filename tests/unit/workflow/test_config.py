@@ -205,6 +205,22 @@ def strings_of(value: object) -> Iterator[str]:
         ("texts/gpt-3.5-turbo/fields", [], "texts.gpt-3.5-turbo.fields: is empty"),
         ("texts/gpt-3.5-turbo/structured", True, "texts.gpt-3.5-turbo.structured: should be 'auto', 'json_schema' or"),
         ("texts/gpt-3.5-turbo/base_url", "api.example.com", "texts.gpt-3.5-turbo.base_url: should be an address"),
+        (
+            "texts/gpt-3.5-turbo/base_url",
+            "http://a:99999/v1",
+            "texts.gpt-3.5-turbo.base_url: is no address: port out of",
+        ),
+        (
+            "texts/gpt-3.5-turbo/base_url",
+            "https://a/v1?api_key=x",
+            "texts.gpt-3.5-turbo.base_url: should hold no password",
+        ),
+        (
+            "texts/gpt-3.5-turbo/base_url",
+            "https://a/v1/chat/completions",
+            "texts.gpt-3.5-turbo.base_url: should end before",
+        ),
+        ("texts/gpt-3.5-turbo/reasoning_effort", "very low", "texts.gpt-3.5-turbo.reasoning_effort: should be"),
         ("texts/gpt-3.5-turbo/prices/in", 1, "texts.gpt-3.5-turbo.prices.in: unknown key"),
         ("texts/gpt-3.5-turbo/budget_usd", -1, "texts.gpt-3.5-turbo.budget_usd: should be greater than or equal to 0"),
         ("texts/gpt-3.5-turbo/max_tokens", None, "texts.gpt-3.5-turbo: budget_usd needs max_tokens"),
@@ -294,6 +310,21 @@ def test_an_llm_is_described_as_short_as_a_ledger_or_in_full() -> None:
     assert isinstance(source, LLMSource)
     assert source.structured == "off"  # YAML's bare off
     assert source.request_parameters() == {"top_p": 0.9, "temperature": 0, "seed": 3}
+
+
+def test_endpoints_and_models_of_today_are_described() -> None:
+    config = copy.deepcopy(BASE)
+    llm = config["texts"]["gpt-3.5-turbo"]
+    llm |= {"base_url": "https://x.openai.azure.com/openai/deployments/g?api-version=2024-10-21", "budget_usd": None}
+    llm |= {"max_tokens": None, "temperature": None, "seed": None, "reasoning_effort": "none"}
+    source = check_config(config).texts["gpt-3.5-turbo"]
+    assert isinstance(source, LLMSource) and source.request_parameters() == {"reasoning_effort": "none"}
+    for model in ("/models/Qwen3-8B", "./Qwen3-8B", "~/models/Qwen3-8B", "hf.co/a/b-GGUF:Q4_K_M", r"C:\models\qwen"):
+        llm["model"] = model
+        check_config(config)
+    llm["parameters"] = {"reasoning_effort": "low"}
+    with pytest.raises(FieldguideError, match="reasoning_effort stands under parameters too"):
+        check_config(config)
 
 
 def test_several_mistakes_are_counted() -> None:
