@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,18 +115,18 @@ def open_client(endpoint: Endpoint, timeout: float) -> AsyncOpenAI:
         logging.getLogger(name).setLevel(logging.WARNING)
     if not endpoint.is_here:
         check_environment()
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit
+    from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAsyncHttpxClient
 
     parts = urlsplit(endpoint.base_url)
-    # Azure's addresses by deployment read the key here; the openai package's own client of Azure does the same.
-    is_azure = "/deployments/" in parts.path and bool(endpoint.key)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    # Azure's addresses by deployment read the key from a header of their own.
+    by_deployment = "/deployments/" in parts.path and "api-version" in query
     try:
-        return AsyncOpenAI(
+        return (partial(AsyncAzureOpenAI, api_version=query["api-version"]) if by_deployment else AsyncOpenAI)(
             # The client insists on a key; an endpoint that wants none does not look at it.
             api_key=endpoint.key or "none",
             base_url=urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")),
-            default_query=dict(parse_qsl(parts.query, keep_blank_values=True)),
-            default_headers={"api-key": endpoint.key, "Authorization": Omit()} if is_azure else None,  # type: ignore[dict-item]
+            default_query=query,
             timeout=timeout,
             max_retries=0,
             http_client=DefaultAsyncHttpxClient(trust_env=not endpoint.is_here),
