@@ -350,7 +350,8 @@ class Client:
                 if problem.was_limited:
                     self.limiter.lower_concurrency(sent_at)
                 if problem.may_be_billed and at_most:
-                    await self.write_down(blank.model_copy(update={"rejected": f"{NO_ANSWER}: {problem.reason}"}))
+                    told = {"rejected": f"{NO_ANSWER}: {problem.reason}", "created": datetime.now(UTC)}
+                    await self.write_down(blank.model_copy(update=told))
                 raise
             self.was_answered = True
             self.limiter.raise_concurrency()
@@ -384,9 +385,8 @@ class Client:
             raise UnansweredError(f"the connection failed: {what}", may_be_billed=was_sent, was_sent=was_sent) from None
         except openai.APIStatusError as error:
             self.was_answered = True
-            raise self.find_meaning(
-                read_report(error.status_code, error.response.text), error.response.headers
-            ) from None
+            found = read_report(error.status_code, error.response.text)
+            raise self.find_meaning(found, error.response.headers) from None
         if report := read_error_within(body):
             self.was_answered = True
             problem = self.find_meaning(report, answer.headers)
@@ -405,20 +405,21 @@ class Client:
         """The record of an answer: its reply, and why it cannot be used if it cannot."""
         found = parse_json(body)
         usage, completion = read_usage(found), read_completion(found)
-        known: dict[str, Any] = {}
+        known: dict[str, Any] = {"created": datetime.now(UTC)}
         if usage:  # an endpoint that reports none is taken at the most that it may have cost
             price = self.settings.prices.cost(usage.prompt_tokens, usage.completion_tokens)
-            known = {"usage": usage, "price_usd": price}
+            known |= {"usage": usage, "price_usd": price}
             self.longest_reply = max(self.longest_reply, usage.completion_tokens)
         if completion is None:
             return blank.model_copy(update={**known, "reply": body, "rejected": NO_COMPLETION})
+        redact = self.endpoint.redact  # once more: JSON may have escaped the key, or a list of parts divided it
         record = blank.model_copy(
             update={
                 **known,
-                "reply": completion.reply,
-                "reasoning": completion.reasoning or None,
-                "response_id": completion.response_id or None,
-                "served_model": completion.served_model or None,
+                "reply": redact(completion.reply),
+                "reasoning": redact(completion.reasoning) or None,
+                "response_id": redact(completion.response_id) or None,
+                "served_model": redact(completion.served_model) or None,
             }
         )
         error = find_error(

@@ -310,6 +310,17 @@ def test_reasoning_is_kept_in_the_ledger_and_reaches_no_text_and_no_complaint(
     assert THOUGHT not in (place / "texts.csv").read_text()
 
 
+def test_a_key_that_is_escaped_or_divided_is_kept_out(place: Path, shared_server: Server) -> None:
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in KEY)
+    status, body = reply(0, f"{written(0)} KEY")
+    parts = [{"type": "text", "text": written(1) + " " + KEY[:15]}, {"type": "text", "text": KEY[15:]}]
+    script = [lambda number: (status, json.dumps(body).replace("KEY", escaped)), lambda number: reply(number, parts)]
+    outcome = run(place, shared_server, Endpoint(script), max_concurrency=1)
+    assert outcome.error == "" and sum("[key]" in record.reply for record in outcome.records) == 2
+    for path in place.iterdir():
+        assert KEY[8:-4].encode() not in path.read_bytes()
+
+
 def test_reasoning_tokens_are_priced_and_budgeted(place: Path, shared_server: Server) -> None:
     """Also where they are counted beside the completion, and past the limit that was asked for."""
 
