@@ -94,8 +94,8 @@ def read_temperature(weights: Path, about: Mapping[str, str]) -> float | None:
 
 
 def build_classifier(tensors: Mapping[str, NDArray[Any]]) -> Classifier:
-    """The classifier of a weights file's tensors: a linear layer, or Tip-Adapter's cache."""
-    from fieldguide.adapters.recipes.tip_adapter import Cache
+    """The classifier of a weights file's tensors: a linear layer, or a cache of images."""
+    from fieldguide.adapters.recipes.cache import Cache
 
     return Adapter(tensors["weight"], tensors["bias"]) if "bias" in tensors else Cache(**tensors)
 

@@ -14,11 +14,9 @@ import numpy as np
 from fieldguide.adapters.linear import Adapter
 from fieldguide.adapters.linear import fit as fit_adapters
 from fieldguide.adapters.plans import cell_size, count_steps
-from fieldguide.adapters.recipes.task import Fitted, Setting, Task, grid, normalise, text_weights
+from fieldguide.adapters.recipes.task import LOGIT_SCALE, Fitted, Setting, Task, grid, normalise, zero_shot_weights
 from fieldguide.core.arrays import Ints
 from fieldguide.core.random import generator
-
-LOGIT_SCALE = np.float32(100)
 
 
 def trials(count: int) -> list[dict[str, float]]:
@@ -47,10 +45,9 @@ def fit(task: Task, settings: Sequence[Setting]) -> Fitted:
     steps = count_steps(task.budget, task.amount, cell_size(task.percent, len(task.labels), True), task.batch)
     table = LOGIT_SCALE * normalise(np.concatenate([task.images, task.texts.raw]))
     labels = np.concatenate([task.labels, task.texts.labels])
-    draws = [task.draw(seed)[1] for seed in task.seeds]
-    weight = np.stack([text_weights(task.texts.raw[t], task.texts.labels[t], task.classes) for t in draws])
+    weight = np.stack([zero_shot_weights(task, seed) for seed in task.seeds])
     start = Adapter(
-        np.tile(weight, (len(settings), 1, 1)), np.zeros((len(settings) * len(draws), task.classes), np.float32)
+        np.tile(weight, (len(settings), 1, 1)), np.zeros((len(settings) * len(task.seeds), task.classes), np.float32)
     )
     rows = np.tile(np.stack([draw_halves(task, seed, steps) for seed in task.seeds]), (len(settings), 1, 1))
     rates = [setting["learning_rate"] for setting in settings for _ in task.seeds]

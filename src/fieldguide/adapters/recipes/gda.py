@@ -13,11 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fieldguide.adapters.linear import Adapter
-from fieldguide.adapters.recipes.task import Fitted, Setting, Task, class_sums, grid, text_weights
+from fieldguide.adapters.recipes.task import LOGIT_SCALE, Fitted, Setting, Task, class_sums, grid, zero_shot_weights
 from fieldguide.core.arrays import Floats, Ints
-
-LOGIT_SCALE = 100
-"""CLIP's own scale of a cosine."""
 
 
 def trials(count: int) -> list[dict[str, float]]:
@@ -53,9 +50,7 @@ def fit(task: Task, settings: Sequence[Setting]) -> Fitted:
             if len(images):
                 weight, bias = gaussian(task.images[images], task.labels[images], task.classes, setting["shrinkage"])
             if task.texts is not None and len(texts):
-                assert task.texts.raw is not None
-                zero_shot = text_weights(task.texts.raw[texts], task.texts.labels[texts], task.classes)
-                weight = weight + np.float32(LOGIT_SCALE * setting["text_weight"]) * zero_shot
+                weight = weight + np.float32(LOGIT_SCALE * setting["text_weight"]) * zero_shot_weights(task, seed)
             weights.append(weight)
             biases.append(bias)
     return Fitted(Adapter(np.stack(weights), np.stack(biases)))

@@ -99,6 +99,23 @@ RECIPES: Mapping[str, Recipe] = {
         tuned=False,
     ),
     "tip-adapter": Recipe("tip_adapter", "zero-shot by raw texts with a cache of images beside it.", texts=("raw",)),
+    "tip-adapter-f": Recipe("tip_adapter_f", "tip-adapter whose cached images are trained.", texts=("raw",)),
+    "proker": Recipe(
+        "proker", "zero-shot by raw texts with kernel ridge regression of its errors on the images.", texts=("raw",)
+    ),
+    "clap": Recipe(
+        "clap",
+        "a linear layer from the zero-shot start, each class held near it by how well zero-shot does on its images.",
+        texts=("raw",),
+    ),
+    "lp++": Recipe(
+        "lp_plus_plus", "a linear layer that learns how much of each class's raw text to blend in.", texts=("raw",)
+    ),
+    "zs-text+gda": Recipe(
+        "zero_shot_gda",
+        "zero-shot by raw texts with linear discriminant analysis of the images, by one weight.",
+        texts=("raw",),
+    ),
     "gda": Recipe(
         "gda",
         "linear discriminant analysis of the images, added to zero-shot by raw texts.",

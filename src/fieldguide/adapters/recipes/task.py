@@ -14,6 +14,9 @@ from fieldguide.adapters.linear import Classifier
 from fieldguide.adapters.plans import Drawer, TextPool
 from fieldguide.core.arrays import Floats, Ints
 
+LOGIT_SCALE = np.float32(100)
+"""CLIP's own scale of a cosine."""
+
 Setting = Mapping[str, float]
 """Hyper-parameters by name: one trial of the tuning, or what it chose."""
 
@@ -56,12 +59,29 @@ class Task:
 @dataclass(frozen=True)
 class Fitted:
     """A trained classifier with a run per setting and seed, settings first; what the first setting's runs saw, if not
-    what `draw` says; and its optimiser steps, 0 for a closed form or a solver that runs to convergence."""
+    what `draw` says; and the optimiser steps of those runs, 0 for a closed form or a solver that runs to convergence.
+
+    own_length: the steps are the recipe's own, whatever the budget.
+    """
 
     classifier: Classifier
     steps: int = 0
     distinct_images: list[int] | None = None
     distinct_texts: list[int] | None = None
+    own_length: bool = False
+
+
+def join_runs(parts: Sequence[Fitted]) -> Fitted:
+    """Classifiers of one recipe as one, with the runs of all."""
+    tensors = [part.classifier.tensors() for part in parts]
+    classifier: Any = type(parts[0].classifier)
+    return Fitted(
+        classifier(**{name: np.concatenate([t[name] for t in tensors]) for name in tensors[0]}),
+        max(part.steps for part in parts),
+        [count for part in parts for count in part.distinct_images or []] or None,
+        [count for part in parts for count in part.distinct_texts or []] or None,
+        parts[0].own_length,
+    )
 
 
 def normalise(rows: NDArray[Any]) -> NDArray[Any]:
@@ -85,6 +105,21 @@ def class_means(features: Floats, labels: Ints, classes: int) -> Floats:
 def text_weights(features: Floats, labels: Ints, classes: int) -> Floats:
     """Zero-shot weights (C, D): the unit-norm mean of a class's unit text features."""
     return normalise(class_means(normalise(features), labels, classes))
+
+
+def zero_shot_weights(task: Task, seed: int) -> Floats:
+    """`text_weights` (C, D) of the raw texts that a seed draws."""
+    assert task.texts is not None and task.texts.raw is not None
+    _, drawn = task.draw(seed)
+    return text_weights(task.texts.raw[drawn], task.texts.labels[drawn], task.classes)
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[Any]:
+    """Probabilities (n, C) of logits (n, C), in their place."""
+    logits -= logits.max(1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(1, keepdims=True)
+    return logits
 
 
 def spread(low: float, high: float, count: int) -> list[float]:
