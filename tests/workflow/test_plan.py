@@ -201,8 +201,9 @@ def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path
     planned = plan(empty, "everything", checkout=ROOT, configs=(), first=(guard,))
     all_of_it = expected_plan(read_config())
     # Zero-shot: one cell with names, one with the LLM's attributes, two columns of texts twice; three baselines of
-    # three columns (class mean, GDA, logistic regression), two of two (Tip-Adapter, cross-modal).
-    baselines = 1 + 1 + 2 * 20 + 3 * 30 + 2 * 20
+    # three columns (class mean, GDA, logistic regression), seven of two (Tip-Adapter and its F, ProKeR, CLAP, LP++,
+    # zero-shot + GDA, cross-modal).
+    baselines = 1 + 1 + 2 * 20 + 3 * 30 + 7 * 20
     shards = read_config()["backbone"]["shards"]["texts"]
     extras = {
         "probe_features": 1,
@@ -214,12 +215,18 @@ def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path
         "write_prompts": 2,
         "encode_texts": 2 * shards,
         "translate_texts": 2,
-        "tune_adapter": 4,
+        "tune_adapter": 9,
         "train_adapter": baselines,
         "calibrate_adapters": 1,
     }
     study, conversion = expected_study(read_config()), expected_conversion(read_config())
     assert planned == Counter(all_of_it) + Counter(extras) + Counter(study) + Counter(conversion)
+
+
+def test_cells_that_choose_for_themselves_wait_for_no_tuning(empty: Path):
+    configs = (ROOT / TINY, write_config(empty, {"sweep": {"tune": "within-cell"}}))
+    within, once = (plan(empty, checkout=ROOT, configs=these) for these in (configs, configs[:1]))
+    assert once.pop("tune_adapter") > 0 and within == once
 
 
 def test_the_study_tries_every_combination_once_and_shares_the_tables_cells():

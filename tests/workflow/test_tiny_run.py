@@ -182,15 +182,18 @@ def test_every_recipe_and_baseline_stands_in_one_table(tiny: Path):
     # Of two sources: cells with text at 50 and 0, image only at 100 and 50.
     text, alone = 2 * 2, 2
     counts = {"anchored": text, "anchored-image-only": alone, "zs-name": 1, "zs-name+attributes": 1, "zs-text": text}
-    counts |= {"zs-translated": text, "tip-adapter": text, "cross-modal": text}
+    few_shot = ("tip-adapter", "tip-adapter-f", "proker", "clap", "lp++", "zs-text+gda", "cross-modal")
+    counts |= {"zs-translated": text} | dict.fromkeys(few_shot, text)
     counts |= dict.fromkeys(("nearest-class-mean", "gda", "logistic-regression"), text + alone)
     assert counts.keys() == set(recipes)
     # One trial instead of two: the thesis's recipe is tuned anew too, to the same choice or another.
-    assert ran["tune_adapter"] == 1 + 5 and ran["train_adapter"] >= sum(counts.values())
+    assert ran["tune_adapter"] == 1 + 10 and ran["train_adapter"] >= sum(counts.values())
     assert ran["write_prompts"] == 2 and ran["compare_recipes"] == 1
     with (tiny / "results/tiny/tables/recipes.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert {name: sum(row["recipe"] == name for row in rows) for name in recipes} == counts
+    (all_labels,) = {row["tuning_labels"] for row in rows if row["tune"] == "once"}
+    assert int(all_labels) > 0 and {row["tuning_labels"] for row in rows if row["tune"] == "none"} == {"0"}
     named = {row["recipe"] for row in rows if row["text_names"] == "named"}
     assert {"zs-name", "zs-name+attributes"} <= named
     after = results_of(tiny)

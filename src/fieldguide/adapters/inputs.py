@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fieldguide.adapters.recipes.registry import RECIPES
+from fieldguide.adapters.results import NONE
 from fieldguide.core.arrays import Floats, Ints
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv, read_json
@@ -102,18 +103,38 @@ def read_sources(
     return sources
 
 
-def read_hyperparameters(path: Path | None, recipe: str) -> dict[str, float]:
-    """What tune_adapter chose for a recipe; nothing for one that has nothing to choose."""
+@dataclass(frozen=True)
+class Choice:
+    """Hyper-parameters of a cell, and how they were chosen.
+
+    settings: one for all seeds, or one for each. tune: the rule; none where there is nothing to choose. labels: how
+    many labelled images the choice was made with, None where that is not known. edges: ends of the ranges tried that
+    the choice lies at, such as "largest penalty".
+    """
+
+    settings: tuple[Mapping[str, float], ...] = ({},)
+    tune: str = NONE
+    labels: int | None = 0
+    edges: tuple[str, ...] = ()
+
+
+def read_choice(path: Path | None, recipe: str, ratio: int) -> Choice:
+    """What tune_adapter chose for a recipe, at a ratio where it chose for each."""
     if not RECIPES[recipe].tuned:
-        return {}
+        return Choice()
     if path is None:
         raise FieldguideError(f"recipe {recipe} needs --tuning: the JSON of tune_adapter for it")
     module, tuning = RECIPES[recipe].load(), read_json(path)
     names = module.trials(1)[0] if hasattr(module, "trials") else LEARNING
+    tune = tuning.get("tune", "once")
+    if tune == "per-ratio" and str(ratio) not in tuning["ratios"]:
+        raise FieldguideError(f"{path}: nothing was chosen for ratio {ratio}; name it among the tuning's ratios")
+    chosen = tuning["ratios"][str(ratio)] if tune == "per-ratio" else tuning
     try:
-        return {name: tuning[name] for name in names}
+        setting = {name: chosen[name] for name in names}
     except KeyError as error:
         raise FieldguideError(f"{path}: lacks {error.args[0]}; it was not made for {recipe}") from error
+    return Choice((setting,), tune, chosen.get("labels"), tuple(chosen.get("edges", ())))
 
 
 def read_class_names(path: Path | None, class_ids: Sequence[str]) -> list[str]:

@@ -143,6 +143,18 @@ class Drawer:
         return order[:kept], texts[kept:]
 
 
+class FixedDrawer(Drawer):
+    """Draws the same image rows (k,) and text rows (m,) whatever it is asked: a part of what a cell has."""
+
+    def __init__(self, labels: Ints, images: Ints, texts: Ints) -> None:
+        super().__init__(labels, "class-wise")
+        self.images = images
+        self.texts = texts
+
+    def cell(self, percent: int, pool: TextPool | None, seed: int, epoch: int = 0) -> tuple[Ints, Ints]:
+        return self.images, self.texts
+
+
 @dataclass(frozen=True)
 class Stream:
     """What one run trains on, step by step.
@@ -209,3 +221,18 @@ def split_validation(labels: Ints, share: float, seed: int) -> tuple[Ints, Ints]
         held.append(members[: min(max(1, round(share * len(members))), len(members) - 1)])
     validation = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(labels)), validation), validation
+
+
+def split_folds(labels: Ints, folds: int, seed: int) -> Ints:
+    """The fold (n,), 0 ... folds - 1, of each image with labels (n,): classes are spread over folds, folds of one size.
+
+    An image that is its class's only one is in none, -1: held out, it would leave its class without any.
+    """
+    rng = generator(seed, "folds")
+    found, dealt = np.full(len(labels), -1), 0
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        if len(members) > 1:
+            found[members] = (dealt + np.arange(len(members))) % folds
+            dealt += len(members)
+    return found

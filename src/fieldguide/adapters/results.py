@@ -79,7 +79,12 @@ class CellResult(BaseModel):
     examples_per_epoch: Count | None = None
     plan_sha256: str | None = Field(default=None, description="fingerprint of the images and texts it was given")
     calibration: Settings | None = None
-    config: Settings | None = Field(default=None, description="hyper-parameters, batch, amount and threads")
+    config: Settings | None = Field(
+        default=None, description="hyper-parameters, a list where each seed has its own, batch, amount and threads"
+    )
+    tune: Word | None = Field(default=None, description="how they were chosen: once, per-ratio, within-cell or none")
+    tuning_labels: Count | None = Field(default=None, description="labelled images that they were chosen with")
+    tuning_edges: tuple[str, ...] | None = Field(default=None, description="ends of the ranges tried that they lie at")
     versions: dict[str, str] | None = Field(default=None, description="of the packages that computed it")
 
     @property

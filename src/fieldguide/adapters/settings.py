@@ -16,6 +16,11 @@ else:
 Sampling = Literal["class-wise", "global"]
 Redraw = Literal["fixed", "per-epoch"]
 Budget = Literal["steps", "epochs"]
+Tune = Literal["once", "per-ratio", "within-cell"]
+
+
+RATIOS = (100, 50, 10, 0)
+"""Those over which `once` takes the mean."""
 
 
 def refuse_redraw(recipes: tuple[str, ...], redraw: str) -> None:
@@ -38,7 +43,7 @@ class AdapterSettings(Training):
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         min_length=1,
         description="Each with each of `weight_decays` is a trial of the thesis's recipe, and other recipes have as "
-        "many trials. The best mean validation accuracy over ratios 100, 50, 10 and 0 is used in all cells.",
+        "many trials. Which of them is used says `sweep.tune`.",
     )
     weight_decays: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1, description="See `learning_rates`.")
     validation: Annotated[float, Field(gt=0, lt=1)] = Field(
@@ -87,6 +92,12 @@ class Sweep(Section):
     )
     seeds: tuple[Seed, ...] = Field(min_length=1, description="Shared by all cells, so that differences are paired.")
     translator: Name = Field(description="The translator of the table.")
+    tune: Tune = Field(
+        default="once",
+        description="With which labels hyper-parameters are chosen. `once`: for all cells, by the mean accuracy on a "
+        "held-out part of all training images over ratios 100, 50, 10 and 0. `per-ratio`: the same for each ratio by "
+        "itself. `within-cell`: for each cell and seed, by cross-validation over the cell's own images.",
+    )
     text_only_translators: tuple[Name, ...] = Field(default=(), description="Further translators, compared at ratio 0.")
     variants: tuple[Variant, ...] = Field(
         min_length=1,
@@ -148,8 +159,17 @@ class CellSettings(Training):
     seeds: tuple[Seed, ...] = Field(min_length=1)
     dataset: str = Field(default="", description="Name of the data set, for the weights' file and the card.")
     replies: tuple[Name, ...] = Field(default=(), description=REPLIES)
+    tune: Tune = Field(default="once", description="`within-cell` chooses among the trials below.")
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    weight_decays: tuple[Annotated[float, Field(ge=0)], ...] = ()
 
     no_repeats = field_validator("seeds")(refuse_repeats)
+
+    @model_validator(mode="after")
+    def trials_to_choose_from(self) -> CellSettings:
+        if self.tune == "within-cell" and not (self.learning_rates and self.weight_decays):
+            raise ValueError("tune is within-cell without learning_rates and weight_decays; say what is tried")
+        return self
 
     @model_validator(mode="after")
     def recipe_redraws(self) -> CellSettings:
@@ -162,6 +182,14 @@ class TuningSettings(AdapterSettings):
 
     recipe: RecipeName = "thesis"
     replies: tuple[Name, ...] = Field(default=(), description=REPLIES)
+    tune: Literal["once", "per-ratio"] = "once"
+    ratios: tuple[Ratio, ...] = Field(default=(), description="Of `per-ratio`: those that are chosen for.")
+
+    @model_validator(mode="after")
+    def there_are_ratios(self) -> TuningSettings:
+        if self.tune == "per-ratio" and not self.ratios:
+            raise ValueError("tune is per-ratio without ratios; say which")
+        return self
 
     @model_validator(mode="after")
     def there_is_a_choice(self) -> TuningSettings:

@@ -8,8 +8,10 @@
       --weights adapters/…/ratio-10.safetensors --out adapters/…/ratio-10.json
 
 Without --source the cell is image only. `recipe` says how it is trained (`fieldguide.adapters.recipes.registry` lists
-them; default the thesis's). Beside the result, --weights keeps the trained layers with what `fieldguide classify` needs
-to use them, and `ratio-10.correct.safetensors` which test images each run names rightly.
+them; default the thesis's). With `tune` within-cell its hyper-parameters are chosen here, seed by seed, by
+cross-validation over the cell's own images, among `learning_rates` x `weight_decays` or as many trials of the recipe's
+own; otherwise --tuning names them. Beside the result, --weights keeps the trained layers with what `fieldguide
+classify` needs to use them, and `ratio-10.correct.safetensors` which test images each run names rightly.
 """
 
 from __future__ import annotations
@@ -30,15 +32,16 @@ ENCODER = ("model", "pretrained", "precision", "preprocessing", "weights", "dtyp
 def train(args: argparse.Namespace) -> None:
     from fieldguide.adapters.correctness import write_correctness
     from fieldguide.adapters.inputs import (
+        read_choice,
         read_class_names,
         read_data_set,
-        read_hyperparameters,
         read_plan,
         read_sources,
     )
     from fieldguide.adapters.plans import Drawer
     from fieldguide.adapters.results import NONE
     from fieldguide.adapters.training import CellInputs, check_cell, train_cell
+    from fieldguide.adapters.tuning import choose_within_cell
     from fieldguide.core.settings import parse_settings
     from fieldguide.features.store import save_tensors
     from fieldguide.texts.naming import classify_naming
@@ -48,20 +51,23 @@ def train(args: argparse.Namespace) -> None:
     if len(args.source) > 1:
         raise FieldguideError("a cell has one text source: give --source once")
     check_cell(cell, has_text=bool(args.source))
-    hyperparameters = read_hyperparameters(args.tuning, cell.recipe)
+    within = cell.tune == "within-cell"
+    choice = None if within else read_choice(args.tuning, cell.recipe, cell.ratio)
     data = read_data_set(args.records, args.images)
     plan = read_plan(args.plan, data.images, cell.seeds)
     sources = read_sources(args.source, cell.recipe, data, cell.replies)
     names = classify_naming(read_texts(args.source[0].table)) if sources else NONE
     class_names = read_class_names(args.classes, data.images.class_ids)
+    drawer = Drawer(data.train.labels, plan.sampling, plan.orders)
+    source = sources[0] if sources else None
     inputs = CellInputs(
         data.train,
         data.read_test(),
         data.features.backbone,
-        Drawer(data.train.labels, plan.sampling, plan.orders),
-        sources[0] if sources else None,
+        drawer,
+        source,
         names,
-        hyperparameters,
+        choice or choose_within_cell(data.train, drawer, source, cell),
     )
 
     trained = train_cell(inputs, cell, args.threads)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from fieldguide.adapters.cells import hash_plan, pool_texts
-from fieldguide.adapters.inputs import LabelledSet
+from fieldguide.adapters.inputs import Choice, LabelledSet
 from fieldguide.adapters.linear import Classifier
 from fieldguide.adapters.plans import Drawer, cell_size
 from fieldguide.adapters.recipes.registry import RECIPES
-from fieldguide.adapters.recipes.task import Task, Texts
+from fieldguide.adapters.recipes.task import Fitted, Task, Texts, join_runs
 from fieldguide.adapters.results import NONE, CellResult
 from fieldguide.adapters.settings import CellSettings
 from fieldguide.core.arrays import Ints
@@ -28,7 +29,7 @@ PACKAGES = ("fieldguide", "numpy", "safetensors")
 class CellInputs:
     """All that a cell is computed from; the test images only score it.
 
-    text_names: whether the texts name their class. hyperparameters: what the recipe was tuned to.
+    text_names: whether the texts name their class. choice: the recipe's hyper-parameters.
     """
 
     train: LabelledSet
@@ -37,7 +38,7 @@ class CellInputs:
     drawer: Drawer
     source: TextSource | None
     text_names: str
-    hyperparameters: Mapping[str, float]
+    choice: Choice
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,28 @@ def make_task(train: LabelledSet, drawer: Drawer, source: TextSource | None, cel
     )
 
 
+def fit_runs(recipe: str, task: Task, settings: Sequence[Mapping[str, float]]) -> Fitted:
+    """All seeds of a task, with one setting or with one for each."""
+    module = RECIPES[recipe].load()
+    if len(settings) == 1:
+        fitted: Fitted = module.fit(task, settings)
+        return fitted
+    seeds = zip(task.seeds, settings, strict=True)
+    return join_runs([module.fit(replace(task, seeds=(seed,)), [setting]) for seed, setting in seeds])
+
+
+def list_hyperparameters(choice: Choice) -> dict[str, Any]:
+    """By name: the value, or a list of each seed's."""
+    if len(choice.settings) == 1:
+        return dict(choice.settings[0])
+    return {name: [setting[name] for setting in choice.settings] for name in choice.settings[0]}
+
+
 def train_cell(inputs: CellInputs, cell: CellSettings, threads: int) -> TrainedCell:
     """Train all seeds of a cell at once, and score them on the test images."""
     recipe, module, source = RECIPES[cell.recipe], RECIPES[cell.recipe].load(), inputs.source
     task = make_task(inputs.train, inputs.drawer, source, cell)
-    fitted = module.fit(task, [inputs.hyperparameters])
+    fitted = fit_runs(cell.recipe, task, inputs.choice.settings)
     draws = [task.draw(seed) for seed in cell.seeds]
     pool = task.texts.pool if task.texts else None
     predicted = fitted.classifier.predict(inputs.test.features)
@@ -115,10 +133,13 @@ def train_cell(inputs: CellInputs, cell: CellSettings, threads: int) -> TrainedC
         examples_per_epoch=cell_size(cell.ratio, len(inputs.train.ids), source is not None),
         plan_sha256=hash_plan(inputs.drawer, cell.ratio, pool, cell.seeds, inputs.train.ids),
         config={
-            **({"batch": cell.batch, "amount": cell.amount} if fitted.steps else {}),
-            **inputs.hyperparameters,
+            **({"batch": cell.batch, "amount": cell.amount} if fitted.steps and not fitted.own_length else {}),
+            **list_hyperparameters(inputs.choice),
             "threads": threads,
         },
+        tune=inputs.choice.tune,
+        tuning_labels=inputs.choice.labels,
+        tuning_edges=inputs.choice.edges,
         versions=find_versions((*PACKAGES, *getattr(module, "PACKAGES", ()))),
     )
     return TrainedCell(result, fitted.classifier, predicted)

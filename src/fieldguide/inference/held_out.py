@@ -54,6 +54,9 @@ def calibrate_by_training(cell: CellResult, train: LabelledSet, source: TextSour
         batch=config.get("batch", 1),
     )
     task = make_task(part, Drawer(part.labels, cell.sampling), source, settings)
-    hyperparameters = {name: value for name, value in config.items() if name not in NOT_TUNED}
+    # Where each seed has its own, those of the first.
+    hyperparameters = {
+        name: value[0] if isinstance(value, list) else value for name, value in config.items() if name not in NOT_TUNED
+    }
     classifier = RECIPES[cell.recipe].load().fit(task, [hyperparameters]).classifier
     return Calibration.of(classifier.logits(0, held.features), held.labels, len(held.ids))

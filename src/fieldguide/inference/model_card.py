@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fieldguide.adapters.results import CellResult
 from fieldguide.core.significance import half_width
@@ -80,6 +80,24 @@ def describe_use(path: str, has_encoder: bool) -> str:
     )
 
 
+def format_setting(value: Any) -> str:
+    """A hyper-parameter, or those of all seeds."""
+    return f"[{', '.join(format(one, '.6g') for one in value)}]" if isinstance(value, list) else f"{value:.6g}"
+
+
+def describe_choice(cell: CellResult) -> str:
+    """With which labels its hyper-parameters were chosen."""
+    if cell.tune == "within-cell":
+        return (
+            "Learning rate, penalty and the like were chosen for each seed by cross-validation over its own images; "
+            "labels beyond its own share of the images had a part in its probabilities alone."
+        )
+    return (
+        "Learning rate, penalty and the like were chosen on a held-out part of all training images, so labels beyond "
+        "its own share of the images had a part in that choice, as they have in the probabilities."
+    )
+
+
 def write_card(
     cell: CellResult,
     calibration: Calibration,
@@ -93,7 +111,7 @@ def write_card(
     share = f"{cell.image_percent}% of the images"
     texts = f"and texts of `{cell.text_source}`" if cell.text_source != "none" else "and no text"
     name = f"`{dataset}`" if dataset else "a data set without a name"
-    settings = ", ".join(f"{key} {value:.6g}" for key, value in sorted((cell.config or {}).items()))
+    settings = ", ".join(f"{key} {format_setting(value)}" for key, value in sorted((cell.config or {}).items()))
     steps = f"{cell.optimiser_steps:,} optimiser steps" if cell.optimiser_steps else "no optimiser steps"
     rows = {
         "data set": f"{name}: {counts.classes} classes, {counts.train:,} training and {counts.test:,} test images",
@@ -137,8 +155,7 @@ def write_card(
         "- Its accuracy is that on the data set's own test images, which were taken as the training images were. "
         "Photographs of another kind, place or camera were not tried.",
         "- What the backbone does not see it cannot tell, and it favours what the backbone's own data favours.",
-        "- Learning rate, penalty and the like were chosen on a held-out part of all training images, so labels beyond "
-        "its own share of the images had a part in that choice, as they have in the probabilities.",
+        f"- {describe_choice(cell)}",
     ]
     if cell.text_source != "none":
         lines.append("- What the texts say that is wrong, it may have learned; they were not checked one by one.")

@@ -27,6 +27,7 @@ from fieldguide.tables.results import (
     ACCURACY_FORMATS,
     Format,
     accuracies_by_cell,
+    describe_tuning,
     ratio_grid,
     read_cells,
     summarise,
@@ -47,7 +48,7 @@ ZERO_SHOT = {"zs-text": "less zs-text", "zs-translated": "less zs-translated"}
 """What the anchored recipe is held against on the same images, and at ratio 0, with the heads of their columns."""
 RECIPE_FORMATS: Mapping[str, Format] = {
     column: form for column, form in ACCURACY_FORMATS.items() if column not in ("text_percent", "text_unit", "backbone")
-} | {"distinct_images": "g", "distinct_texts": "g"}
+} | {"distinct_images": "g", "distinct_texts": "g", "tune": "", "tuning_labels": "d"}
 """The columns of recipes.csv, and how each is written."""
 MINUS = "\N{MINUS SIGN}"
 MIN_DROP = -0.3
@@ -124,7 +125,8 @@ def drop_empty(grid: Grid) -> Grid:
 def render(heading: Heading, cells: pd.DataFrame, differences: pd.DataFrame, images: int | None = None) -> str:
     """The Markdown. cells: of `summarise`; differences: of `compare_anchored`, over so many test images, if any."""
     first, has_translator = cells.iloc[0], (cells["translator"] != IMAGE_ONLY).any()
-    parts = [f"# Recipes and baselines: {heading.dataset}", *(f"**{note}**" for note in heading.notes)]
+    notes = [*heading.notes, *describe_tuning(cells)]
+    parts = [f"# Recipes and baselines: {heading.dataset}", *(f"**{note}**" for note in notes)]
     parts.append(
         f"Accuracy on the test images in percent, over {first['n_seeds']} seeds, ± half-width of the "
         f"{describe_interval(None, has_translator)}; sampling {first['sampling']}, redraw {first['redraw']}. A cell's "

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fieldguide.adapters.results import CellResult
+from fieldguide.adapters.results import NONE, CellResult
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.core.significance import half_width
@@ -50,8 +50,9 @@ def read_cells(cells: Path | str | Iterable[Path | str]) -> pd.DataFrame:
     Rows are in the table's order. Columns: `image_percent`, `text_percent` (%), the words `text_source`, `text_names`,
     `text_unit`, `sampling`, `redraw`, `budget`, `recipe`, `translator`, `backbone`; `seed`; `accuracy` on the test
     images (%); `distinct_images`, `distinct_texts` (counts seen in training), `optimiser_steps` (count); `amount`, how
-    many steps or epochs the budget was, where that is known; `path`, the cell's file, which identifies it. A budget
-    that occurs with several amounts is named with its number: `epochs-50`, `epochs-100`.
+    many steps or epochs the budget was, where that is known; `tune`, `tuning_labels` (count) and `tuning_edges`, how
+    hyper-parameters were chosen, likewise; `path`, the cell's file, which identifies it. A budget that occurs with
+    several amounts is named with its number: `epochs-50`, `epochs-100`.
 
     Raises FieldguideError that names the file of a cell that is not one or cannot stand beside the others.
     """
@@ -61,14 +62,15 @@ def read_cells(cells: Path | str | Iterable[Path | str]) -> pd.DataFrame:
     found = _name_budgets([(str(path), CellResult.read(path)) for path in paths])
     found.sort(key=lambda named: (cell_identity(named[1]), named[0]))
     check_comparable(found)
-    words = ("image_percent", "text_percent", *WORDS, "backbone", "optimiser_steps", "amount")
+    words = ("image_percent", "text_percent", *WORDS, "backbone", "optimiser_steps", "amount", "tune", "tuning_labels")
     rows = [
         {name: getattr(cell, name) for name in words}
+        | {"tuning_edges": ", ".join(cell.tuning_edges or ())}
         | {"path": path, **dict(zip(PER_SEED.values(), values, strict=True))}
         for path, cell in found
         for values in sorted(zip(*(getattr(cell, name) for name in PER_SEED), strict=True))
     ]
-    return pd.DataFrame(rows).astype({"amount": "Int64", "accuracy": float})
+    return pd.DataFrame(rows).astype({"amount": "Int64", "tuning_labels": "Int64", "accuracy": float})
 
 
 def _name_budgets(cells: Sequence[tuple[str, CellResult]]) -> list[tuple[str, CellResult]]:
@@ -122,6 +124,26 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
         distinct_texts=("distinct_texts", fmean),
     )
     return summed.astype({"accuracy_ci95": float}).reset_index()
+
+
+def describe_tuning(cells: pd.DataFrame) -> tuple[str, ...]:
+    """Sentences on the cells of `read_cells` or `summarise`: with how many labels hyper-parameters were chosen, and
+    which of them lie at an end of the range tried. None where cells do not say."""
+    tuned = cells[cells["tuning_labels"].notna() & (cells["tune"] != NONE)]
+    if tuned.empty:
+        return ()
+    fewest, most = (
+        format_count(float(count)) for count in (tuned["tuning_labels"].min(), tuned["tuning_labels"].max())
+    )
+    notes = [f"Hyper-parameters were chosen with {fewest if fewest == most else f'{fewest} to {most}'} labels."]
+    edges = tuned[tuned["tuning_edges"] != ""].groupby("recipe", sort=False)["tuning_edges"].unique()
+    if len(edges):
+        found = "; ".join(
+            f"{recipe}: {', '.join(dict.fromkeys(edge for cell in of for edge in cell.split(', ')))}"
+            for recipe, of in edges.items()
+        )
+        notes.append(f"The best trial lies at the edge of its range, beyond which may be better ({found}).")
+    return tuple(notes)
 
 
 def accuracies_by_cell(cells: pd.DataFrame) -> dict[str, list[float]]:

@@ -25,6 +25,7 @@ from fieldguide.tables.markdown import escape, grid_table
 from fieldguide.tables.results import (
     ACCURACY_FORMATS,
     accuracies_by_cell,
+    describe_tuning,
     read_cells,
     summarise,
     to_rows,
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         to_rows(summary),
         heading.dataset,
         cells["seed"].unique().tolist(),
-        notes,
+        (*notes, *describe_tuning(cells)),
         published,
         marks,
         format_legend(marks.values(), differences),

@@ -7,7 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from fieldguide.adapters.recipes.registry import RAW, RECIPES
-from fieldguide.adapters.settings import AdapterSettings, CellSettings, PlanSettings, Training, TuningSettings
+from fieldguide.adapters.settings import (
+    RATIOS,
+    AdapterSettings,
+    CellSettings,
+    PlanSettings,
+    Training,
+    TuningSettings,
+)
 from fieldguide.core.provenance import code_hash
 from fieldguide.texts.options import NO_FILE
 from fieldguide.workflow.jobs import Jobs
@@ -44,13 +51,25 @@ class AdapterJobs(Jobs):
         return {**AdapterSettings.model_dump(own), "budget": kind, "amount": int(amount or own.amount)}
 
     def tuning_settings(self, wildcards: Any) -> str:
+        per_ratio = self.config.sweep.tune == "per-ratio"
         settings = TuningSettings(
-            **self.adapter_settings(wildcards.budget), recipe=wildcards.recipe, replies=self.replies(wildcards)
+            **self.adapter_settings(wildcards.budget),
+            recipe=wildcards.recipe,
+            replies=self.replies(wildcards),
+            tune="per-ratio" if per_ratio else "once",
+            ratios=self.tuned_ratios if per_ratio else (),
         )
         return settings.model_dump_json()
 
+    @property
+    def tuned_ratios(self) -> tuple[int, ...]:
+        """Those of all cells: of the table, of the sampling study, and of what else is compared."""
+        ratios = {*self.config.sweep.ratios, *self.config.sampling_study.ratios, *RATIOS}
+        return tuple(sorted(ratios, reverse=True))
+
     def cell_settings(self, wildcards: Any) -> str:
-        training = self.adapter_settings(wildcards.budget)
+        training, tune = self.adapter_settings(wildcards.budget), self.config.sweep.tune
+        trials = ("learning_rates", "weight_decays") if tune == "within-cell" else ()
         return CellSettings(
             **{key: training[key] for key in Training.model_fields},
             ratio=int(wildcards.ratio),
@@ -60,6 +79,8 @@ class AdapterJobs(Jobs):
             seeds=self.config.sweep.seeds,
             dataset=self.config.dataset.name,
             replies=self.replies(wildcards),
+            tune=tune,
+            **{key: training[key] for key in trials},
         ).model_dump_json()
 
     # ---------------------------------------------------------------- texts
@@ -98,7 +119,9 @@ class AdapterJobs(Jobs):
     # ---------------------------------------------------------------- tuning
 
     def tuning(self, wildcards: Any) -> list[str]:
-        """The file of a cell's hyper-parameters; none for a recipe that has none."""
+        """The file of a cell's hyper-parameters; none for a recipe that has none, or where the cell chooses them."""
+        if self.config.sweep.tune == "within-cell":
+            return []
         recipe = RECIPES[wildcards.recipe].tuned_as or wildcards.recipe
         path = self.layout.tuning(self.config.sweep.translator, recipe, wildcards.budget)
         return [path] if RECIPES[recipe].tuned else []

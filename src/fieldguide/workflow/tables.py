@@ -11,11 +11,15 @@ from fieldguide.workflow.jobs import Jobs
 from fieldguide.workflow.links import link_path
 from fieldguide.workflow.texts import TextJobs
 
-CHOICE = (
-    "Hyper-parameters were chosen on a held-out part of all training images, so labels beyond a cell's own share had a "
-    "part in that choice."
-)
-"""The sentence that stands above every table of accuracies."""
+CHOICES = {
+    "once": "Hyper-parameters were chosen on a held-out part of all training images, so labels beyond a cell's own "
+    "share had a part in that choice.",
+    "per-ratio": "Hyper-parameters were chosen for each ratio by itself on a held-out part of all training images, so "
+    "labels beyond a cell's own share had a part in that choice.",
+    "within-cell": "Hyper-parameters were chosen for each cell and seed by cross-validation over its own images; no "
+    "other label had a part in that choice.",
+}
+"""By `sweep.tune` the sentence that stands above every table of accuracies."""
 
 
 class TableJobs(Jobs):
@@ -35,8 +39,8 @@ class TableJobs(Jobs):
     @property
     def sentences(self) -> tuple[str, ...]:
         """What stands above every table: the data set's own note, on one line, and how settings were chosen."""
-        note = " ".join(self.config.dataset.note.split())
-        return (note, CHOICE) if note else (CHOICE,)
+        note, choice = " ".join(self.config.dataset.note.split()), CHOICES[self.config.sweep.tune]
+        return (note, choice) if note else (choice,)
 
     def heading(self, wildcards: Any) -> str:
         """The settings of a stage that makes a table."""

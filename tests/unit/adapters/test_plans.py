@@ -23,6 +23,7 @@ from fieldguide.adapters.plans import (
     count_steps,
     draw_stream,
     images_kept,
+    split_folds,
     split_validation,
 )
 from fieldguide.core.arrays import Ints
@@ -335,6 +336,18 @@ def test_validation_by_hand() -> None:
 def test_a_class_of_one_image_cannot_be_held_out() -> None:
     with pytest.raises(ValueError, match="class 1 has one training image"):
         split_validation(np.array([0, 0, 1]), 0.2, 0)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(2, 5), seeds)
+def test_folds_spread_every_class_and_leave_alone_what_is_alone(counts: list[int], folds: int, seed: int) -> None:
+    labels = labels_of(counts)
+    found = split_folds(labels, folds, seed)
+    sizes = np.bincount(found[found >= 0], minlength=folds)
+    assert np.ptp(sizes) <= 1
+    for label, count in enumerate(counts):
+        own = found[labels == label]
+        assert (own < 0).all() if count == 1 else np.ptp(np.bincount(own, minlength=folds)) <= 1
+    np.testing.assert_array_equal(found, split_folds(labels, folds, seed))
 
 
 # ---------------------------------------------------------------- fingerprints and the stage

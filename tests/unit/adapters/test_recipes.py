@@ -20,6 +20,7 @@ from sklearn.neighbors import NearestCentroid
 from fieldguide.adapters import train_adapter, tune_adapter
 from fieldguide.adapters.plans import Drawer, TextPool
 from fieldguide.adapters.recipes import anchored, cross_modal, gda, logistic_regression, tip_adapter
+from fieldguide.adapters.recipes.cache import Cache
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.adapters.recipes.softmax import fit_softmax, loss_and_gradient
 from fieldguide.adapters.recipes.task import Task, Texts, grid, normalise, spread, text_weights
@@ -164,10 +165,11 @@ def test_a_cell_of_every_recipe_says_what_it_is(world: World, recipe: str) -> No
     assert cell["recipe"] == recipe and cell["text_source"] == ("llm" if line.texts else "none")
     assert cell["translator"] == ("qformer" if line.translates else "none")
     assert cell["distinct_images"] == [0 if line.module == "zero_shot" else 20] * 3
-    assert all(
-        cell["config"][name] == value for name, value in setting.items() if name not in ("trials", "validation_images")
-    )
-    assert (cell["optimiser_steps"] > 0) == (recipe in ("thesis", "cross-modal")) == ("batch" in cell["config"])
+    assert all(cell["config"][name] == setting[name] for name in setting_of(recipe))
+    by_budget, own_length = ("thesis", "cross-modal", "clap"), ("lp++", "tip-adapter-f")
+    assert (cell["optimiser_steps"] > 0) == (recipe in by_budget + own_length)
+    assert ("batch" in cell["config"]) == (recipe in by_budget)
+    assert (cell["tune"], cell["tuning_labels"]) == (("once", 40) if line.tuned else ("none", 0))
     train_adapter.main(argv(world, recipe))
     assert read_json(world.folder / "cell.json") == cell
 
@@ -284,7 +286,7 @@ def test_tip_adapter_is_its_formula() -> None:
     task = only(make_task(50, seeds=(1,)), "raw")
     cache = tip_adapter.fit(task, [{"alpha": 3.0, "beta": 5.0}]).classifier
     images, told = task.draw(1)
-    assert task.texts is not None and task.texts.raw is not None and isinstance(cache, tip_adapter.Cache)
+    assert task.texts is not None and task.texts.raw is not None and isinstance(cache, Cache)
     weight = text_weights(task.texts.raw[told], task.texts.labels[told], CLASSES)
     expected = np.zeros((len(query()), CLASSES))
     for row, x in enumerate(query()):

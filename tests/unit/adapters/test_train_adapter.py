@@ -74,6 +74,8 @@ def test_a_cells_json(world: World) -> None:
         "optimiser_steps": STEPS,
         "examples_per_epoch": TRAIN,
         "config": {"batch": BATCH, "amount": STEPS, "learning_rate": 0.1, "weight_decay": 0.0, "threads": 1},
+        "tune": "once",
+        "tuning_edges": [],
     }
 
 

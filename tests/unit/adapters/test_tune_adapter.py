@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fieldguide.adapters import train_adapter
 from fieldguide.adapters.cells import draw_runs
 from fieldguide.adapters.linear import accuracy, fit, random_start
 from fieldguide.adapters.plans import Drawer, split_validation
+from fieldguide.adapters.settings import RATIOS
 from fieldguide.adapters.tune_adapter import main
-from fieldguide.adapters.tuning import RATIOS
+from fieldguide.adapters.tuning import find_edges
 from fieldguide.core.files import read_json, write_csv
 from fieldguide.data.records import IMAGE_COLUMNS
 from fieldguide.features.labelled import read_images, read_split
@@ -21,8 +24,10 @@ from tests.unit.planted_features import (
     CAPTIONS,
     SENTENCES,
     World,
+    cell_options,
     features_of,
     save_images,
+    save_raw,
     save_texts,
     write_world,
 )
@@ -148,3 +153,118 @@ def test_a_class_of_one_image_is_refused(world: World) -> None:
 def test_too_few_images_for_ten_percent_are_refused(tmp_path: Path) -> None:
     small = write_world(tmp_path, classes=2, train=2, test=1)
     assert "10% of the 2 training images that are not held out" in refused(small)
+
+
+# Per ratio, within a cell, and at the edge
+
+
+def test_per_ratio_each_ratio_has_its_own_best_and_its_own_number_of_labels(world: World) -> None:
+    words = argv(world, *world.source_options("llm", "zs-text+gda"))
+    settings = {**SETTINGS, "recipe": "zs-text+gda", "tune": "per-ratio", "ratios": [90, 50, 10, 0]}
+    words[words.index("--settings") + 1] = json.dumps(settings)
+    main(words)
+    found = read_json(world.folder / "out.json")
+    # Of 40 training images 8 are held out; of the other 32 the ratio keeps its share.
+    assert {ratio: own["labels"] for ratio, own in found["ratios"].items()} == {"90": 37, "50": 24, "10": 11, "0": 8}
+    for ratio, own in found["ratios"].items():
+        best = max(trial["by_ratio"][ratio] for trial in found["trials"])
+        assert next(t for t in found["trials"] if t["alpha"] == own["alpha"])["by_ratio"][ratio] == best
+    out = world.folder / "out.json"
+    options = ["--tuning", out, *world.source_options("llm", "zs-text+gda")]
+    train_adapter.main(cell_options(world, "cell", *options, recipe="zs-text+gda", ratio=50))
+    cell = read_json(world.folder / "cell.json")
+    assert (cell["tune"], cell["tuning_labels"]) == ("per-ratio", 24)
+    assert cell["config"]["alpha"] == found["ratios"]["50"]["alpha"]
+    words = cell_options(world, "cell", *options, recipe="zs-text+gda", ratio=30)
+    told = refusal(train_adapter.main, *words)
+    assert "out.json: nothing was chosen for ratio 30; name it among the tuning's ratios" in told
+
+
+def test_once_says_with_how_many_labels(world: World) -> None:
+    assert (found := tuned(world, *with_sources(world)))["labels"] == 40 and found["tune"] == "once"
+
+
+def within(world: World, recipe: str, **settings: Any) -> dict[str, Any]:
+    own = {"recipe": recipe, "tune": "within-cell", "learning_rates": [1e-6, 0.1], "weight_decays": [0]} | settings
+    words = cell_options(world, "cell", *world.source_options("llm", recipe), **own)
+    words.remove("--tuning")
+    words.remove(str(world.tuning))
+    train_adapter.main(words)
+    found: dict[str, Any] = read_json(world.folder / "cell.json")
+    return found
+
+
+def test_within_a_cell_its_own_images_choose(world: World) -> None:
+    cell = within(world, "thesis", ratio=50)
+    assert (cell["tune"], cell["tuning_labels"], cell["distinct_images"]) == ("within-cell", 20, [20] * 3)
+    assert cell["config"]["learning_rate"] == [0.1] * 3, "the other one cannot move"
+    assert min(cell["accuracy"]) > 80
+
+
+def test_within_a_cell_text_that_is_wrong_gets_less_weight(world: World) -> None:
+    """The texts of each class are those of another: the images are worth more, and the cell finds it out."""
+    trials = {"learning_rates": [1, 2, 3], "weight_decays": [0, 1, 2, 3]}
+    good = within(world, "zs-text+gda", ratio=50, **trials)
+    labels = [(c + 1) % 4 for c in range(4) for _ in range(SENTENCES)]
+    save_raw(world, "llm", features_of(world.directions, labels, 0.1, 0))
+    wrong = within(world, "zs-text+gda", ratio=50, **trials)
+    assert np.all(np.array(wrong["config"]["alpha"]) > good["config"]["alpha"]) and min(wrong["accuracy"]) > 80
+
+
+def test_within_a_cell_neither_other_images_nor_test_images_are_looked_at(world: World) -> None:
+    before = within(world, "zs-text+gda", ratio=50, seeds=[0])
+    images = read_images(world.records)
+    plan = read_json(world.plan)["seeds"]["0"]["image_ids"]
+    other = set(plan[20:])
+    features = features_of(world.directions, images.labels.tolist(), 0.35, 2)
+    rows = [row for row, image_id in enumerate(images.ids) if image_id in other]
+    features[rows] = float("nan")
+    save_images(world, features)
+    assert within(world, "zs-text+gda", ratio=50, seeds=[0]) == before
+
+
+@pytest.mark.parametrize(("recipe", "ratio"), [("zs-text+gda", 10), ("zs-text+gda", 0), ("thesis", 0), ("anchored", 0)])
+def test_where_no_class_has_two_images_the_middle_is_taken(world: World, recipe: str, ratio: int) -> None:
+    cell = within(world, recipe, ratio=ratio, learning_rates=[0.01, 0.03, 0.1])
+    assert cell["tuning_labels"] == 0
+    middle = {"zs-text+gda": ("alpha", 0.1), "thesis": ("learning_rate", 0.03), "anchored": ("penalty", 30**0.5)}
+    name, value = middle[recipe]
+    assert np.unique(cell["config"][name]) == pytest.approx(value)
+
+
+def test_what_is_tried_must_be_said(world: World) -> None:
+    words = cell_options(world, "cell", tune="within-cell")
+    assert "tune is within-cell without learning_rates and weight_decays" in refusal(train_adapter.main, *words)
+    words = argv(world)
+    words[words.index("--settings") + 1] = json.dumps({**SETTINGS, "tune": "per-ratio"})
+    assert "tune is per-ratio without ratios" in refusal(main, *words)
+
+
+@pytest.mark.parametrize(
+    ("values", "scores", "edges"),
+    [
+        ([1, 2, 3], [1, 2, 3], ["largest a"]),
+        ([1, 2, 3], [3, 2, 1], ["smallest a"]),
+        ([1, 2, 3], [1, 3, 1], []),
+        ([1, 2, 3], [1, 3, 3], []),
+        ([3, 2, 1], [5, 5, 5], []),
+        ([0, 1, 2], [3, 2, 1], []),
+        ([1, 2], [1, 2], []),
+    ],
+    ids=["above", "below", "inside", "as good inside", "all as good", "nothing below 0", "no inside"],
+)
+def test_edges_by_hand(values: list[float], scores: list[float], edges: list[str]) -> None:
+    assert find_edges([{"a": value} for value in values], np.array(scores)) == edges
+
+
+def test_a_choice_at_the_edge_is_told_in_the_log_the_file_and_the_cell(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = argv(world)
+    words[words.index("--settings") + 1] = json.dumps({**SETTINGS, "learning_rates": [1e-8, 1e-7, 1e-6, 0.1]})
+    main(words)
+    out = world.folder / "out.json"
+    assert read_json(out)["edges"] == ["largest learning_rate"]
+    assert "the best trial has the largest learning_rate tried; beyond may be better" in capsys.readouterr().err
+    train_adapter.main(cell_options(world, "cell", "--tuning", out))
+    assert read_json(world.folder / "cell.json")["tuning_edges"] == ["largest learning_rate"]

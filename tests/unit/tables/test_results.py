@@ -12,6 +12,7 @@ from fieldguide.core.files import write_csv
 from fieldguide.tables.results import (
     by_variant,
     count_training_images,
+    describe_tuning,
     find_cells,
     format_frame,
     ratio_grid,
@@ -77,3 +78,21 @@ def test_images_of_a_class_are_counted_among_training_images(tmp_path: Path) -> 
 def test_a_folder_without_cells_says_how_they_are_made(tmp_path: Path) -> None:
     with pytest.raises(FieldguideError, match="holds no trained cell in adapters/; run the workflow first"):
         find_cells(tmp_path)
+
+
+def test_how_settings_were_chosen_is_told_of_the_cells_that_say_so(tmp_path: Path) -> None:
+    silent = [planted_cell("none", 10), planted_cell("reed", 10, recipe="zs-text", tune="none", tuning_labels=0)]
+    cells = read_cells(plant(tmp_path / "silent", silent))
+    assert describe_tuning(cells) == describe_tuning(summarise(cells)) == ()
+    chosen = {"tune": "per-ratio", "tuning_labels": 1234}
+    planted = [planted_cell("reed", 10, **chosen), planted_cell("reed", 50, **{**chosen, "tuning_labels": 3000})]
+    assert describe_tuning(read_cells(plant(tmp_path / "some", [*silent, *planted]))) == (
+        "Hyper-parameters were chosen with 1,234 to 3,000 labels.",
+    )
+    planted = [planted_cell("reed", p, **chosen, tuning_edges=["largest c", "smallest d"][: p // 10]) for p in (10, 20)]
+    planted += [planted_cell("reed", 10, recipe="gda", **chosen, tuning_edges=["smallest shrinkage"])]
+    assert describe_tuning(summarise(read_cells(plant(tmp_path / "edges", planted)))) == (
+        "Hyper-parameters were chosen with 1,234 labels.",
+        "The best trial lies at the edge of its range, beyond which may be better (thesis: largest c, smallest d; gda: "
+        "smallest shrinkage).",
+    )

@@ -47,6 +47,24 @@ def test_a_tunings_settings_are_the_adapters_own() -> None:
     assert plan.sampling == "global"
 
 
+def test_a_tuning_per_ratio_is_for_the_ratios_of_all_cells() -> None:
+    changes = {"sweep": {"tune": "per-ratio", "ratios": [90, 10]}, "sampling_study": {"ratios": [20]}}
+    jobs = AdapterJobs(layout_of(changes))
+    tuning = TuningSettings.model_validate_json(jobs.tuning_settings(tuning_of("gda")))
+    assert (tuning.tune, tuning.ratios) == ("per-ratio", (100, 90, 50, 20, 10, 0))
+    once = TuningSettings.model_validate_json(AdapterJobs(layout_of()).tuning_settings(tuning_of("gda")))
+    assert (once.tune, once.ratios) == ("once", ())
+
+
+def test_a_cell_that_chooses_for_itself_is_told_what_to_try_and_reads_no_tuning() -> None:
+    jobs = AdapterJobs(layout_of({"sweep": {"tune": "within-cell"}}))
+    cell = CellSettings.model_validate_json(jobs.cell_settings(cell_of()))
+    assert (cell.tune, list(cell.learning_rates)) == ("within-cell", BASE["adapter"]["learning_rates"])
+    assert jobs.tuning(cell_of()) == jobs.tuning_options(cell_of()) == []
+    once = CellSettings.model_validate_json(AdapterJobs(layout_of()).cell_settings(cell_of()))
+    assert (once.tune, once.learning_rates) == ("once", ())
+
+
 def test_texts_are_those_that_the_recipe_reads() -> None:
     jobs = AdapterJobs(layout_of())
     translated, raw = (jobs.layout.translated(name, "reed") for name in ("qformer", "identity"))

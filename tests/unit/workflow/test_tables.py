@@ -6,7 +6,7 @@ import json
 
 from fieldguide.report.settings import ReportSettings
 from fieldguide.tables.settings import Heading, ProbeSettings, ScoreSettings
-from fieldguide.workflow.tables import CHOICE, TableJobs
+from fieldguide.workflow.tables import CHOICES, TableJobs
 from tests.unit.workflow.configurations import TINY, layout_of, wildcards
 
 ANY = wildcards()
@@ -24,8 +24,10 @@ def test_published_figures_may_stand_beside_cubs_layout_and_no_folder_that_is_ca
 def test_every_table_has_the_data_sets_note_on_one_line_and_how_settings_were_chosen() -> None:
     jobs = TableJobs(layout_of({"dataset": {"note": "Half of\n  it's {all} <made> up = so."}}))
     heading = Heading.model_validate_json(jobs.heading(ANY))
-    assert heading == Heading(dataset="cub", notes=("Half of it's {all} <made> up = so.", CHOICE))
-    assert Heading.model_validate_json(TableJobs(layout_of()).heading(ANY)).notes == (CHOICE,)
+    assert heading == Heading(dataset="cub", notes=("Half of it's {all} <made> up = so.", CHOICES["once"]))
+    assert Heading.model_validate_json(TableJobs(layout_of()).heading(ANY)).notes == (CHOICES["once"],)
+    within = TableJobs(layout_of({"sweep": {"tune": "within-cell"}}))
+    assert Heading.model_validate_json(within.heading(ANY)).notes == (CHOICES["within-cell"],)
     scores = ScoreSettings.model_validate_json(jobs.scores(ANY))
     assert (scores.notes, scores.tolerance) == (heading.notes, jobs.config.sampling_study.tolerance)
     assert ProbeSettings.model_validate_json(jobs.probe(ANY)).seeds == jobs.config.sweep.seeds
