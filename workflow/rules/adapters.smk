@@ -94,7 +94,7 @@ rule train_adapter:
     threads: lookup(dpath="threads/adapter", within=config)
     resources:
         mem_mb=more_each_try(4000),
-        runtime=more_each_try(15),
+        runtime=more_each_try(adapters.cell_minutes),
     params:
         code=adapters.code_of("adapters.train_adapter"),
         settings=adapters.cell_settings,

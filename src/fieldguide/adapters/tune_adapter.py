@@ -8,8 +8,10 @@
       --out tuning/…/thesis/steps.json
 
 Every trial trains on the rest of the training images at image shares 100, 50, 10 and 0 (image only, and mixed with each
-text source, as far as the recipe goes), class-wise and fixed; the best mean accuracy over the ratios wins. Every recipe
-has as many trials: the thesis's are learning rates x weight decays, the others' their own. The test set is not read.
+text source, as far as the recipe goes), class-wise and fixed; the best mean accuracy over the ratios wins, in all
+cells. With `"tune": "per-ratio", "ratios": [90, 50]` it is the best accuracy at each of these ratios, there. Every
+recipe has as many trials: the thesis's are learning rates x weight decays, the others' their own. The test set is not
+read.
 """
 
 from __future__ import annotations

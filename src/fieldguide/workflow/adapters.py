@@ -67,6 +67,11 @@ class AdapterJobs(Jobs):
         ratios = {*self.config.sweep.ratios, *self.config.sampling_study.ratios, *RATIOS}
         return tuple(sorted(ratios, reverse=True))
 
+    @property
+    def cell_minutes(self) -> int:
+        """How long a cell may take; one that chooses for itself is trained as often as there are trials x folds."""
+        return 240 if self.config.sweep.tune == "within-cell" else 15
+
     def cell_settings(self, wildcards: Any) -> str:
         training, tune = self.adapter_settings(wildcards.budget), self.config.sweep.tune
         trials = ("learning_rates", "weight_decays") if tune == "within-cell" else ()

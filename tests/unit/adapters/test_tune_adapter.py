@@ -208,7 +208,7 @@ def test_within_a_cell_text_that_is_wrong_gets_less_weight(world: World) -> None
     labels = [(c + 1) % 4 for c in range(4) for _ in range(SENTENCES)]
     save_raw(world, "llm", features_of(world.directions, labels, 0.1, 0))
     wrong = within(world, "zs-text+gda", ratio=50, **trials)
-    assert np.all(np.array(wrong["config"]["alpha"]) > good["config"]["alpha"]) and min(wrong["accuracy"]) > 80
+    assert np.all(np.array(wrong["config"]["alpha"]) > good["config"]["alpha"]) and min(wrong["accuracy"]) > 70
 
 
 def test_within_a_cell_neither_other_images_nor_test_images_are_looked_at(world: World) -> None:
