@@ -66,6 +66,20 @@ def test_it_is_asked_about_images_that_it_does_not_know(
     assert f"{held_out} training images" in (world.folder / "cell.md").read_text(encoding="utf-8")
 
 
+def test_a_cell_whose_seeds_have_settings_of_their_own(world: World) -> None:
+    trained(world, "llm", "zs-text+gda", ratio=95, tune="within-cell", learning_rates=[1, 2], weight_decays=[0, 1, 2])
+    assert len(read_json(world.folder / "cell.json")["config"]["alpha"]) == 3
+    assert calibrated(world)["held_out_accuracy"] > 50
+
+
+@pytest.mark.parametrize("recipe", ["tip-adapter-f", "lp++"])
+def test_a_recipe_with_steps_of_its_own(world: World, recipe: str) -> None:
+    names = {"tip-adapter-f": {"alpha": 100.0, "beta": 5.0}, "lp++": {"steps": 30}}
+    write_json(world.tuning, names[recipe])
+    trained(world, "llm", recipe, ratio=95)
+    assert calibrated(world)["held_out_accuracy"] > 50
+
+
 def test_captions_of_the_images_asked_about_are_not_read(world: World) -> None:
     trained(world, "reed")
     before, images = calibrated(world), read_images(world.records)

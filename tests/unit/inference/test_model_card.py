@@ -81,6 +81,13 @@ def test_features_from_elsewhere_have_no_encoder() -> None:
     assert "cannot encode a photograph" in told and "--checkpoint" not in told and "| `clip_0123` |" in told
 
 
+def test_labels_that_had_a_part_in_the_choice() -> None:
+    assert "labels beyond its own share of the images had a part in that choice" in card()
+    own = card(tune="within-cell", config={"alpha": [0.5, 2.0, 0.25], "threads": 1})
+    assert "chosen for each seed by cross-validation over its own images" in own
+    assert "had a part in its probabilities alone" in own and "alpha [0.5, 2, 0.25], threads 1" in own
+
+
 @pytest.mark.parametrize(("values", "told"), [([5], "5"), ([1200, 1200], "1,200"), ([3, 9], "3 to 9")])
 def test_counts_over_seeds(values: list[int], told: str) -> None:
     assert format_span(values) == told
