@@ -20,7 +20,7 @@ Tune = Literal["once", "per-ratio", "within-cell"]
 
 
 RATIOS = (100, 50, 10, 0)
-"""Those over which `once` takes the mean."""
+"""Those at which hyper-parameters are tried, where nothing else is said."""
 
 
 def refuse_redraw(recipes: tuple[str, ...], redraw: str) -> None:
@@ -183,13 +183,11 @@ class TuningSettings(AdapterSettings):
     recipe: RecipeName = "thesis"
     replies: tuple[Name, ...] = Field(default=(), description=REPLIES)
     tune: Literal["once", "per-ratio"] = "once"
-    ratios: tuple[Ratio, ...] = Field(default=(), description="Of `per-ratio`: those that are chosen for.")
-
-    @model_validator(mode="after")
-    def there_are_ratios(self) -> TuningSettings:
-        if self.tune == "per-ratio" and not self.ratios:
-            raise ValueError("tune is per-ratio without ratios; say which")
-        return self
+    ratios: tuple[Ratio, ...] = Field(
+        default=RATIOS,
+        min_length=1,
+        description="`once` takes the mean accuracy over these, `per-ratio` chooses for each of them.",
+    )
 
     @model_validator(mode="after")
     def there_is_a_choice(self) -> TuningSettings:

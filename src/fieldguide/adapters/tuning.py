@@ -19,7 +19,7 @@ from fieldguide.adapters.linear import accuracy
 from fieldguide.adapters.plans import Drawer, FixedDrawer, cell_size, images_kept, split_folds, split_validation
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.adapters.recipes.task import Task
-from fieldguide.adapters.settings import RATIOS, CellSettings, TuningSettings
+from fieldguide.adapters.settings import CellSettings, TuningSettings
 from fieldguide.adapters.training import make_task
 from fieldguide.core.arrays import Doubles, Ints
 from fieldguide.core.errors import FieldguideError
@@ -75,7 +75,7 @@ def warn_of_edges(edges: Sequence[str], where: str) -> None:
 
 
 def score_trials(
-    train: LabelledSet, sources: Sequence[TextSource], settings: TuningSettings, ratios: Sequence[int]
+    train: LabelledSet, sources: Sequence[TextSource], settings: TuningSettings
 ) -> tuple[dict[int, Doubles], int, int]:
     """Validation accuracies (T,) of all trials by ratio, mean over seeds and sources; images fitted on and held out.
 
@@ -90,7 +90,7 @@ def score_trials(
     part, held = train.take(fit_rows), train.take(held_rows)
     drawer = Drawer(part.labels, "class-wise")
     by_ratio: dict[int, list[Doubles]] = defaultdict(list)
-    for ratio in ratios:
+    for ratio in settings.ratios:
         columns: list[TextSource | None] = [None] if recipe.does(ratio, has_text=False) else []
         columns += sources if recipe.does(ratio, has_text=True) else []
         for source in columns:
@@ -123,7 +123,7 @@ def choose_hyperparameters(
     tuning/…/<budget>.json holds. Raises TooFewImagesError.
     """
     per_ratio, trials = settings.tune == "per-ratio", list_trials(settings, settings.recipe)
-    by_ratio, fitted, held = score_trials(train, sources, settings, settings.ratios if per_ratio else RATIOS)
+    by_ratio, fitted, held = score_trials(train, sources, settings)
     mean = np.mean(list(by_ratio.values()), axis=0)
 
     def choose(scores: Doubles, labels: int, where: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class AdapterJobs(Jobs):
             recipe=wildcards.recipe,
             replies=self.replies(wildcards),
             tune="per-ratio" if per_ratio else "once",
-            ratios=self.tuned_ratios if per_ratio else (),
+            ratios=self.tuned_ratios if per_ratio else RATIOS,
         )
         return settings.model_dump_json()
 

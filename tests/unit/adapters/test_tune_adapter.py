@@ -235,9 +235,6 @@ def test_where_no_class_has_two_images_the_middle_is_taken(world: World, recipe:
 def test_what_is_tried_must_be_said(world: World) -> None:
     words = cell_options(world, "cell", tune="within-cell")
     assert "tune is within-cell without learning_rates and weight_decays" in refusal(train_adapter.main, *words)
-    words = argv(world)
-    words[words.index("--settings") + 1] = json.dumps({**SETTINGS, "tune": "per-ratio"})
-    assert "tune is per-ratio without ratios" in refusal(main, *words)
 
 
 @pytest.mark.parametrize(

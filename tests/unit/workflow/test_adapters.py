@@ -53,7 +53,7 @@ def test_a_tuning_per_ratio_is_for_the_ratios_of_all_cells() -> None:
     tuning = TuningSettings.model_validate_json(jobs.tuning_settings(tuning_of("gda")))
     assert (tuning.tune, tuning.ratios) == ("per-ratio", (100, 90, 50, 20, 10, 0))
     once = TuningSettings.model_validate_json(AdapterJobs(layout_of()).tuning_settings(tuning_of("gda")))
-    assert (once.tune, once.ratios) == ("once", ())
+    assert (once.tune, once.ratios) == ("once", (100, 50, 10, 0))
 
 
 def test_a_cell_that_chooses_for_itself_is_told_what_to_try_and_reads_no_tuning() -> None:
