@@ -75,6 +75,20 @@ def test_the_tables(tmp_path: Path) -> None:
     assert "Of 2 differences from an image-only control on the same images 1 are lower" in text
 
 
+def test_the_tables_say_with_how_many_labels_settings_were_chosen(tmp_path: Path) -> None:
+    tuned = {"tune": "per-ratio", "tuning_labels": 402, "tuning_edges": ["largest alpha"]}
+    rows, text = compared(
+        tmp_path,
+        cell(tmp_path, "zs-text+gda", "reed", 10, [61.5, 62.5, 63.5], **tuned),
+        cell(tmp_path, "zs-text", "reed", 0, [48, 49, 50], tune="none", tuning_labels=0),
+        cell(tmp_path, "gda", "reed", 10, [48, 49, 50]),
+    )
+    assert "**A sentence.**\n\n**Hyper-parameters were chosen with 402 labels.**" in text
+    assert "beyond which may be better (zs-text+gda: largest alpha).**" in text
+    told = {row["recipe"]: (row["tune"], row["tuning_labels"]) for row in rows}
+    assert told == {"zs-text+gda": ("per-ratio", "402"), "zs-text": ("none", "0"), "gda": ("", "")}
+
+
 def test_cells_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     one = cell(tmp_path, "thesis", "none", 10, [60, 61, 62])
     other = cell(tmp_path, "gda", "none", 10, [60, 61, 62], sampling="global")
