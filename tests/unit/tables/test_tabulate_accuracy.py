@@ -378,3 +378,11 @@ def test_a_refusal_leaves_the_tables_that_are_there(tmp_path: Path) -> None:
         tabulate(paths, tmp_path / "out")
     assert {name: (tmp_path / "out" / f"accuracy.{name}").read_text(encoding="utf-8") for name in OUTPUTS} == first
     assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_every_form_says_with_how_many_labels_settings_were_chosen(tmp_path: Path) -> None:
+    cells = [planted_cell("none", p, tune="per-ratio", tuning_labels=labels) for p, labels in ((10, 402), (100, 1430))]
+    found = tabulate(plant(tmp_path / "cells", cells), tmp_path / "out")
+    for name in ("md", "tex", "html"):
+        assert "Hyper-parameters were chosen with 402 to 1,430 labels." in found[name]
+    assert "402" not in found["csv"]
