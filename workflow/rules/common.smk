@@ -26,6 +26,7 @@ from fieldguide.run.cluster import check_cluster
 from fieldguide.run.error_messages import explain_errors
 from fieldguide.run.guard import guard
 from fieldguide.run.hooks import end_run, shell_prefix, start_run
+from fieldguide.run.llms import check_llms
 from fieldguide.workflow.adapters import AdapterJobs
 from fieldguide.workflow.config import check_config
 from fieldguide.workflow.conversion import ConversionJobs
@@ -48,7 +49,7 @@ try:
     layout.refuse_earlier()
     data, texts, features = DataJobs(layout), TextJobs(layout), FeatureJobs(layout)
     # These say so when a file is not there, or can have no such name.
-    layout.backbone, features.manifest(), data.download_paths()
+    layout.backbone, features.manifest(), data.download_paths(), TableJobs(layout).refuse_unpublished()
 except FieldguideError as error:
     raise WorkflowError(str(error)) from None
 
@@ -84,9 +85,11 @@ wildcard_constraints:
 
 
 def check_jobs():
-    """Before the first job: where a cluster runs them, none of an earlier run is left there, and GPUs can be had."""
+    """Before the first job: where a cluster runs them, none of an earlier run is left there, and GPUs can be had; and
+    the LLMs that are to be asked are there."""
     try:
         check_cluster(workflow, str(layout.folder))
+        check_llms(workflow, texts.unasked_llms, texts.check_words, layout.log("check_llm"), layout.source)
     except FieldguideError as error:
         raise WorkflowError(str(error)) from None
 

@@ -32,12 +32,14 @@ rule select_published:
         runtime=10,
     params:
         code=code("tables.select_published"),
+        settings=tables.select,
     shell:
         """
         python -m fieldguide.tables.select_published \
             --classes {input.classes:q} \
             --of {input.of:q} \
             --figures {input.figures:q} \
+            --settings {params.settings:q} \
             --out {output:q} &>{log:q}
         """
 

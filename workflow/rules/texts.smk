@@ -36,6 +36,7 @@ rule index_captions:
 localrules:
     generate_texts,
     price_texts,
+    check_llm,
 
 
 rule generate_texts:
@@ -93,6 +94,27 @@ rule price_texts:
         python -m fieldguide.texts.price_texts \
             --settings {params.settings:q} \
             --classes {params.classes:q} 2>{log:q} || {{ cat {log:q}; exit 1; }}
+        """
+
+
+# Without outputs, as above. A run that makes an LLM's texts does the same before its first job (`check_llms` in common.smk):
+# as an input of downloads and encoders it would make them again whenever a source is added.
+rule check_llm:
+    """Whether the LLMs of the table can be asked: key, model, its last day. Never a part of `all`, and before all of it."""
+    log:
+        layout.log("check_llm"),
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("texts.check_llm"),
+        words=lambda wildcards: texts.check_words(texts.llms()),
+    shell:
+        """
+        python -m fieldguide.texts.check_llm {params.words:q} 2>{log:q} || {{ cat {log:q}; exit 1; }}
         """
 
 

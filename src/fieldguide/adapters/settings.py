@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -111,7 +111,34 @@ class Sweep(Section):
         "`tables/recipes.md`.",
     )
 
-    no_repeats = field_validator("ratios", "seeds", "text_only_translators", "baselines")(refuse_repeats)
+    leave_out: tuple[Name, ...] = Field(
+        default=(),
+        description="Text sources whose columns are left out, as if no variant named them: an LLM that cannot be asked, "
+        "say.",
+    )
+
+    no_repeats = field_validator("ratios", "seeds", "text_only_translators", "baselines", "leave_out")(refuse_repeats)
+
+    @model_validator(mode="before")
+    @classmethod
+    def sources_are_left_out(cls, values: Any) -> Any:
+        """The variants without the sources left out, and without those that then have none."""
+        variants = values.get("variants") if isinstance(values, dict) else None
+        left_out = values.get("leave_out") if isinstance(values, dict) else None
+        if not (isinstance(variants, list | tuple) and isinstance(left_out, list | tuple) and left_out):
+            return values
+        kept = []
+        for variant in variants:
+            sources = variant.get("sources") if isinstance(variant, dict) else None
+            if isinstance(sources, list | tuple):
+                remaining = [source for source in sources if source not in left_out]
+                if not remaining and sources:
+                    continue
+                variant = {**variant, "sources": remaining}
+            kept.append(variant)
+        if variants and not kept:
+            raise ValueError("leave_out leaves no variant any source")
+        return {**values, "variants": kept}
 
     @model_validator(mode="after")
     def baselines_have_a_place(self) -> Sweep:

@@ -1,7 +1,7 @@
 """What the guide says of a class: every text of every source, field by field, and how many photographs there are.
 
   fieldguide show "Black-footed Albatross"
-  fieldguide show 17 --texts gpt-3.5-turbo
+  fieldguide show 17 --texts gpt-6-luna
   fieldguide show --list
 
 CLASS is a name in any spelling, a part of a name that only one class has, or a number. Without --results the newest

@@ -87,7 +87,7 @@ def list_figures(published: Sequence[PublishedFigure], named: Mapping[str, str])
             "sampling": figure.sampling,
             "images": figure.image_percent,
             "accuracy": figure.accuracy,
-            "study": figure.study,
+            "study": f"{figure.study}, {figure.published_as}" if figure.published_as else figure.study,
             "recipe": PUBLISHED_RECIPE,
         }
         for figure in published

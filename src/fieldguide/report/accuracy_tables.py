@@ -127,7 +127,8 @@ def _comparison(
         )
         if figures := {ratio: figure for (of, ratio), figure in published_cells.items() if of == one}:
             studies = sorted({figure.study.capitalize() for figure in figures.values()})
-            heads.append(Head(f"{word('published')}: {label}", group(one), ", ".join(studies)))
+            theirs = next(iter(figures.values())).published_as
+            heads.append(Head(f"{word('published')}: {theirs or label}", group(one), ", ".join(studies)))
             columns.append({ratio: Entry(f"{f.accuracy:.2f}", f.accuracy) for ratio, f in figures.items()})
     ratios = sorted({ratio for column in columns for ratio in column}, reverse=True)
     table = tuple((ratio_entry(ratio), tuple(column.get(ratio, EMPTY) for column in columns)) for ratio in ratios)

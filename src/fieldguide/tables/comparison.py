@@ -112,6 +112,12 @@ def _build_table(
     if studies:
         named = ", ".join(f"{study} for {sampling} sampling" for study, sampling in studies)
         remarks.append(f"In brackets the published figures: {named}.")
+    substitutes = {series.column: figure.published_as for (series, _), figure in published_cells.items()}
+    remarks += [
+        f"Those beside {labels[column]} are of {theirs}, whose text it is not."
+        for column, theirs in substitutes.items()
+        if theirs
+    ]
     wider = NO_GRID
     widths = {key: (row.accuracy_mean, over_images[row.path]) for key, row in cells.items() if row.path in over_images}
     if widths:

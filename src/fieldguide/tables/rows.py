@@ -16,6 +16,8 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
 
 PUBLISHED_COLUMNS = ("image_percent", "text_percent", "text_source", "sampling", "study", "accuracy")
+PUBLISHED_AS = "published_as"
+"""The column that select_published adds: what the study calls the source, where ours has another name."""
 IMAGE_ONLY = "none"
 SOURCE_LABELS = {IMAGE_ONLY: "image only", "reed": "human (Reed)"}
 PUBLISHED_RECIPE = "thesis"
@@ -94,6 +96,7 @@ class PublishedFigure(NamedTuple):
     sampling: str
     study: str
     accuracy: float
+    published_as: str = ""  # what the study calls its source, where ours beside it has another name
 
 
 @dataclass(frozen=True)
@@ -223,10 +226,12 @@ def read_published(path: Path | str) -> list[PublishedFigure]:
         where = f"{path}, line {number}"
         percent = parse_number(where, "image_percent", fields["image_percent"])
         accuracy = parse_number(where, "accuracy", fields["accuracy"])
-        figure = PublishedFigure(percent, fields["text_source"], fields["sampling"], fields["study"], accuracy)
+        source, theirs = fields["text_source"], fields.get(PUBLISHED_AS) or ""
+        figure = PublishedFigure(percent, source, fields["sampling"], fields["study"], accuracy, theirs)
         if figure[:3] in figures:
-            source, sampling = figure.text_source, figure.sampling
-            raise FieldguideError(f"{where}: a second figure for {percent:g}% images, {source}, {sampling}; keep one")
+            raise FieldguideError(
+                f"{where}: a second figure for {percent:g}% images, {source}, {figure.sampling}; keep one"
+            )
         figures[figure[:3]] = figure
     return list(figures.values())
 

@@ -66,6 +66,15 @@ class Heading(Section):
         return tuple(note for note in notes if note)
 
 
+class PublishedSettings(Section):
+    """What select_published takes."""
+
+    sources: dict[Name, str] = Field(
+        default_factory=dict,
+        description="text sources that stand in the place of a study's, and what the study calls it",
+    )
+
+
 class ScoreSettings(Heading):
     """What score_sampling takes."""
 

@@ -1,9 +1,9 @@
 """Check a source's texts before they are used, and write a page on which a person can read them.
 
-  python -m fieldguide.texts.check_texts --source gpt-3.5-turbo --raw results/cub/texts/raw/gpt-3.5-turbo.csv \\
+  python -m fieldguide.texts.check_texts --source gpt-6-luna --raw results/cub/texts/raw/gpt-6-luna.csv \\
       --classes results/cub/records/classes.csv --model ViT-L-14 --lexicon workflow/resources/not_visible.txt \\
-      --settings '{"naming": "removed"}' --out results/cub/texts/gpt-3.5-turbo.csv \\
-      --page results/cub/texts/gpt-3.5-turbo.md
+      --settings '{"naming": "removed"}' --out results/cub/texts/gpt-6-luna.csv \\
+      --page results/cub/texts/gpt-6-luna.md
 
 In this order: classes with too few texts are refused; class names are left, taken out or put in (`naming`); sentences
 about what no photograph shows are flagged, and dropped if asked; and a text longer than the text encoder's context is

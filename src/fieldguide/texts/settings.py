@@ -38,6 +38,12 @@ class TextChecks(Section):
         " texts afterwards are refused",
     )
 
+    published_as: str = Field(
+        default="",
+        description="the source of the published figures whose column this one stands beside, where it has another name"
+        " (`published.figures` lists them); the tables say that the text is not theirs. Empty: its own name",
+    )
+
     @field_validator("template")
     @classmethod
     def template_is_whole(cls, template: str) -> str:

@@ -1,8 +1,8 @@
 """Write texts that are made of class names, for zero-shot: the names alone, or before each text of a source.
 
   python -m fieldguide.texts.write_prompts --classes records/classes.csv --out texts/class-names.csv
-  python -m fieldguide.texts.write_prompts --classes records/classes.csv --texts texts/gpt-3.5-turbo.csv \\
-      --out texts/gpt-3.5-turbo-with-names.csv
+  python -m fieldguide.texts.write_prompts --classes records/classes.csv --texts texts/gpt-6-luna.csv \\
+      --out texts/gpt-6-luna-with-names.csv
 
 Alone: `a photo of a Laysan Albatross.`, as CLIP was evaluated. With texts: `a photo of a Laysan Albatross, ` and the
 text, so that the visual attributes that an LLM gives follow the name; a text that has the name already stays as it is.

@@ -78,6 +78,8 @@ class Config(Section):
             for source in variant.sources:
                 if source not in known:
                     raise ValueError(f"sweep.variants: unknown text source '{source}'; known are {', '.join(known)}")
+        if unknown := [name for name in self.sweep.leave_out if name not in self.texts]:
+            raise ValueError(f"sweep.leave_out: unknown text source '{unknown[0]}'; known are {', '.join(self.texts)}")
         for name in (self.sweep.translator, *self.sweep.text_only_translators):
             if name not in self.translators:
                 raise ValueError(f"sweep: unknown translator '{name}'; known are {', '.join(self.translators)}")
@@ -112,6 +114,23 @@ class Config(Section):
                     f"sweep: translator '{name}' is trained on encoded pairs; with dataset.kind features "
                     "add `translators: {identity: {kind: identity}}` and name that"
                 )
+        return self
+
+    @property
+    def published_names(self) -> dict[str, str]:
+        """Of every text source of the table the name of its published column, which may have none."""
+        used = dict.fromkeys(name for variant in self.sweep.variants for name in variant.sources if name in self.texts)
+        return {name: getattr(self.texts[name], "published_as", "") or name for name in used}
+
+    @model_validator(mode="after")
+    def no_column_is_claimed_twice(self) -> Config:
+        names = self.published_names
+        for claimed in repeated(names.values()):
+            first, second = [name for name, published in names.items() if published == claimed][:2]
+            raise ValueError(
+                f"texts.{second}.published_as: {first} and {second} both stand beside the published column {claimed};"
+                " leave one of them its own name"
+            )
         return self
 
     @model_validator(mode="after")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
+from fieldguide.core.errors import FieldguideError
+from fieldguide.core.files import read_csv
 from fieldguide.report.settings import ReportSettings
-from fieldguide.tables.settings import Heading, ProbeSettings, ScoreSettings
+from fieldguide.tables.settings import Heading, ProbeSettings, PublishedSettings, ScoreSettings
+from fieldguide.texts.settings import LLMSource
 from fieldguide.workflow.jobs import Jobs
 from fieldguide.workflow.links import link_path
 from fieldguide.workflow.texts import TextJobs
@@ -37,10 +42,47 @@ class TableJobs(Jobs):
         return link_path(self.layout.resource(self.config.published.classes))
 
     @property
+    def substitutes(self) -> dict[str, str]:
+        """The text sources that stand in the place of a study's, and what the study calls it."""
+        names = self.config.published_names if self.config.dataset.kind == "cub" else {}
+        return {ours: theirs for ours, theirs in names.items() if ours != theirs}
+
+    def refuse_unpublished(self) -> None:
+        """Raises FieldguideError where a source stands beside a published column that there is not."""
+        figures = self.layout.resource(self.config.published.figures)
+        if not self.substitutes or not Path(figures).is_file():
+            return  # of a file that is missing Snakemake speaks
+        columns = dict.fromkeys(row["text_source"] for row in read_csv(figures, ("text_source",)))
+        columns.pop("none", None)
+        for ours, theirs in self.substitutes.items():
+            if theirs not in columns:
+                raise FieldguideError(
+                    f"config: texts.{ours}.published_as: {figures} has no figures of {theirs}; it has those of"
+                    f" {', '.join(columns)}"
+                )
+
+    def select(self, wildcards: Any) -> str:
+        """Those of select_published."""
+        return PublishedSettings(sources=self.substitutes).model_dump_json()
+
+    @property
     def sentences(self) -> tuple[str, ...]:
-        """What stands above every table: the data set's own note, on one line, and how settings were chosen."""
+        """What stands above every table: the data set's own note, on one line, whose text is not the published, and how
+        settings were chosen."""
         note, choice = " ".join(self.config.dataset.note.split()), CHOICES[self.config.sweep.tune]
-        return (note, choice) if note else (choice,)
+        return (*([note] if note else []), *map(self.describe_substitute, self.substitutes), choice)
+
+    def describe_substitute(self, source: str) -> str:
+        """A sentence on a source that stands in the place of a published one."""
+        theirs, ours = self.substitutes[source], self.config.texts[source]
+        if not isinstance(ours, LLMSource):
+            return f"{source} stands in the place of the published {theirs}: its text is another."
+        if re.fullmatch(rf"{re.escape(theirs)}(-\d+)?", ours.model):
+            return f"{source} stands in the place of the published {theirs}: the same model, asked again."
+        return (
+            f"{source} stands in the place of the published {theirs}: its text is another model's, {ours.model}, and"
+            f" any published figure beside it is of {theirs}."
+        )
 
     def heading(self, wildcards: Any) -> str:
         """The settings of a stage that makes a table."""

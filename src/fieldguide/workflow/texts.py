@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, cast
 
 from fieldguide.adapters.recipes.registry import NAMES, WITH_NAMES
@@ -70,6 +72,23 @@ class TextJobs(Jobs):
         count = {"cub": 200, "aviary": self.config.aviary.species}.get(self.config.dataset.kind, 0)
         thing = self.config.dataset.thing
         return PriceSettings(sources=self.llms(), thing=thing, class_count=count).model_dump_json()
+
+    def likely_classes(self) -> list[str]:
+        """The classes that are to be expected before the data are there, where they are known: those of CUB."""
+        is_cub = self.config.dataset.kind == "cub"
+        return [self.layout.resource(self.config.published.classes)] if is_cub else []
+
+    def check_words(self, sources: Iterable[str]) -> list[str]:
+        """The options with which check_llm looks at these LLMs."""
+        sources = list(sources)
+        settings = PriceSettings(sources={name: self.llm(name) for name in sources}, thing=self.config.dataset.thing)
+        words = ["--settings", settings.model_dump_json(), "--classes", self.layout.class_records]
+        return [*words, *(word for path in self.likely_classes() for word in ("--likely-classes", path))]
+
+    def unasked_llms(self, sources: Iterable[str]) -> list[str]:
+        """Those of the sources that may have something to ask, or no ledger to be replayed: LLMs to be checked."""
+        llms = {name: self.llm(name) for name in dict.fromkeys(sources)}
+        return [name for name, llm in llms.items() if llm.base_url or not Path(llm.ledger).exists()]
 
     # ---------------------------------------------------------------- checks
 

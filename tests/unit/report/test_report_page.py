@@ -37,6 +37,17 @@ def test_each_figure_of_a_study_stands_beside_ours(tmp_path: Path):
     assert rows["0:100"]["published: human (Reed)"].order == 24.12
 
 
+def test_a_column_in_anothers_place_is_headed_by_the_published_name(tmp_path: Path):
+    cells = read_cells(plant(tmp_path, thesis_cells(llm="new-llm")))
+    figures = [
+        figure._replace(text_source="new-llm", published_as=figure.text_source)
+        for figure in read_published(PUBLISHED)
+        if figure.text_source == "gpt-3.5-turbo"
+    ]
+    heads = [head.text for head in comparison_tables(cells, figures)[0].heads]
+    assert heads[heads.index("new-llm") + 1] == "published: gpt-3.5-turbo"
+
+
 def test_without_published_figures_there_is_no_column_for_them(tmp_path: Path):
     tables = comparison_tables(read_cells(plant(tmp_path, thesis_cells())))
     assert not [head for table in tables for head in table.heads if "published" in head.text]

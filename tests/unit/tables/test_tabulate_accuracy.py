@@ -166,6 +166,18 @@ def test_published_llm_figures_stand_beside_that_llm_only(tmp_path: Path) -> Non
     assert "57.96" not in written["md"]
 
 
+def test_figures_beside_another_llm_say_whose_they_are(tmp_path: Path) -> None:
+    text = PUBLISHED.read_text(encoding="utf-8").replace(",gpt-3.5-turbo,", ",new-llm,")
+    lines = [f"{line},{'gpt-3.5-turbo' if ',new-llm,' in line else ''}" for line in text.splitlines()]
+    lines[0] = lines[0].rstrip(",") + ",published_as"
+    (tmp_path / "published.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    paths = plant(tmp_path / "cells", thesis_cells(llm="new-llm"))
+    written = tabulate(paths, tmp_path / "out", "--published", str(tmp_path / "published.csv"))
+    assert markdown_row(written["md"], "10:90")[3] == "60.50 ± 2.48 (57.96)"
+    for page in written["md"], written["tex"], written["html"]:
+        assert "Those beside new-llm are of gpt-3.5-turbo, whose text it is not." in page
+
+
 def test_published_figures_stand_beside_the_thesis_recipe_only(tmp_path: Path) -> None:
     cells = [planted_cell("reed", 10), planted_cell("reed", 10, recipe="anchored")]
     written = tabulate(plant(tmp_path / "cells", cells), tmp_path / "out", "--published", str(PUBLISHED))

@@ -86,18 +86,18 @@ def test_texts_are_those_that_the_recipe_reads() -> None:
 
 
 def test_a_unit_that_its_table_does_not_tell_is_named() -> None:
-    jobs = AdapterJobs(layout_of({"texts": {"gpt-3.5-turbo": {"unit": "reply"}}}))
-    for source, replies in (("gpt-3.5-turbo", ("gpt-3.5-turbo",)), ("reed", ()), ("none", ())):
+    jobs = AdapterJobs(layout_of({"texts": {"gpt-6-luna": {"unit": "reply"}}}))
+    for source, replies in (("gpt-6-luna", ("gpt-6-luna",)), ("reed", ()), ("none", ())):
         cell = CellSettings.model_validate_json(jobs.cell_settings(cell_of(source=source)))
         assert cell.replies == replies
     tuning = TuningSettings.model_validate_json(jobs.tuning_settings(tuning_of("thesis")))
-    assert tuning.replies == ("gpt-3.5-turbo",)
+    assert tuning.replies == ("gpt-6-luna",)
 
 
 def test_prompts_with_attributes_have_a_table_of_their_own() -> None:
     jobs = AdapterJobs(layout_of())
-    files = jobs.texts(cell_of(recipe="zs-name+attributes", source="gpt-3.5-turbo", ratio="0"))
-    assert files[0] == jobs.layout.texts("gpt-3.5-turbo-with-names")
+    files = jobs.texts(cell_of(recipe="zs-name+attributes", source="gpt-6-luna", ratio="0"))
+    assert files[0] == jobs.layout.texts("gpt-6-luna-with-names")
 
 
 def test_a_recipe_takes_the_hyper_parameters_that_are_its_own_or_anothers() -> None:

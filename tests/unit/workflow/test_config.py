@@ -79,7 +79,7 @@ def test_the_default_is_the_thesis() -> None:
     jsonschema.validate(BASE, load(SCHEMA))
     assert (checked.dataset.kind, checked.backbone.model, checked.backbone.pretrained) == ("cub", "ViT-L-14", "openai")
     assert checked.sweep.ratios == tuple(range(100, -1, -10))
-    assert checked.sweep.variants[0].sources == ("none", "reed", "gpt-3.5-turbo")
+    assert checked.sweep.variants[0].sources == ("none", "reed", "gpt-6-luna")
 
 
 @pytest.mark.parametrize("path", [ROOT / "config.yaml", *SHIPPED], ids=lambda path: path.stem)
@@ -199,33 +199,33 @@ def strings_of(value: object) -> Iterator[str]:
             "texts.x.per: should be 'class' or 'image', not 'bird'",
         ),
         ("texts/x", {"kind": "file", "path": "x", "fields": ["a", "a"]}, "texts.x.fields: lists a twice"),
-        ("texts/gpt-3.5-turbo/model", "a b", "texts.gpt-3.5-turbo.model: should be a model as its endpoint spells it"),
-        ("texts/gpt-3.5-turbo/fields", ["Size", "2nd"], "texts.gpt-3.5-turbo.fields: should be words of letters"),
-        ("texts/gpt-3.5-turbo/fields", ["Size", "size"], "texts.gpt-3.5-turbo.fields: lists size twice"),
-        ("texts/gpt-3.5-turbo/fields", [], "texts.gpt-3.5-turbo.fields: is empty"),
-        ("texts/gpt-3.5-turbo/structured", True, "texts.gpt-3.5-turbo.structured: should be 'auto', 'json_schema' or"),
-        ("texts/gpt-3.5-turbo/base_url", "api.example.com", "texts.gpt-3.5-turbo.base_url: should be an address"),
+        ("texts/gpt-6-luna/model", "a b", "texts.gpt-6-luna.model: should be a model as its endpoint spells it"),
+        ("texts/gpt-6-luna/fields", ["Size", "2nd"], "texts.gpt-6-luna.fields: should be words of letters"),
+        ("texts/gpt-6-luna/fields", ["Size", "size"], "texts.gpt-6-luna.fields: lists size twice"),
+        ("texts/gpt-6-luna/fields", [], "texts.gpt-6-luna.fields: is empty"),
+        ("texts/gpt-6-luna/structured", True, "texts.gpt-6-luna.structured: should be 'auto', 'json_schema' or"),
+        ("texts/gpt-6-luna/base_url", "api.example.com", "texts.gpt-6-luna.base_url: should be an address"),
         (
-            "texts/gpt-3.5-turbo/base_url",
+            "texts/gpt-6-luna/base_url",
             "http://a:99999/v1",
-            "texts.gpt-3.5-turbo.base_url: is no address: port out of",
+            "texts.gpt-6-luna.base_url: is no address: port out of",
         ),
         (
-            "texts/gpt-3.5-turbo/base_url",
+            "texts/gpt-6-luna/base_url",
             "https://a/v1?api_key=x",
-            "texts.gpt-3.5-turbo.base_url: should hold no password",
+            "texts.gpt-6-luna.base_url: should hold no password",
         ),
         (
-            "texts/gpt-3.5-turbo/base_url",
+            "texts/gpt-6-luna/base_url",
             "https://a/v1/chat/completions",
-            "texts.gpt-3.5-turbo.base_url: should end before",
+            "texts.gpt-6-luna.base_url: should end before",
         ),
-        ("texts/gpt-3.5-turbo/reasoning_effort", "very low", "texts.gpt-3.5-turbo.reasoning_effort: should be"),
-        ("texts/gpt-3.5-turbo/prices/in", 1, "texts.gpt-3.5-turbo.prices.in: unknown key"),
-        ("texts/gpt-3.5-turbo/budget_usd", -1, "texts.gpt-3.5-turbo.budget_usd: should be greater than or equal to 0"),
-        ("texts/gpt-3.5-turbo/max_tokens", None, "texts.gpt-3.5-turbo: budget_usd needs max_tokens"),
-        ("texts/gpt-3.5-turbo/max_concurrency", 0, "texts.gpt-3.5-turbo.max_concurrency: should be greater than or"),
-        ("texts/gpt-3.5-turbo/parameters", {"seed": 1}, "texts.gpt-3.5-turbo.parameters: seed cannot be given here"),
+        ("texts/gpt-6-luna/reasoning_effort", "very low", "texts.gpt-6-luna.reasoning_effort: should be"),
+        ("texts/gpt-6-luna/prices/in", 1, "texts.gpt-6-luna.prices.in: unknown key"),
+        ("texts/gpt-6-luna/budget_usd", -1, "texts.gpt-6-luna.budget_usd: should be greater than or equal to 0"),
+        ("texts/gpt-6-luna/max_tokens", None, "texts.gpt-6-luna: budget_usd needs max_tokens"),
+        ("texts/gpt-6-luna/max_concurrency", 0, "texts.gpt-6-luna.max_concurrency: should be greater than or"),
+        ("texts/gpt-6-luna/parameters", {"seed": 1}, "texts.gpt-6-luna.parameters: seed cannot be given here"),
         (
             "texts/reed",
             {"kind": "features", "path": "x"},
@@ -255,12 +255,37 @@ def variant(sampling: str, *sources: str) -> dict[str, object]:
 
 def test_mistakes_in_variants() -> None:
     told = refused("sweep/variants", [variant("global", "none", "read")])
-    assert told == "sweep.variants: unknown text source 'read'; known are none, reed, gpt-3.5-turbo"
+    assert told == "sweep.variants: unknown text source 'read'; known are none, reed, gpt-6-luna"
     assert refused("sweep/variants", [variant("globe", "reed")]).startswith("sweep.variants.0.sampling: should be")
     told = refused("sweep/variants", [variant("global", "reed", "none", "reed")])
     assert told == "sweep.variants.0.sources: lists reed twice"
     told = refused("sweep/variants", [variant("global", "reed"), variant("global", "none", "reed")])
     assert told == "sweep.variants: lists global fixed steps thesis reed twice"
+
+
+def test_a_source_is_left_out_by_one_line() -> None:
+    config = copy.deepcopy(BASE)
+    config["sweep"]["leave_out"] = ["gpt-6-luna"]
+    checked = check_config(config)
+    assert [variant.sources for variant in checked.sweep.variants] == [("none", "reed")] * 3
+    config["sweep"]["variants"].append({"sampling": "global", "redraw": "per-epoch", "sources": ["gpt-6-luna"]})
+    assert check_config(config).sweep == checked.sweep
+    assert refused("sweep/leave_out", ["gpt"]) == (
+        "sweep.leave_out: unknown text source 'gpt'; known are none, reed, gpt-6-luna".replace("none, ", "")
+    )
+    assert refused("sweep/leave_out", ["none", "reed", "gpt-6-luna"]).startswith("sweep: leave_out leaves no variant")
+
+
+def test_two_sources_cannot_stand_beside_one_published_column() -> None:
+    config = copy.deepcopy(BASE)
+    config["texts"]["gpt-3.5-turbo"] = {**config["texts"]["gpt-6-luna"], "published_as": ""}
+    check_config(config)  # not in the table
+    config["sweep"]["variants"][0]["sources"].append("gpt-3.5-turbo")
+    told = "gpt-6-luna and gpt-3.5-turbo both stand beside the published column gpt-3.5-turbo"
+    with pytest.raises(FieldguideError, match=told):
+        check_config(config)
+    config["texts"]["gpt-6-luna"]["published_as"] = ""
+    assert check_config(config).published_names["gpt-3.5-turbo"] == "gpt-3.5-turbo"
 
 
 def test_mistakes_in_recipes() -> None:
@@ -277,7 +302,7 @@ def test_mistakes_in_recipes() -> None:
     told = refused("sweep/variants", [{**variant("global", "reed"), "recipes": ["anchored-image-only"]}])
     assert told.endswith("it needs the source none and a ratio above 0")
     told = refused("sweep/ratios", [100])
-    assert "recipe 'anchored' has no cell with sources none, reed, gpt-3.5-turbo and ratios 100; it needs" in told
+    assert "recipe 'anchored' has no cell with sources none, reed, gpt-6-luna and ratios 100; it needs" in told
     assert refused("sweep/baselines", ["thesis"]) == (
         "sweep: baselines: 'thesis' is among the first variant's recipes already"
     )
@@ -293,7 +318,7 @@ def test_mistakes_in_recipes() -> None:
     [("api_key", "sk-SECRET"), ("key_variable", "sk-SECRET"), ("base_url", "https://me:sk-SECRET@api.example.com/v1")],
 )
 def test_a_key_in_the_wrong_place_is_not_repeated(key: str, value: str) -> None:
-    assert "SECRET" not in refused(f"texts/gpt-3.5-turbo/{key}", value)
+    assert "SECRET" not in refused(f"texts/gpt-6-luna/{key}", value)
 
 
 def test_an_llm_is_described_as_short_as_a_ledger_or_in_full() -> None:
@@ -333,7 +358,7 @@ def test_several_mistakes_are_counted() -> None:
 
 def test_a_source_may_be_called_as_a_kind() -> None:
     config = copy.deepcopy(BASE)
-    config["texts"]["llm"] = config["texts"].pop("gpt-3.5-turbo") | {"model": 3}
+    config["texts"]["llm"] = config["texts"].pop("gpt-6-luna") | {"model": 3}
     with pytest.raises(
         FieldguideError, match=r"^config: texts\.llm\.model: should be text, but is read as the number 3"
     ):
@@ -342,10 +367,10 @@ def test_a_source_may_be_called_as_a_kind() -> None:
 
 def test_two_sources_may_share_a_ledger_and_differ_in_names() -> None:
     config = copy.deepcopy(BASE)
-    config["texts"]["named"] = config["texts"]["gpt-3.5-turbo"] | {"naming": "added"}
+    config["texts"]["named"] = config["texts"]["gpt-6-luna"] | {"naming": "added"}
     config["texts"]["bare"] = {"kind": "captions"}
     texts = check_config(config).texts
-    assert (texts["named"].naming, texts["gpt-3.5-turbo"].naming) == ("added", "as-is")
+    assert (texts["named"].naming, texts["gpt-6-luna"].naming) == ("added", "as-is")
     assert (texts["bare"].at_least, texts["bare"].naming, texts["bare"].visible_only) == (1, "as-is", False)
 
 

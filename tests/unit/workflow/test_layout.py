@@ -86,8 +86,8 @@ def test_a_cell_without_text_or_translation_has_no_translator(tiny: Layout) -> N
 
 def test_names_of_the_configuration() -> None:
     layout = layout_of()
-    assert layout.sources == ["reed", "gpt-3.5-turbo"]
-    assert layout.sources_of("llm") == ["gpt-3.5-turbo"] and layout.sources_of("file") == []
+    assert layout.sources == ["reed", "gpt-6-luna"]
+    assert layout.sources_of("llm") == ["gpt-6-luna"] and layout.sources_of("file") == []
     assert layout.translators_of("train_qformer") == ["qformer", "qformer-pooled"]
     assert "ridge" in layout.translators_of("fit_translator")
     assert layout.translator_kind("identity") == "identity" and layout.fitted_translator("identity") == []

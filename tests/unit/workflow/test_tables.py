@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from fieldguide.core.errors import FieldguideError
 from fieldguide.report.settings import ReportSettings
-from fieldguide.tables.settings import Heading, ProbeSettings, ScoreSettings
+from fieldguide.tables.settings import Heading, ProbeSettings, PublishedSettings, ScoreSettings
 from fieldguide.workflow.tables import CHOICES, TableJobs
 from tests.unit.workflow.configurations import TINY, layout_of, wildcards
 
 ANY = wildcards()
+ANOTHER = (
+    "gpt-6-luna stands in the place of the published gpt-3.5-turbo: its text is another model's, gpt-6-luna, and any"
+    " published figure beside it is of gpt-3.5-turbo."
+)
 
 
 def test_published_figures_may_stand_beside_cubs_layout_and_no_folder_that_is_called_so() -> None:
@@ -24,13 +31,31 @@ def test_published_figures_may_stand_beside_cubs_layout_and_no_folder_that_is_ca
 def test_every_table_has_the_data_sets_note_on_one_line_and_how_settings_were_chosen() -> None:
     jobs = TableJobs(layout_of({"dataset": {"note": "Half of\n  it's {all} <made> up = so."}}))
     heading = Heading.model_validate_json(jobs.heading(ANY))
-    assert heading == Heading(dataset="cub", notes=("Half of it's {all} <made> up = so.", CHOICES["once"]))
-    assert Heading.model_validate_json(TableJobs(layout_of()).heading(ANY)).notes == (CHOICES["once"],)
+    assert heading == Heading(dataset="cub", notes=("Half of it's {all} <made> up = so.", ANOTHER, CHOICES["once"]))
+    assert Heading.model_validate_json(TableJobs(layout_of()).heading(ANY)).notes == (ANOTHER, CHOICES["once"])
     within = TableJobs(layout_of({"sweep": {"tune": "within-cell"}}))
-    assert Heading.model_validate_json(within.heading(ANY)).notes == (CHOICES["within-cell"],)
+    assert Heading.model_validate_json(within.heading(ANY)).notes == (ANOTHER, CHOICES["within-cell"])
     scores = ScoreSettings.model_validate_json(jobs.scores(ANY))
     assert (scores.notes, scores.tolerance) == (heading.notes, jobs.config.sampling_study.tolerance)
     assert ProbeSettings.model_validate_json(jobs.probe(ANY)).seeds == jobs.config.sweep.seeds
+
+
+def test_a_source_stands_beside_the_published_column_that_it_names_and_every_table_says_whose_text_it_is() -> None:
+    jobs = TableJobs(layout_of())
+    assert PublishedSettings.model_validate_json(jobs.select(ANY)).sources == {"gpt-6-luna": "gpt-3.5-turbo"}
+    replayed = {"texts": {"gpt-6-luna": {"model": "gpt-3.5-turbo-0125"}}}
+    assert "the same model, asked again" in TableJobs(layout_of(replayed)).sentences[0]
+    own = {"texts": {"gpt-6-luna": {"published_as": ""}}}
+    assert TableJobs(layout_of(own)).sentences == (CHOICE,) and TableJobs(layout_of(own)).substitutes == {}
+    folder = {"dataset": {"name": "x", "kind": "folder", "root": "photographs"}}
+    assert TableJobs(layout_of(folder)).sentences == (CHOICE,)
+    assert TableJobs(layout_of({"sweep": {"leave_out": ["gpt-6-luna"]}})).substitutes == {}
+
+
+def test_a_published_column_that_there_is_not_is_refused() -> None:
+    TableJobs(layout_of()).refuse_unpublished()
+    with pytest.raises(FieldguideError, match=r"texts.gpt-6-luna.published_as: .* no figures of gpt-4; it has those of"):
+        TableJobs(layout_of({"texts": {"gpt-6-luna": {"published_as": "gpt-4"}}})).refuse_unpublished()
 
 
 def test_the_report_gets_the_llms_of_the_table_with_their_files_and_the_configuration_as_it_is() -> None:

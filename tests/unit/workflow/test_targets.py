@@ -40,7 +40,7 @@ def test_a_further_translator_is_compared_on_text_alone() -> None:
 def test_prompts_are_cells_of_class_names_or_of_llm_texts() -> None:
     compared = Targets(layout_of()).compared_cells
     assert sum("/zs-name/" in cell for cell in compared) == 1
-    assert [cell.split("/")[-4] for cell in compared if "/zs-name+attributes/" in cell] == ["gpt-3.5-turbo"]
+    assert [cell.split("/")[-4] for cell in compared if "/zs-name+attributes/" in cell] == ["gpt-6-luna"]
 
 
 def test_tables_and_extras() -> None:

@@ -14,7 +14,7 @@ from fieldguide.workflow.texts import TextJobs
 from tests.unit.workflow.configurations import OWN_FEATURES, TINY, layout_of, wildcards
 
 ODD = "a b='{x}' <x> ü"
-LLM = wildcards(source="gpt-3.5-turbo")
+LLM = wildcards(source="gpt-6-luna")
 FILE = {"kind": "file", "path": f"{ODD}.csv", "fields": [ODD], "class_names": {ODD: "Ani=1"}, "text_column": ODD}
 
 
@@ -23,13 +23,13 @@ def jobs(*changes: dict[str, Any]) -> TextJobs:
 
 
 def llm(**settings: Any) -> TextJobs:
-    return jobs({"texts": {"gpt-3.5-turbo": settings}})
+    return jobs({"texts": {"gpt-6-luna": settings}})
 
 
 def test_an_llm_is_told_all_and_only_its_question_makes_texts_anew() -> None:
     before = llm()
     settings = parse_settings(GenerateSettings, before.generate_settings(LLM, None))
-    assert settings.model == "gpt-3.5-turbo" and settings.thing == before.config.dataset.thing
+    assert settings.model == "gpt-6-luna" and settings.thing == before.config.dataset.thing
     other = llm(budget_usd=3.0, max_concurrency=2, timeout=9, prices={"input": 9.0, "output": 9.0}, at_least=2)
     assert other.question(LLM) == before.question(LLM)
     assert other.generate_settings(LLM, None) != before.generate_settings(LLM, None)
@@ -47,7 +47,7 @@ def test_a_ledger_is_an_input_where_nothing_is_asked(tmp_path: Path) -> None:
 
 def test_prices_are_of_the_llms_of_the_table_and_their_classes() -> None:
     settings = parse_settings(PriceSettings, jobs().price_settings(None))
-    assert list(settings.sources) == ["gpt-3.5-turbo"] and settings.class_count == 200
+    assert list(settings.sources) == ["gpt-6-luna"] and settings.class_count == 200
     assert parse_settings(PriceSettings, jobs(TINY).price_settings(None)).class_count == 6
 
 
