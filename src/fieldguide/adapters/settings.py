@@ -113,8 +113,8 @@ class Sweep(Section):
 
     leave_out: tuple[Name, ...] = Field(
         default=(),
-        description="Text sources whose columns are left out, as if no variant named them: an LLM that cannot be asked, "
-        "say.",
+        description="Text sources whose columns are left out, as if no variant named them: an LLM, say, that cannot "
+        "be asked.",
     )
 
     no_repeats = field_validator("ratios", "seeds", "text_only_translators", "baselines", "leave_out")(refuse_repeats)

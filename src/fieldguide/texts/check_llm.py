@@ -85,16 +85,18 @@ def judge_shutdown(source: str, model: str, shutdown: date, today: date) -> str:
 
 
 def known_classes(
-    table: Path | None, likely: Path | None, question: Question, records: Sequence[LedgerRecord]
+    table: Path | None, likely: Path | None, question: Question, records: Sequence[LedgerRecord], count: int
 ) -> list[str]:
     """The names of the classes, as far as they are known before the data are there.
 
-    From their table; else those that the ledger answers this question for, and with them those of `likely`, a file of
-    class folders, where they are among these.
+    From their table; else those that the ledger has replies about. Where it has fewer than `count` about some of them,
+    or none at all, those of `likely`, a file of class folders, if they are among these.
     """
     if table and table.is_file():
         return list(dict.fromkeys(row["class_name"] for row in read_csv(table, ("class_name",))))
     own = dict.fromkeys(r.class_name for r in records if r.question_key in question.keys(r.class_name))
+    if own and not missing_slots(question, list(own), records, count):
+        return list(own)  # perhaps all: a ledger is replayed without endpoint and key
     folders = likely.read_text(encoding="utf-8").splitlines() if likely and likely.is_file() else []
     supposed = [class_name(folder.strip()) for folder in folders if folder.strip()]
     return supposed if own.keys() <= set(supposed) else list(own)
@@ -107,7 +109,7 @@ def check_source(source: str, settings: GenerateSettings, table: Path | None, li
     """
     question = Question.of(settings, read_prompt(settings.prompt), settings.thing)
     records = read_if_any(Path(settings.ledger))
-    names = known_classes(table, likely, question, records)
+    names = known_classes(table, likely, question, records, settings.replies_per_class)
     missing = len(missing_slots(question, names, records, settings.replies_per_class))
     if names and not missing:
         log.info("%s: %s answers every question; nothing is asked", source, settings.ledger)

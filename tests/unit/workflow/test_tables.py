@@ -54,7 +54,7 @@ def test_a_source_stands_beside_the_published_column_that_it_names_and_every_tab
 
 def test_a_published_column_that_there_is_not_is_refused() -> None:
     TableJobs(layout_of()).refuse_unpublished()
-    with pytest.raises(FieldguideError, match=r"texts.gpt-6-luna.published_as: .* no figures of gpt-4; it has those of"):
+    with pytest.raises(FieldguideError, match=r"gpt-6-luna.published_as: .* no figures of gpt-4; it has those of"):
         TableJobs(layout_of({"texts": {"gpt-6-luna": {"published_as": "gpt-4"}}})).refuse_unpublished()
 
 
