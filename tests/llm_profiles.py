@@ -55,12 +55,18 @@ class Profile:
     reasons: bool = False  # reasoning comes with the reply
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the source
     unknown_model: Answer = (404, {})  # what a question to a model that is not there brings
+    at_first: Answer | None = None  # what the first question that is not refused brings in place of a reply
 
     def plan(self) -> Plan:
         """For `llm_server.running`: a model by another name is not there."""
 
+        trouble = [self.at_first] if self.at_first else []
+
         def answer(asked: Asked, number: int) -> Answer:
-            return self.answer(asked) if asked.body["model"] == self.model else self.unknown_model
+            if asked.body["model"] != self.model:
+                return self.unknown_model
+            status, body = self.answer(asked)
+            return trouble.pop() if status == 200 and trouble else (status, body)
 
         return Plan(profile=answer, get=self.describes)
 
@@ -101,7 +107,8 @@ def azure_reply(asked: Asked) -> Answer:
 
 
 def vllm_reply(asked: Asked) -> Answer:
-    return reply(asked, "\n\n" + markdown(asked), reasoning_content=REASONING)
+    # Versions up to 0.11 call it reasoning_content.
+    return reply(asked, "\n\n" + markdown(asked), reasoning=REASONING, reasoning_content=REASONING)
 
 
 def ollama_model(path: str) -> Answer:
@@ -214,6 +221,7 @@ PROFILES: dict[str, Profile] = {
         refuses={"seed": None},
         reasons=True,
         unknown_model=(400, {"error": {"code": 400, "message": "x is not a valid model ID"}}),
+        at_first=(200, {"error": {"code": 429, "message": "Provider returned error", "metadata": {"raw": "busy"}}}),
     ),
 }
 """By the name in the table of docs/llm.md, which a test compares."""
