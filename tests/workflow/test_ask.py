@@ -93,7 +93,7 @@ def test_prices_need_no_data(tmp_path: Path) -> None:
     assert answer.ran == {"price_texts": 1}
     assert (
         "200 classes, from the configuration" in answer.text
-        and "gpt-3.5-turbo    1,200          0   1,200" in answer.text
+        and "gpt-6-luna    1,200          0   1,200" in answer.text
     )
     assert not (tmp_path / "data").exists() and not (tmp_path / "ledgers").exists()
     # Asked for again, they are told again.

@@ -11,7 +11,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
 from fieldguide.core.settings import parse_settings
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
@@ -20,15 +19,26 @@ from fieldguide.texts.prices import Price, price_source
 from fieldguide.texts.settings import PriceSettings
 
 
+MISSING = "\N{EN DASH}"
+
+
 def price_table(prices: Sequence[Price]) -> str:
     """The prices as text, with their sum and notes."""
-    head = ("source", "replies", "in ledger", "to ask", "tokens in", "tokens out", "USD")
+    head = ("source", "replies", "in ledger", "to ask", "tokens in", "tokens out", "USD", "USD at most")
     rows = [
         (p.source, p.replies, p.held, p.missing, p.missing * p.tokens_in, p.missing * p.tokens_out, p.dollars)
         for p in prices
     ]
     rows.append(("total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
-    cells = [head, *((name, *(f"{n:,.0f}" for n in numbers), f"{usd:,.4f}") for name, *numbers, usd in rows)]
+    mosts = [price.most for price in prices]
+    mosts.append(None if None in mosts else sum(most or 0 for most in mosts))
+    cells = [
+        head,
+        *(
+            (name, *(f"{n:,.0f}" for n in numbers), f"{usd:,.4f}", MISSING if most is None else f"{most:,.4f}")
+            for (name, *numbers, usd), most in zip(rows, mosts, strict=True)
+        ),
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) if not place else cell.rjust(width) for place, (cell, width) in enumerate(row))
@@ -52,11 +62,8 @@ def price_texts(args: argparse.Namespace) -> None:
         absent = f"{table or 'no table of classes'} is not there yet"
         known = f"{settings.class_count} classes, from the configuration; {absent}"
     else:
-        raise FieldguideError(
-            f"{table or '--classes'} is not there, and the number of classes is not known without it; make it first:"
-            f" `snakemake {table or 'TABLE'}`"
-        )
-    count = len(names) or settings.class_count
+        known = "One class: how many there are is not known before the data are read. Multiply by their number"
+    count = len(names) or settings.class_count or 1
     prices = []
     for name, source in settings.sources.items():
         ledger = Path(source.ledger)

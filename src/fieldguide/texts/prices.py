@@ -37,6 +37,7 @@ class Price(NamedTuple):
     tokens_in: float  # per request
     tokens_out: float
     dollars: float
+    most: float | None  # USD, if every reply is as long as it may be; None where nothing bounds it
     spent: float  # what the ledger's replies have cost, USD
     notes: tuple[str, ...]
 
@@ -103,7 +104,15 @@ def price_source(
     else:
         tokens_out = TOKENS_PER_FIELD * len(settings.fields)
         notes.append(f"tokens of a reply are a guess: {TOKENS_PER_FIELD} per field")
+        if settings.reasoning_effort not in (None, "none"):
+            notes.append("its reasoning, billed as output, comes on top; how much, the first replies will show")
     each = settings.prices.cost(tokens_in, tokens_out)
+    longest = question.longest_reply
+    most = None if longest is None else (replies - held) * settings.prices.cost(tokens_in, max(longest, tokens_out))
+    if longest is None:
+        notes.append("it has no max_tokens, so nothing bounds a reply and its price")
+    else:
+        notes.append(f"at most: every reply of {longest:,} tokens, its reasoning included")
     if not (settings.prices.input or settings.prices.output):
         notes.append("its prices are 0: right for a local model only")
     if not settings.base_url:
@@ -113,4 +122,4 @@ def price_source(
     if settings.budget_usd is not None:
         what = "enough" if spent + dollars <= settings.budget_usd else "NOT ENOUGH"
         notes.append(f"budget ${settings.budget_usd:g}, of which ${spent:.4f} is spent: {what}")
-    return Price(source, replies, held, tokens_in, tokens_out, dollars, spent, tuple(notes))
+    return Price(source, replies, held, tokens_in, tokens_out, dollars, most, spent, tuple(notes))

@@ -132,9 +132,27 @@ def test_the_table_has_each_source_and_their_sum(tmp_path: Path, capsys: pytest.
     said = capsys.readouterr().out
     assert "2 classes, from" in said and "Nothing was asked" in said
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if re.match(r"(one|two|total) ", line)}
-    assert rows["one"] == ["6", "3", "3", "300", "90", "0.0015"]
-    assert rows["two"] == ["10", "3", "7", "700", "210", "0.0035"]
-    assert rows["total"] == ["16", "6", "10", "1,000", "300", "0.0050"]
+    # At most every reply has the 100 tokens that it may have.
+    assert rows["one"] == ["6", "3", "3", "300", "90", "0.0015", "0.0036"]
+    assert rows["two"] == ["10", "3", "7", "700", "210", "0.0035", "0.0084"]
+    assert rows["total"] == ["16", "6", "10", "1,000", "300", "0.0050", "0.0120"]
+
+
+def test_what_nothing_bounds_has_no_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.txt").write_text(PROMPT)
+    settings = {**SETTINGS, "prompt": str(tmp_path / "p.txt"), "max_tokens": None, "reasoning_effort": "low"}
+    main(["--settings", json.dumps({"sources": {"gpt": settings}, "class_count": 2})])
+    said = capsys.readouterr().out
+    assert [line.split()[-1] for line in said.splitlines() if re.match(r"(gpt|total) ", line)] == ["–", "–"]
+    assert "nothing bounds a reply" in said and "its reasoning, billed as output, comes on top" in said
+
+
+def test_without_a_number_of_classes_one_is_priced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.txt").write_text(PROMPT)
+    main(["--settings", json.dumps({"sources": {"gpt": {**SETTINGS, "prompt": str(tmp_path / "p.txt")}}})])
+    said = capsys.readouterr().out
+    assert "One class: how many there are is not known" in said
+    assert next(line for line in said.splitlines() if line.startswith("gpt ")).split()[1:4] == ["3", "0", "3"]
 
 
 def test_no_llm_no_price(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,9 +163,7 @@ def test_no_llm_no_price(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_cannot_be_priced_is_told(tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_text(PROMPT)
     sources = {"gpt": {**SETTINGS, "prompt": str(tmp_path / "p.txt")}}
-    settings = json.dumps({"sources": sources})
     assert "--settings: Invalid JSON" in refusal(main, "--settings", "{")
     assert "--settings: should be a section of keys" in refusal(main, "--settings", "[]")
-    assert "number of classes is not known" in refusal(main, "--settings", settings, "--classes", tmp_path / "none.csv")
     counted = json.dumps({"sources": sources, "class_count": 3})
     assert "p2.txt" in refusal(main, "--settings", counted.replace("p.txt", "p2.txt"))
