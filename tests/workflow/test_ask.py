@@ -9,7 +9,7 @@ import pytest
 
 from fieldguide.core.files import read_csv
 from fieldguide.texts.ledger import read_ledger
-from tests.llm_server import FIELDS, PROMPT, Plan, running
+from tests.llm_server import FIELDS, PROMPT, Plan, in_turn, running
 from tests.workflow_runs import TINY, plan, run, snakemake, write_config
 
 pytestmark = pytest.mark.workflow
@@ -43,7 +43,8 @@ def configs(folder: Path, url: str, **more: Any) -> tuple[str | Path, ...]:
 
 
 def test_what_is_missing_is_asked_for_once_and_then_replayed(tiny: Path) -> None:
-    with running(Plan(fault=lambda asked, number: "field missing" if number == 2 else "")) as server:
+    known = (200, {"id": "llama3.1:8b"})
+    with running(Plan(fault=in_turn("", "", "field missing"), get=lambda path: known)) as server:
         how = {"configs": configs(tiny, server.url)}
         priced = run(tiny, "price_texts", **how)
         assert (
@@ -80,8 +81,8 @@ def test_what_is_missing_is_asked_for_once_and_then_replayed(tiny: Path) -> None
 def test_without_a_key_one_sentence_names_the_ways_out(tiny: Path) -> None:
     answer = snakemake(tiny, TEXTS, configs=configs(tiny, "https://api.openai.com/v1"))
     assert answer.code != 0 and "Traceback" not in answer.text
-    (said,) = {line.strip() for line in answer.text.splitlines() if "generate_texts: error:" in line}
-    for part in ("ledgers/gpt.jsonl", "12 replies", "snakemake price_texts", "OPENAI_API_KEY", "texts.gpt.ledger"):
+    (said,) = {line.strip() for line in answer.text.splitlines() if "check_llm: error:" in line}
+    for part in ("12 replies", "snakemake price_texts", "OPENAI_API_KEY", "texts.gpt.ledger", "leave_out: [gpt]"):
         assert part in said
     assert not (tiny / "ledgers").exists()
 
@@ -92,8 +93,7 @@ def test_prices_need_no_data(tmp_path: Path) -> None:
     answer = run(tmp_path, "price_texts", checkout=ROOT, configs=())
     assert answer.ran == {"price_texts": 1}
     assert (
-        "200 classes, from the configuration" in answer.text
-        and "gpt-6-luna    1,200          0   1,200" in answer.text
+        "200 classes, from the configuration" in answer.text and "gpt-6-luna    1,200          0   1,200" in answer.text
     )
     assert not (tmp_path / "data").exists() and not (tmp_path / "ledgers").exists()
     # Asked for again, they are told again.

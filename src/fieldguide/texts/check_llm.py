@@ -126,7 +126,7 @@ def check_source(source: str, settings: GenerateSettings, table: Path | None, li
         endpoint = find_endpoint(settings.base_url, settings.key_variable)
     except FieldguideError as error:
         raise FieldguideError(
-            f"texts.{source}: {count}, and {error}. Set it (`snakemake price_texts` says what they cost), name a ledger"
+            f"texts.{source}: {count}, but {error}. Set it (`snakemake price_texts` says what they cost), name a ledger"
             f" that holds them under texts.{source}.ledger, or leave the column out by one line of configuration:"
             f" `{leave_out_line(source)}`, on the command line --config 'sweep={{leave_out: [{source}]}}'"
         ) from None

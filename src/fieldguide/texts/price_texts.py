@@ -18,7 +18,6 @@ from fieldguide.texts.ledger import read_ledger, read_prompt
 from fieldguide.texts.prices import Price, price_source
 from fieldguide.texts.settings import PriceSettings
 
-
 MISSING = "\N{EN DASH}"
 
 
