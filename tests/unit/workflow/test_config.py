@@ -339,10 +339,10 @@ def test_an_llm_is_described_as_short_as_a_ledger_or_in_full() -> None:
 
 def test_endpoints_and_models_of_today_are_described() -> None:
     config = copy.deepcopy(BASE)
-    llm = config["texts"]["gpt-3.5-turbo"]
+    llm = config["texts"]["gpt-6-luna"]
     llm |= {"base_url": "https://x.openai.azure.com/openai/deployments/g?api-version=2024-10-21", "budget_usd": None}
     llm |= {"max_tokens": None, "temperature": None, "seed": None, "reasoning_effort": "none"}
-    source = check_config(config).texts["gpt-3.5-turbo"]
+    source = check_config(config).texts["gpt-6-luna"]
     assert isinstance(source, LLMSource) and source.request_parameters() == {"reasoning_effort": "none"}
     for model in ("/models/Qwen3-8B", "./Qwen3-8B", "~/models/Qwen3-8B", "hf.co/a/b-GGUF:Q4_K_M", r"C:\models\qwen"):
         llm["model"] = model
