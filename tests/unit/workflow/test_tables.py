@@ -46,9 +46,9 @@ def test_a_source_stands_beside_the_published_column_that_it_names_and_every_tab
     replayed = {"texts": {"gpt-6-luna": {"model": "gpt-3.5-turbo-0125"}}}
     assert "the same model, asked again" in TableJobs(layout_of(replayed)).sentences[0]
     own = {"texts": {"gpt-6-luna": {"published_as": ""}}}
-    assert TableJobs(layout_of(own)).sentences == (CHOICE,) and TableJobs(layout_of(own)).substitutes == {}
+    assert TableJobs(layout_of(own)).sentences == (CHOICES["once"],) and TableJobs(layout_of(own)).substitutes == {}
     folder = {"dataset": {"name": "x", "kind": "folder", "root": "photographs"}}
-    assert TableJobs(layout_of(folder)).sentences == (CHOICE,)
+    assert TableJobs(layout_of(folder)).sentences == (CHOICES["once"],)
     assert TableJobs(layout_of({"sweep": {"leave_out": ["gpt-6-luna"]}})).substitutes == {}
 
 
