@@ -25,7 +25,7 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.core.stage import add_settings, log, new_parser, run_stage
 from fieldguide.texts.options import add_source_option
 
-ENCODER = ("model", "pretrained", "precision", "preprocessing", "weights", "dtype")
+ENCODER = ("model", "pretrained", "precision", "preprocessing", "preprocessing_given", "weights", "dtype")
 """What image features say of the encoder that made them; another photograph has to go through the same one."""
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from fieldguide.core.errors import FieldguideError, name_some
 from fieldguide.core.files import read_json, sha256_of
+from fieldguide.features.preprocessing import KEYS, check_configuration, choose
+from fieldguide.features.settings import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 LOCAL = "local-dir:"  # open_clip's own prefix for a folder with open_clip_config.json and weights
 # What open_clip may read from such a folder: configuration, weights, tokenizer.
 LOCAL_FILES = (".json", ".safetensors", ".bin", ".pt", ".pth", ".txt", ".model")
-
-# What a tag of open_clip says of the preprocessing.
-PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+HUB = "hf-hub:"
+CONFIG = "open_clip_config.json"
+UNSET = Preprocessing()
 
 
 def add_backbone_options(parser: argparse.ArgumentParser) -> None:
@@ -35,24 +37,28 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", default="", help="folder that download_backbone filled; empty: open_clip's own")
 
 
-def backbone_key(model: str, pretrained: str = "", precision: str = "fp32") -> str:
+def backbone_key(
+    model: str, pretrained: str = "", precision: str = "fp32", preprocessing: Preprocessing = UNSET
+) -> str:
     """A readable name of backbone, weights and preprocessing that changes when any of them does.
 
-    Files are taken by their content, names by their text; open_clip fixes the preprocessing by model and weights.
-    Raises FieldguideError when a local folder has no open_clip model.
+    Files are taken by their content, names by their text; open_clip fixes the preprocessing by model and weights, and
+    what is set of it counts beside them. Raises FieldguideError when a local folder has no open_clip model.
     """
     parts: dict[str, Any] = {"model": model, "pretrained": pretrained, "precision": precision}
     label = f"{model}_{pretrained}" if pretrained else model
     if model.startswith(LOCAL):
         folder = Path(model.removeprefix(LOCAL))
-        if not (folder / "open_clip_config.json").is_file():
-            raise FieldguideError(f"backbone.model: {folder} has no open_clip_config.json")
+        if not (folder / CONFIG).is_file():
+            raise FieldguideError(f"backbone.model: {folder} has no {CONFIG}")
         files = sorted(p for p in folder.iterdir() if p.suffix in LOCAL_FILES)
         parts["model"] = {p.name: sha256_of(p) for p in files}
         label = folder.name
     elif Path(pretrained).is_file():
         parts["pretrained"] = sha256_of(pretrained)
         label = f"{model}_{Path(pretrained).stem}"
+    if given := preprocessing.given():
+        parts["preprocessing"] = given
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9.-]+', '-', label).strip('-')}_{digest[:8]}"
 
@@ -141,6 +147,8 @@ class Backbone:
     dtype: torch.dtype
     weights: str = ""
     """sha256 of the weights file, where `download_backbone` took it down."""
+    source: str = ""
+    """Who says how a photograph is prepared."""
 
 
 def pick_device(device: str) -> torch.device:
@@ -229,14 +237,74 @@ def refuse_unknown(model: str, pretrained: str) -> None:
         raise FieldguideError(f"backbone.pretrained: {what}; {hint}")
 
 
+def read_config(model: str, cache: str) -> dict[str, Any]:
+    """The open_clip_config.json of a local folder or of a repository of the hub; empty for a name of open_clip.
+
+    Raises OSError or ValueError where it is not to be had.
+    """
+    from open_clip.pretrained import download_pretrained_from_hf
+
+    if model.startswith(LOCAL):
+        path = Path(model.removeprefix(LOCAL)) / CONFIG
+    elif model.startswith(HUB):
+        path = Path(download_pretrained_from_hf(model.removeprefix(HUB), filename=CONFIG, cache_dir=cache or None))
+    else:
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}
+
+
+def local_tower(model: str) -> dict[str, Any]:
+    """What open_clip must be told to find a text tower of transformers whose config.json lies in the model's folder.
+
+    It would ask the hub for it, whatever the folder holds.
+    """
+    from open_clip.hf_configs import arch_dict
+
+    folder = Path(model.removeprefix(LOCAL))
+    if not model.startswith(LOCAL) or not (folder / "config.json").is_file() or not (folder / CONFIG).is_file():
+        return {}
+    try:
+        text = read_config(model, "")["model_cfg"]["text_cfg"]
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, KeyError):  # open_clip says what is wrong with its configuration
+        return {}
+    if not text.get("hf_model_name") or kind not in arch_dict:
+        return {}
+    return {"text_cfg": {**text, "hf_model_name": str(folder), "hf_model_pretrained": False}}
+
+
+def refuse_other_vocabulary(model: str, network: Any, tokenizer: Any) -> None:
+    """Raise FieldguideError where open_clip took CLIP's own tokenizer for a text encoder of another vocabulary.
+
+    It does so wherever a configuration names no tokenizer; each token would be another word, in silence.
+    """
+    from open_clip import SimpleTokenizer
+
+    known = getattr(getattr(network, "text", network), "vocab_size", None)
+    if ":" in model and known and isinstance(tokenizer, SimpleTokenizer) and tokenizer.vocab_size != known:
+        raise FieldguideError(
+            f"backbone {model!r}: its {CONFIG} names no tokenizer, and CLIP's own has {tokenizer.vocab_size:,} tokens "
+            f"where its text encoder knows {known:,}; set model_cfg.text_cfg.hf_tokenizer_name there"
+        )
+
+
 def load_backbone(
-    model: str, pretrained: str, precision: str, device: str, cache: str = "", computed_in: str = ""
+    model: str,
+    pretrained: str,
+    precision: str,
+    device: str,
+    cache: str = "",
+    computed_in: str = "",
+    preprocessing: Preprocessing = UNSET,
 ) -> Backbone:
     """Load a backbone through open_clip, from the folder `cache` where `download_backbone` brought it there.
 
-    `computed_in`: what a precision of `auto` is on the device that the backbone will move to.
+    `computed_in`: what a precision of `auto` is on the device that the backbone will move to. `preprocessing`: what the
+    user sets of it, over what the weights' tag, configuration or model is known for.
 
-    Raises FieldguideError when the name, tag or folder is not known to open_clip, or the weights are not to be had.
+    Raises FieldguideError when the name, tag or folder is not known to open_clip, the weights are not to be had, or
+    nobody says how a photograph is prepared for them.
     """
     import open_clip
     import torch
@@ -244,24 +312,27 @@ def load_backbone(
 
     target = pick_device(device)
     refuse_unknown(model, pretrained)
+    by_name = ":" not in model
+    chosen, source = choose(model, pretrained, preprocessing) if by_name else (preprocessing.given(), "")
     found = find_weights(model, pretrained, precision, cache)
-    weights = str(found[0]) if found and ":" not in model else pretrained or None
+    weights = str(found[0]) if found and by_name else pretrained or None
     # OpenAI's weights need QuickGELU; open_clip builds ViT-L-14 with GELU all the same, and only warns.
     tag = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained)
-    # What open_clip takes from the tag when it is given one.
-    preprocessing = {f"image_{name}": tag[name] for name in PREPROCESSING if weights != pretrained and name in tag}
     try:
         network, preprocess = open_clip.create_model_from_pretrained(
             model,
             weights,
             device=target,
             force_quick_gelu=bool(tag.get("quick_gelu")),
+            force_image_size=preprocessing.size,
             cache_dir=cache or None,
             # open_clip and torch load a TorchScript archive only so; it holds no pickle that could run anything.
             weights_only=not is_torchscript(weights),
-            **preprocessing,
+            **{f"image_{key}": chosen[key] for key in KEYS if key in chosen},
+            **local_tower(model),
         )
-        tokenizer = open_clip.get_tokenizer(model, cache_dir=cache or None)
+        tokenizer = open_clip.get_tokenizer(model.replace("/", "-") if by_name else model, cache_dir=cache or None)
+        config = read_config(model, cache)
     except (RuntimeError, ValueError, OSError) as error:
         first = str(error).splitlines()[0].strip() if str(error) else type(error).__name__
         raise FieldguideError(f"backbone {describe(model, pretrained)} does not load: {first}") from error
@@ -269,15 +340,47 @@ def load_backbone(
         raise FieldguideError(
             f"backbone {describe(model, pretrained)} does not load: its weights file is damaged, or is none"
         ) from error
-    if not hasattr(getattr(network, "text", network), "forward_intermediates"):
+    if not by_name:
+        kind, _, place = model.partition(":")
+        where = f"its {CONFIG}" if kind == "local-dir" else f"{CONFIG} of {place}"
+        source = check_configuration(config, where, preprocessing)
+    if not hasattr(getattr(network, "text", network), "forward_intermediates") and transformers_tower(network) is None:
         raise FieldguideError(
             f"backbone {model!r}: open_clip gives no token features of its text encoder; take another"
         )
+    refuse_other_vocabulary(model, network, tokenizer)
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     dtype = dtypes[computed_in or pick_precision(precision, target)]
     network = network.eval().requires_grad_(False).to(dtype)
-    context = getattr(network, "context_length", None) or tokenizer.context_length
-    return Backbone(network, preprocess, tokenizer, int(context), target, dtype, found[1] if found else "")
+    # A tower of transformers names the positions that it has, which are more than open_clip trains.
+    context = int(tokenizer.context_length)
+    return Backbone(network, preprocess, tokenizer, context, target, dtype, found[1] if found else "", source)
+
+
+def transformers_tower(model: Any) -> Any | None:
+    """The text tower, where it is one of the transformers library (XLM-RoBERTa, NLLB); None for open_clip's own."""
+    from open_clip.hf_model import HFTextEncoder
+
+    tower = getattr(model, "text", None)
+    return tower if isinstance(tower, HFTextEncoder) else None
+
+
+def describe_tokenizer(backbone: Backbone, model: str) -> str:
+    """What makes tokens of texts, as JSON: open_clip's class, where its vocabulary is from, and how texts are cleaned.
+
+    The same in every folder: a local one is not named.
+    """
+    tokenizer: Any = backbone.tokenizer
+    inner = getattr(tokenizer, "tokenizer", None)
+    vocabulary = getattr(inner, "name_or_path", "") if inner is not None else "open_clip"
+    about = {
+        "class": type(tokenizer).__name__,
+        "vocabulary": "local-dir" if model.startswith(LOCAL) and inner is not None else vocabulary,
+        "context_length": backbone.context_length,
+        "clean": getattr(getattr(tokenizer, "clean_fn", None), "__name__", "").removeprefix("_clean_"),
+        "mode": getattr(tokenizer, "tokenizer_mode", ""),
+    }
+    return json.dumps({key: value for key, value in about.items() if value}, sort_keys=True)
 
 
 def text_lengths(model: Any, ids: torch.Tensor) -> torch.Tensor:
@@ -286,6 +389,8 @@ def text_lengths(model: Any, ids: torch.Tensor) -> torch.Tensor:
     A tower that is not pooled at an end token (SigLIP's) sees its padding too: there every text has the full length.
     """
     tower = getattr(model, "text", model)
+    if transformers_tower(model) is not None:
+        return ids.ne(tower.config.pad_token_id).sum(1)
     pool = getattr(model, "text_pool_type", getattr(tower, "pool_type", ""))
     if pool == "eos":
         end: Any = getattr(model, "text_eos_id", getattr(tower, "eos_id", None))
@@ -300,14 +405,23 @@ def is_causal_clip(model: Any) -> bool:
     return getattr(model, "attn_mask", None) is not None and getattr(model, "text_pool_type", "") in ("argmax", "eos")
 
 
+def ignores_padding(model: Any) -> bool:
+    """Whether the padding adds nothing to a text's features, so that a batch may end with its longest text."""
+    return is_causal_clip(model) or transformers_tower(model) is not None
+
+
 def encode_text(model: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Pooled (b, d) unit norm and token features (b, length, width) after the last layer norm.
 
-    For CLIP's own text tower, ids (b, length) may be cut to the longest text; other towers need the full context.
+    Where the tower ignores padding, ids (b, length) may be cut to the longest text; others need the full context.
     """
     import torch
     from torch.nn.functional import normalize
 
+    if (tower := transformers_tower(model)) is not None:
+        mask = ids.ne(tower.config.pad_token_id).long()
+        hidden = tower.transformer(input_ids=ids, attention_mask=mask)
+        return normalize(tower.proj(tower.pooler(hidden, mask)), dim=-1), hidden.last_hidden_state
     if not is_causal_clip(model):
         out = model.forward_intermediates(text=ids, text_indices=1, normalize_intermediates=True, normalize=True)
         return out["text_features"], out["text_intermediates"][-1]

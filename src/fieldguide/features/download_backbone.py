@@ -31,10 +31,8 @@ from fieldguide.data.transfer import (
     format_bytes,
     redact_url,
 )
-from fieldguide.features.backbone import describe, is_downloaded, refuse_unknown
+from fieldguide.features.backbone import CONFIG, HUB, describe, is_downloaded, refuse_unknown
 from fieldguide.features.settings import BackboneDownload
-
-HUB = "hf-hub:"
 
 
 def published_sha256(url: str) -> str:
@@ -133,7 +131,7 @@ def text_settings(model: str, cache: Path) -> dict[str, Any]:
     import open_clip
 
     if model.startswith(HUB):
-        content = read_json(ask_hub(model.removeprefix(HUB), "open_clip_config.json", cache))
+        content = read_json(ask_hub(model.removeprefix(HUB), CONFIG, cache))
         config = content.get("model_cfg", content)
     else:
         config = open_clip.get_model_config(model.replace("/", "-")) or {}

@@ -39,6 +39,7 @@ from fieldguide.features.backbone import (
     pick_device,
     pick_precision,
 )
+from fieldguide.features.preprocessing import format_preprocessing
 from fieldguide.features.settings import EncoderSettings
 from fieldguide.features.store import Shard, create_features, parse_shard
 
@@ -184,10 +185,21 @@ def encode(args: argparse.Namespace) -> None:
     batch = None if settings.batch == "auto" else settings.batch
     device = pick_device(args.device)
     precision = pick_precision(settings.precision, device)
-    backbone = load_backbone(settings.model, settings.pretrained, settings.precision, "cpu", args.cache, precision)
+    backbone = load_backbone(
+        settings.model,
+        settings.pretrained,
+        settings.precision,
+        "cpu",
+        args.cache,
+        precision,
+        settings.preprocessing,
+    )
+    config = backbone.model.visual.preprocess_cfg
+    log.info("preprocessing as %s has it: %s", backbone.source, format_preprocessing(config))
     backbone = keep_tower(backbone, "image", device)
     # After loading, which takes the most memory: a large table does not add to that.
     ids, names = read_shard(args.records, args.shard)
+    given = settings.preprocessing.given()
     about = {
         "kind": "image",
         "dtype": str(backbone.dtype).removeprefix("torch."),
@@ -197,10 +209,12 @@ def encode(args: argparse.Namespace) -> None:
         "model": settings.model,
         "pretrained": settings.pretrained,
         "precision": settings.precision,
-        "preprocessing": json.dumps(getattr(backbone.model.visual, "preprocess_cfg", {}), sort_keys=True),
+        "preprocessing": json.dumps(config, sort_keys=True),
+        "preprocessing_source": backbone.source,
+        **({"preprocessing_given": json.dumps(given, sort_keys=True)} if given else {}),
         **({"weights": backbone.weights} if backbone.weights else {}),
     }
-    key = backbone_key(settings.model, settings.pretrained, settings.precision)
+    key = backbone_key(settings.model, settings.pretrained, settings.precision, settings.preprocessing)
     clock = time.perf_counter()
     parts = encode_store(backbone, open_image_store(args.images), names, batch, args.workers)
     first = next(parts)

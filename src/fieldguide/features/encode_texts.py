@@ -28,9 +28,10 @@ from fieldguide.features.backbone import (
     Backbone,
     add_backbone_options,
     backbone_key,
+    describe_tokenizer,
     encode_text,
     fitting_batch,
-    is_causal_clip,
+    ignores_padding,
     keep_tower,
     load_backbone,
     pick_device,
@@ -77,7 +78,7 @@ def encode_ids(
     import torch
 
     order = lengths.argsort(stable=True)
-    cuttable = is_causal_clip(backbone.model)
+    cuttable = ignores_padding(backbone.model)
 
     def forward(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         longest = int(lengths[rows].max()) if cuttable else ids.shape[1]
@@ -99,7 +100,17 @@ def encode(args: argparse.Namespace) -> None:
     batch = None if settings.batch == "auto" else settings.batch
     device = pick_device(args.device)
     precision = pick_precision(settings.precision, device)
-    backbone = load_backbone(settings.model, settings.pretrained, settings.precision, "cpu", args.cache, precision)
+    backbone = load_backbone(
+        settings.model,
+        settings.pretrained,
+        settings.precision,
+        "cpu",
+        args.cache,
+        precision,
+        settings.preprocessing,
+    )
+    tokenizer = describe_tokenizer(backbone, settings.model)
+    log.info("tokens by %s", tokenizer)
     backbone = keep_tower(backbone, "text", device)
     # After loading, which takes the most memory: a large table does not add to that.
     texts = [text for (text,) in read_columns(args.texts, (args.column,))]
@@ -129,9 +140,10 @@ def encode(args: argparse.Namespace) -> None:
         "dtype": str(backbone.dtype).removeprefix("torch."),
         "shard": str(args.shard.number),
         "shards": str(args.shard.count),
+        "tokenizer": tokenizer,
         **({"weights": backbone.weights} if backbone.weights else {}),
     }
-    key = backbone_key(settings.model, settings.pretrained, settings.precision)
+    key = backbone_key(settings.model, settings.pretrained, settings.precision, settings.preprocessing)
     with create_features(args.out, sizes, types, texts, key, about) as writer:
         writer.write("offsets", 0, offsets)
         writer.write("rows", 0, np.array([distinct[text] for text in texts]))

@@ -37,10 +37,12 @@ class BackboneName(Section):
     """Which network encodes, with which weights, in which precision."""
 
     model: Annotated[str, AfterValidator(expand_model)] = Field(
-        description="An open_clip model name, or `local-dir:<folder>` with `open_clip_config.json` and weights."
+        description="An open_clip model name, `local-dir:<folder>` with `open_clip_config.json` and weights, or"
+        " `hf-hub:<owner>/<name>`, a repository of the Hugging Face hub that holds the same."
     )
     pretrained: UserPath = Field(
-        description="An open_clip tag (`openai`, `laion2b_s32b_b82k`, …) or a weights file; empty for `local-dir`. The"
+        description="An open_clip tag (`openai`, `laion2b_s32b_b82k`, …) or a weights file; empty for `local-dir` and"
+        " `hf-hub`. The"
         " tag `openai` brings QuickGELU along; OpenAI's weights as a file (its own `.pt` too) need a model name that"
         " ends in `-quickgelu`."
     )
@@ -50,7 +52,51 @@ class BackboneName(Section):
     )
 
 
-class EncoderSettings(BackboneName):
+Channels = tuple[float, float, float]
+"""A number per channel: red, green, blue."""
+
+
+class Preprocessing(Section):
+    """How a photograph becomes the image encoder's input, in the words of open_clip's `PreprocessCfg`."""
+
+    mean: Channels | None = Field(default=None, description="What is taken off red, green and blue, each from 0 to 1.")
+    std: Channels | None = Field(default=None, description="What they are then divided by.")
+    interpolation: Literal["bicubic", "bilinear"] | None = Field(default=None, description="By which it is resized.")
+    resize_mode: Literal["shortest", "longest", "squash"] | None = Field(
+        default=None,
+        description="`shortest`: the shorter side fits and the rest is cut off; `longest`: the longer side fits and the"
+        " rest is filled; `squash`: both sides fit.",
+    )
+    size: Count | None = Field(
+        default=None,
+        description="Side of the square in pixels, where it is not the model's own; positions are then interpolated.",
+    )
+
+    @field_validator("std")
+    @classmethod
+    def refuse_zero(cls, std: Channels | None) -> Channels | None:
+        if std is not None and min(std) <= 0:
+            raise ValueError(f"should be three numbers above 0, not {list(std)}")
+        return std
+
+    def given(self) -> dict[str, Any]:
+        """What is set, by its name; empty where nothing is."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class EncodingBackbone(BackboneName):
+    """The backbone with what the user says of its preprocessing."""
+
+    preprocessing: Preprocessing = Field(
+        default=Preprocessing(),
+        description="How a photograph becomes the image encoder's input, where weights do not say it themselves"
+        " (docs/backbones.md). A tag, a `local-dir` and a repository of the hub bring it along; for a weights file"
+        " open_clip's tags of the model are asked, and where these differ, or there are none, it has to be given here."
+        " What is given wins; other values are another folder of features.",
+    )
+
+
+class EncoderSettings(EncodingBackbone):
     """What `encode_images` and `encode_texts` take."""
 
     batch: Batch = Field(default="auto", description="Items per forward pass: a number, or `auto`.")
@@ -68,7 +114,7 @@ class BackboneDownload(BackboneName):
     good_sha256 = field_validator("sha256")(check_sha256)
 
 
-class BackboneSettings(BackboneDownload):
+class BackboneSettings(BackboneDownload, EncodingBackbone):
     """The backbone of the configuration."""
 
     image_batch: Batch = Field(

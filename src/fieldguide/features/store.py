@@ -265,6 +265,12 @@ def check_same_backbone(*files: tuple[Path, Mapping[str, str]]) -> str:
             raise FieldguideError(
                 f"{path} was encoded with other weights than {first}: both are of {about.get('backbone')}; encode anew"
             )
+        # Of a weights file open_clip's tags say how photographs are prepared, and another version may say otherwise.
+        if "preprocessing" in about and other.get("preprocessing", about["preprocessing"]) != about["preprocessing"]:
+            raise FieldguideError(
+                f"{path} was encoded with another preprocessing than {first} ({other['preprocessing']} and "
+                f"{about['preprocessing']}); encode anew"
+            )
         # Features that were computed elsewhere do not say how.
         if "dtype" in about and other.get("dtype", about["dtype"]) != about["dtype"]:
             raise FieldguideError(

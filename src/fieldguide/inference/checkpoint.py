@@ -107,6 +107,7 @@ def find_model(about: Mapping[str, str], model: str = "", pretrained: str = "") 
     nowhere, or when what is found is not what the checkpoint was trained with.
     """
     from fieldguide.features.backbone import LOCAL, backbone_key
+    from fieldguide.features.preprocessing import set_by
 
     if not model:
         model, pretrained = about["model"], pretrained or about["pretrained"]
@@ -117,7 +118,7 @@ def find_model(about: Mapping[str, str], model: str = "", pretrained: str = "") 
             raise FieldguideError(
                 f"the checkpoint's encoder lay in {folder}, which is not here; name its folder by --model {LOCAL}FOLDER"
             )
-    key = backbone_key(model, pretrained, about["precision"])
+    key = backbone_key(model, pretrained, about["precision"], set_by(about))
     if key.rpartition("_")[2] != about["backbone"].rpartition("_")[2]:
         raise FieldguideError(
             f"the encoder {model} is {key}, but the checkpoint was trained on features of {about['backbone']}; name "

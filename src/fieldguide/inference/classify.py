@@ -268,6 +268,7 @@ def classify(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from fieldguide.features.backbone import keep_tower, load_backbone, pick_device, pick_precision
+    from fieldguide.features.preprocessing import recorded
 
     names = find_photographs(args.photographs)
     if not names:
@@ -282,7 +283,7 @@ def classify(args: argparse.Namespace) -> None:
     device = pick_device(args.device)
     cache = args.cache if args.cache or not CACHE.is_dir() else str(CACHE)
     precision = pick_precision(about["precision"], device)
-    loaded = load_backbone(model, pretrained, about["precision"], "cpu", cache, precision)
+    loaded = load_backbone(model, pretrained, about["precision"], "cpu", cache, precision, recorded(about))
     if loaded.weights and loaded.weights != about.get("weights", loaded.weights):
         raise FieldguideError(
             f"{checkpoint.path}: was trained on features of other weights of {model} than those in {cache}; name "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fieldguide.features.backbone import is_downloaded, manifest_path
+from fieldguide.features.backbone import backbone_key, is_downloaded, manifest_path
 from fieldguide.features.settings import BackboneDownload, Batch, EncoderSettings
 from fieldguide.features.tokenizer import DEFAULT_CLIP, tokenizer_files, tokenizer_model
 from fieldguide.workflow.data import DataJobs
@@ -18,9 +18,12 @@ class FeatureJobs(Jobs):
 
     def manifest(self) -> list[str]:
         """What says that the backbone's weights were downloaded; none where they are on this disk anyway."""
-        is_needed = is_downloaded(self.layout.model, self.config.backbone.pretrained)
-        path = manifest_path(self.config.backbone.cache, self.layout.backbone)
-        return [link_output("backbone.cache", str(path))] if is_needed else []
+        backbone = self.config.backbone
+        if not is_downloaded(self.layout.model, backbone.pretrained):
+            return []
+        # What is downloaded is the same whatever is set of the preprocessing.
+        key = backbone_key(self.layout.model, backbone.pretrained, backbone.precision)
+        return [link_output("backbone.cache", str(manifest_path(backbone.cache, key)))]
 
     def tokenizer_manifest(self) -> list[str]:
         """The same for the tokenizer; none where it is CLIP's own, which open_clip brings along."""
@@ -48,8 +51,12 @@ class FeatureJobs(Jobs):
     def _encoder(self, batch: Batch) -> str:
         backbone = self.config.backbone
         return EncoderSettings(
-            model=self.layout.model, pretrained=backbone.pretrained, precision=backbone.precision, batch=batch
-        ).model_dump_json()
+            model=self.layout.model,
+            pretrained=backbone.pretrained,
+            precision=backbone.precision,
+            preprocessing=backbone.preprocessing,
+            batch=batch,
+        ).model_dump_json(exclude_none=True, exclude=None if backbone.preprocessing.given() else {"preprocessing"})
 
     def cache(self, wildcards: Any, input: Any) -> str:
         """The folder that an encoder takes the weights from; empty where they are no download."""

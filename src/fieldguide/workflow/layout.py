@@ -70,7 +70,8 @@ class Layout:
         """
         if self.config.dataset.kind == "features":
             return given_key(self.config.dataset.model_dump(exclude={"name", "note"}))
-        return backbone_key(self.model, self.config.backbone.pretrained, self.config.backbone.precision)
+        backbone = self.config.backbone
+        return backbone_key(self.model, backbone.pretrained, backbone.precision, backbone.preprocessing)
 
     # ---------------------------------------------------------------- the results folder
 

@@ -43,5 +43,10 @@ def test_encoders_get_the_backbone_and_their_batch() -> None:
     jobs = FeatureJobs(layout_of({"backbone": {"image_batch": 8, "text_batch": 16}}))
     images, texts = json.loads(jobs.image_settings(None)), json.loads(jobs.text_settings(None))
     assert images == {"model": "ViT-L-14", "pretrained": "openai", "precision": "fp32", "batch": 8}
+    given = FeatureJobs(layout_of({"backbone": {"preprocessing": {"mean": [0, 0.5, 1], "interpolation": "bilinear"}}}))
+    said = json.loads(given.text_settings(None))["preprocessing"]
+    assert said == {"mean": [0.0, 0.5, 1.0], "interpolation": "bilinear"}
+    assert given.layout.backbone != jobs.layout.backbone, "other features"
+    assert given.manifest() == jobs.manifest(), "the same download"
     assert texts == {**images, "batch": 16}
     assert json.loads(jobs.download_settings(None))["sha256"] == ""
