@@ -178,6 +178,14 @@ def test_features_that_are_there_already(tmp_path: Path) -> None:
     (page,) = (tmp_path / "results").glob("*/report.html")
     said = page.read_text(encoding="utf-8")
     assert 'id="confusions"' in said and "data:image/jpeg" not in said
+    # A control of given features is rows of them, wherever a source may stand.
+    control = {"texts": {"other": {"kind": "control", "of": "my-llm", "control": "family"}}}
+    control["sweep"] = {
+        "variants": [{"sampling": "class-wise", "redraw": "fixed", "recipes": ["zs-text"], "sources": ["other"]}]
+    }
+    ran = run(tmp_path, "all", configs=(*configs, write_config(tmp_path, control, "control.yaml")), checkout=ROOT).ran
+    tables = {"tabulate_accuracy": 1, "tabulate_image_worth": 1, "plot_accuracy": 1}
+    assert ran == {"write_control": 1, "train_adapter": 2, **tables}
     configs.append(write_config(tmp_path, {"dataset": {"images": {"path": "data/other.npz"}}}))
     np.savez(tmp_path / "data" / "other.npz", features=features, labels=labels, splits=splits)
     assert run(tmp_path, "all", "-n", configs=tuple(configs), checkout=ROOT).planned["import_features"] == 1

@@ -14,6 +14,7 @@ import pytest
 from fieldguide.adapters.recipes.registry import RECIPES
 from tests.workflow_runs import (
     TABLES,
+    TINY,
     WHOLE,
     Answer,
     copy_checkout,
@@ -132,6 +133,25 @@ def test_a_lost_cell_is_made_again_and_nothing_else(tiny: Path):
     cell.unlink()
     assert run(tiny).ran == {"train_adapter": 1, **TABLES}
     assert results_of(tiny) == before
+
+
+def test_controls_are_sources_like_any_other(tiny: Path):
+    controls = {f"llm-{name}": ("aviary-llm", name) for name in ("shuffled", "family", "random-words", "name-only")}
+    controls["reed-shuffled"] = ("reed", "shuffled")
+    texts = {name: {"kind": "control", "of": of, "control": control} for name, (of, control) in controls.items()}
+    variant = {"sampling": "class-wise", "redraw": "fixed", "recipes": ["zs-text", "zs-name+attributes"]}
+    sweep = {"ratios": [50, 0], "variants": [{**variant, "sources": ["aviary-llm", *controls]}]}
+    answer = run(tiny, configs=(TINY, write_config(tiny, {"texts": texts, "sweep": sweep})))
+    # The names are encoded for `family`, and once more before each text of an LLM and its controls.
+    prompts = {"write_prompts": 1 + 5, "encode_texts": 1 + 5 + 5}
+    assert answer.ran == {"write_control": 5, **prompts, "train_adapter": 6 * 2 + 5, **TABLES}
+    accuracy = {
+        row["text_source"]: float(row["accuracy_mean"])
+        for row in rows_of(tiny)
+        if (row["recipe"], row["image_percent"]) == ("zs-text", "0")
+    }
+    assert accuracy.keys() == {"aviary-llm", *controls}
+    assert accuracy["aviary-llm"] > max(accuracy["llm-shuffled"], accuracy["llm-random-words"])
 
 
 def test_everything_adds_the_extras_and_nothing_else(tiny: Path):

@@ -11,6 +11,7 @@ ruleorder: import_features > index_images
 ruleorder: import_features > encode_images
 ruleorder: import_text_features > index_captions
 ruleorder: import_text_features > encode_texts
+ruleorder: write_control > encode_texts
 
 
 rule import_features:

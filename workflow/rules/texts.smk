@@ -204,6 +204,51 @@ rule check_texts:
 
 
 localrules:
+    write_control,
+
+
+rule write_control:
+    """A control: as many texts as a source has, which say nothing of their class; given features come row by row."""
+    input:
+        texts=texts.control_table,
+        features=texts.control_features,
+        classes=layout.class_records,
+        names=texts.control_names,
+        name_features=texts.control_name_features,
+        families=texts.control_families,
+    output:
+        table=layout.texts("{source}"),
+        features=layout.text_features("{source}") if checked.dataset.kind == "features" else [],
+    log:
+        layout.log("write_control", "{source}"),
+    benchmark:
+        layout.benchmark("write_control", "{source}")
+    wildcard_constraints:
+        source=either(layout.sources_of("control")),
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=code("texts.write_control"),
+        settings=texts.control_settings,
+    shell:
+        """
+        python -m fieldguide.texts.write_control \
+            --settings {params.settings:q} \
+            --texts {input.texts:q} \
+            --features {input.features:q} \
+            --classes {input.classes:q} \
+            --names {input.names:q} \
+            --name-features {input.name_features:q} \
+            --out {output.table:q} \
+            --features-out {output.features:q} &>{log:q}
+        """
+
+
+localrules:
     write_prompts,
 
 

@@ -8,7 +8,7 @@ Faces: `table` (reading and writing those tables), `source` (a source with its f
 `naming` (class names in texts), `ledger` and `questions` (what was asked and answered), `settings` (the configuration).
 
 Stages: `index_captions`, `generate_texts`, `price_texts`, `import_texts`, `import_text_features`, `check_texts`,
-`write_prompts`. `generate_texts` asks by `llm_client`, which keeps to `rate_limit` (pace, concurrency, budget), reads
-an `endpoint`'s `answers`, finds out the form that it takes (`negotiation`), takes away `reasoning` and judges
-`replies`; `check_texts` finds in `checks` what it writes by `text_page`.
+`write_control`, `write_prompts`. `generate_texts` asks by `llm_client`, which keeps to `rate_limit` (pace, concurrency,
+budget), reads an `endpoint`'s `answers`, finds out the form that it takes (`negotiation`), takes away `reasoning` and
+judges `replies`; `check_texts` finds in `checks` what it writes by `text_page`; `write_control` draws by `controls`.
 """

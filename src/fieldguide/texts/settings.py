@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from fieldguide.core.settings import Count, Section, Seed, UserPath, refuse_repeats
+from fieldguide.core.settings import Count, Name, Section, Seed, UserPath, refuse_repeats
 from fieldguide.texts.naming import find_template_error
 
 Number = Annotated[float, Field(ge=0)]
@@ -350,4 +350,31 @@ class FeatureSource(Section):
     class_names: ClassNames = Field(default_factory=dict)
 
 
-Source = Annotated[CaptionSource | LLMSource | FileSource | FeatureSource, Field(discriminator="kind")]
+class ControlSource(Section):
+    """Texts that stand in for those of another source, with what they say about their class taken out."""
+
+    kind: Literal["control"] = Field(
+        description="`control`: as many texts as another source has, which say nothing of their class"
+    )
+    of: Name = Field(description="the source whose texts, as they are used, it is made of")
+    control: Literal["shuffled", "family", "random-words", "name-only"] = Field(
+        description="`shuffled`, texts of another class, drawn so that no class keeps its own; `family`, texts of the"
+        " class whose name's text feature is nearest; `random-words`, as many words drawn from CLIP's vocabulary"
+        " (WaffleCLIP); `name-only`, the class's name and no more, repeated to as many words. With `dataset.kind: features` the first"
+        " two, as permuted rows, the nearest class by mean text feature"
+    )
+    seed: Seed = Field(default=0, description="of what is drawn by `shuffled` and `random-words`")
+    families: UserPath = Field(
+        default="",
+        description="for `family`: a CSV with the columns `class,family`; the nearest class of the same family is"
+        " taken, or the nearest of all where a family has no other",
+    )
+
+    @model_validator(mode="after")
+    def families_are_for_family(self) -> ControlSource:
+        if self.families and self.control != "family":
+            raise ValueError(f"control is {self.control}, which reads no families; leave `families` out")
+        return self
+
+
+Source = Annotated[CaptionSource | LLMSource | FileSource | FeatureSource | ControlSource, Field(discriminator="kind")]

@@ -118,7 +118,7 @@ class AdapterJobs(Jobs):
 
     def replies(self, wildcards: Any) -> tuple[str, ...]:
         """Those of which each whole reply is one text, which their tables do not tell."""
-        units = {name: getattr(source, "unit", "") for name, source in self.config.texts.items()}
+        units = {name: getattr(self.config.texts[self.config.origin(name)], "unit", "") for name in self.config.texts}
         return tuple(name for name in self.sources(wildcards) if units.get(name) == "reply")
 
     # ---------------------------------------------------------------- tuning

@@ -20,7 +20,7 @@ from fieldguide.core.settings import Name, Section, UserPath, format_error
 from fieldguide.data.settings import Data, Dataset, Pairs
 from fieldguide.features.settings import BackboneSettings
 from fieldguide.tables.settings import Conversion, SamplingStudy
-from fieldguide.texts.settings import Source
+from fieldguide.texts.settings import ControlSource, Source
 from fieldguide.translators.settings import Translator
 
 
@@ -98,14 +98,38 @@ class Config(Section):
             raise ValueError(f"texts.{taken[0]}: such a name is kept for the texts that are made of class names")
         return self
 
+    def origin(self, source: str) -> str:
+        """The text source whose texts a control is made of; any other source is its own."""
+        settings = self.texts[source]
+        return settings.of if isinstance(settings, ControlSource) else source
+
+    @model_validator(mode="after")
+    def controls_have_a_source(self) -> Config:
+        for name, source in self.texts.items():
+            if not isinstance(source, ControlSource):
+                continue
+            if source.of not in self.texts:
+                raise ValueError(
+                    f"texts.{name}.of: unknown text source '{source.of}'; known are {', '.join(self.texts)}"
+                )
+            if isinstance(self.texts[source.of], ControlSource):
+                raise ValueError(f"texts.{name}.of: '{source.of}' is a control itself; name the source that it is of")
+            if self.texts[source.of].kind == "features" and source.control in ("random-words", "name-only"):
+                raise ValueError(
+                    f"texts.{name}: control {source.control} writes texts, but '{source.of}' is features computed"
+                    " elsewhere; take shuffled or family, or bring the features of such texts as a source"
+                )
+        return self
+
     @model_validator(mode="after")
     def features_go_with_features(self) -> Config:
         given = self.dataset.kind == "features"
         for source in dict.fromkeys(source for variant in self.sweep.variants for source in variant.sources):
-            if source != "none" and (self.texts[source].kind == "features") != given:
+            kind = "" if source == "none" else self.texts[self.origin(source)].kind
+            if kind and (kind == "features") != given:
                 wanted = "kind features" if given else "another kind than features"
                 raise ValueError(
-                    f"sweep.variants: text source '{source}' is of kind {self.texts[source].kind}, but with "
+                    f"sweep.variants: text source '{source}' is of kind {kind}, but with "
                     f"dataset.kind {self.dataset.kind} sources are of {wanted}"
                 )
         for name in (self.sweep.translator, *self.sweep.text_only_translators):

@@ -25,7 +25,7 @@ from fieldguide.core.settings import Section
 from fieldguide.data.settings import Archive, ArchiveDataset, FeatureFile, FeaturesDataset, FolderDataset, Pairs
 from fieldguide.features.settings import BackboneSettings
 from fieldguide.tables.settings import Conversion, SamplingStudy
-from fieldguide.texts.settings import CaptionSource, FeatureSource, FileSource, LLMSource
+from fieldguide.texts.settings import CaptionSource, ControlSource, FeatureSource, FileSource, LLMSource
 from fieldguide.translators.settings import PooledSettings, QFormerSettings
 from fieldguide.workflow.config import Config, Published
 
@@ -58,7 +58,7 @@ TABLES: Mapping[str, tuple[tuple[type[Section], ...], Sequence[str]]] = {
     "pairs": ((Pairs,), ()),
     "aviary": ((Aviary,), ()),
     "backbone": ((BackboneSettings,), ()),
-    "texts": ((CaptionSource, LLMSource, FileSource, FeatureSource), ()),
+    "texts": ((CaptionSource, LLMSource, FileSource, FeatureSource, ControlSource), ()),
     "asked": ((LLMSource,), ASKED),
     "asking": ((LLMSource,), ASKING),
     "fitted": ((PooledSettings,), ()),

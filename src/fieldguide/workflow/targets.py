@@ -34,7 +34,9 @@ class Targets:
         prompts = {
             "": list(variant.sources),
             "names": [NAMES],
-            "attributes": [source for source in self.layout.sources if self.config.texts[source].kind == "llm"],
+            "attributes": [
+                source for source in self.layout.sources if self.config.texts[self.config.origin(source)].kind == "llm"
+            ],
         }
         return [
             self.layout.cell(

@@ -11,6 +11,7 @@ from fieldguide.adapters.recipes.registry import NAMES, WITH_NAMES
 from fieldguide.texts.settings import (
     CaptionSettings,
     CheckSettings,
+    ControlSource,
     FeatureSource,
     FileSource,
     GenerateSettings,
@@ -40,8 +41,9 @@ class TextJobs(Jobs):
         return settings.model_copy(update=found)
 
     def llms(self) -> dict[str, LLMSource]:
-        """The LLMs of the table."""
-        return {name: self.llm(name) for name in self.layout.sources if self.config.texts[name].kind == "llm"}
+        """The LLMs of the table, and those that its controls are made of."""
+        names = dict.fromkeys(map(self.config.origin, self.layout.sources))
+        return {name: self.llm(name) for name in names if self.config.texts[name].kind == "llm"}
 
     def replayed_ledger(self, wildcards: Any) -> list[str]:
         """The ledger as an input, unless its source has an endpoint: then the job itself makes it grow, and others too.
@@ -110,6 +112,40 @@ class TextJobs(Jobs):
     def named_texts(self, wildcards: Any) -> list[str]:
         """The text table that gets class names put before its texts; none for the names alone."""
         return [] if wildcards.prompts == NAMES else [self.layout.texts(wildcards.prompts.removesuffix(WITH_NAMES))]
+
+    # ---------------------------------------------------------------- controls
+
+    def control(self, source: str) -> ControlSource:
+        return cast(ControlSource, self.config.texts[source])
+
+    def control_table(self, wildcards: Any) -> str:
+        """The texts that a control is made of, as they are used."""
+        return self.layout.texts(self.control(wildcards.source).of)
+
+    def control_features(self, wildcards: Any) -> list[str]:
+        """Their features, where they were computed elsewhere: then the control is rows of them."""
+        given = self.config.dataset.kind == "features"
+        return self.layout.text_features(self.control(wildcards.source).of) if given else []
+
+    def control_names(self, wildcards: Any) -> list[str]:
+        """The texts that are class names, by which the nearest class is found among encoded texts."""
+        return [self.layout.texts(NAMES)] if self._reads_names(wildcards.source) else []
+
+    def control_name_features(self, wildcards: Any) -> list[str]:
+        """Their features."""
+        return self.layout.text_features(NAMES) if self._reads_names(wildcards.source) else []
+
+    def _reads_names(self, source: str) -> bool:
+        return self.control(source).control == "family" and self.config.dataset.kind != "features"
+
+    def control_families(self, wildcards: Any) -> list[str]:
+        """The user's table of families; of one that is missing the stage says more than Snakemake."""
+        families = self.control(wildcards.source).families
+        return existing([families] if families else [])
+
+    def control_settings(self, wildcards: Any) -> str:
+        """What a control takes out, and by which seed."""
+        return self.control(wildcards.source).model_dump_json()
 
     # ---------------------------------------------------------------- the user's files
 

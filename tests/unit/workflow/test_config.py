@@ -38,6 +38,11 @@ def merged(path: Path) -> dict[str, Any]:
     return merge(copy.deepcopy(BASE), load(path))
 
 
+def control(**settings: Any) -> dict[str, Any]:
+    """A control of Reed's captions."""
+    return {"kind": "control", "of": "reed", "control": "shuffled", **settings}
+
+
 def refused(where: str, value: object = None) -> str:
     """What is said of the configuration with one key set to a value, or left out."""
     config = copy.deepcopy(BASE)
@@ -107,6 +112,10 @@ def strings_of(value: object) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("where", "value", "told"),
     [
+        ("texts/x", control(of="y"), "texts.x.of: unknown text source 'y'; known are reed, gpt-3.5-turbo, x"),
+        ("texts/x", control(of="x"), "texts.x.of: 'x' is a control itself; name the source that it is of"),
+        ("texts/x", control(control="own"), "texts.x.control: should be 'shuffled', 'family', 'random-words' or"),
+        ("texts/x", control(families="f.csv"), "texts.x: control is shuffled, which reads no families"),
         ("colour", 1, "colour: unknown key"),
         ("sweep/seed", [1], "sweep.seed: unknown key"),
         ("translators/qformer/dept", 1, "translators.qformer.dept: unknown key"),
@@ -182,7 +191,7 @@ def strings_of(value: object) -> Iterator[str]:
         (
             "texts/x",
             {"kind": "captoins"},
-            "texts.x: kind should be one of 'captions', 'llm', 'file', 'features', not 'captoins'",
+            "texts.x: kind should be one of 'captions', 'llm', 'file', 'features', 'control', not 'captoins'",
         ),
         ("texts/x", {}, "texts.x: kind is missing"),
         ("texts/x", 3, "texts.x: should be a section of keys and values, not 3"),

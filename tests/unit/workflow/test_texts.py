@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fieldguide.adapters.recipes.registry import NAMES
 from fieldguide.core.settings import parse_settings
 from fieldguide.texts.settings import CaptionSettings, CheckSettings, FileSource, GenerateSettings, PriceSettings
 from fieldguide.workflow.texts import TextJobs
@@ -84,3 +85,22 @@ def test_features_name_their_files(tmp_path: Path) -> None:
 def test_prompts_stand_before_texts() -> None:
     assert jobs(TINY).named_texts(wildcards(prompts="class-names")) == []
     assert jobs(TINY).named_texts(wildcards(prompts="reed-with-names")) == ["results/tiny/texts/reed.csv"]
+
+
+def test_a_control_is_made_of_its_source_and_nearest_by_names_or_by_given_features() -> None:
+    controls = {
+        name: {"kind": "control", "of": "gpt-3.5-turbo", "control": name}
+        for name in ("shuffled", "family", "name-only")
+    }
+    sweep = {"variants": [{"sampling": "class-wise", "redraw": "fixed", "sources": ["none", *controls]}]}
+    made = jobs({"texts": controls, "sweep": sweep})
+    shuffled, family = wildcards(source="shuffled"), wildcards(source="family")
+    assert made.control_table(family) == made.layout.texts("gpt-3.5-turbo")
+    assert made.control_features(family) == made.control_names(shuffled) == made.control_name_features(shuffled) == []
+    assert made.control_names(family) == [made.layout.texts(NAMES)]
+    assert made.control_name_features(family) == made.layout.text_features(NAMES)
+    # The LLM behind a control is asked, and priced, though the table does not show it.
+    assert list(made.llms()) == ["gpt-3.5-turbo"]
+    given = jobs(OWN_FEATURES, {"texts": {"family": {"kind": "control", "of": "llm", "control": "family"}}})
+    assert given.control_features(family) == given.layout.text_features("llm")
+    assert given.control_names(family) == given.control_name_features(family) == []
