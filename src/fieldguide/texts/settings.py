@@ -360,8 +360,8 @@ class ControlSource(Section):
     control: Literal["shuffled", "family", "random-words", "name-only"] = Field(
         description="`shuffled`, texts of another class, drawn so that no class keeps its own; `family`, texts of the"
         " class whose name's text feature is nearest; `random-words`, as many words drawn from CLIP's vocabulary"
-        " (WaffleCLIP); `name-only`, the class's name and no more, repeated to as many words. With `dataset.kind: features` the first"
-        " two, as permuted rows, the nearest class by mean text feature"
+        " (WaffleCLIP); `name-only`, the class's name and no more, repeated to as many words. With"
+        " `dataset.kind: features` the first two, as permuted rows, the nearest class by mean text feature"
     )
     seed: Seed = Field(default=0, description="of what is drawn by `shuffled` and `random-words`")
     families: UserPath = Field(

@@ -41,7 +41,7 @@ from fieldguide.texts.table import TextRow, read_texts, write_texts
 
 
 def read_vocabulary() -> list[str]:
-    """Tokens of CLIP, as open_clip has them, that end a word and have three letters or more: words, and ends of some."""
+    """Tokens of CLIP, as open_clip has them, that end a word and have three letters or more."""
     from importlib.metadata import distribution
 
     path = Path(str(distribution("open_clip_torch").locate_file("open_clip/bpe_simple_vocab_16e6.txt.gz")))

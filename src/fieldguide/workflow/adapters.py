@@ -100,7 +100,9 @@ class AdapterJobs(Jobs):
         """The text source of a cell, none for image only; of a tuning all of the table, if the recipe takes text."""
         if hasattr(wildcards, "source"):
             return [] if wildcards.source == "none" else [wildcards.source]
-        return self.layout.sources if RECIPES[wildcards.recipe].texts else []
+        # A control takes what was chosen for its source, so that a control in the table changes no other cell.
+        sources = dict.fromkeys(map(self.config.origin, self.layout.sources))
+        return list(sources) if RECIPES[wildcards.recipe].texts else []
 
     def texts(self, wildcards: Any) -> list[str]:
         """Their files."""

@@ -95,7 +95,7 @@ class Targets:
             for sampling in study.samplings
             for redraw in study.redraws
             for budget, amount in study.budgets
-            for source in ["none", *self.layout.sources]
+            for source in ["none", *(s for s in self.layout.sources if s == self.config.origin(s))]
             for ratio in study.ratios
             if (ratio > 0 if source == "none" else ratio < 100)
         ]
