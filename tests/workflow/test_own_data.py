@@ -185,7 +185,7 @@ def test_features_that_are_there_already(tmp_path: Path) -> None:
     }
     ran = run(tmp_path, "all", configs=(*configs, write_config(tmp_path, control, "control.yaml")), checkout=ROOT).ran
     tables = {"tabulate_accuracy": 1, "tabulate_image_worth": 1, "plot_accuracy": 1}
-    assert ran == {"write_control": 1, "train_adapter": 2, **tables}
+    assert ran == {"write_control": 1, "translate_texts": 1, "train_adapter": 2, **tables}
     configs.append(write_config(tmp_path, {"dataset": {"images": {"path": "data/other.npz"}}}))
     np.savez(tmp_path / "data" / "other.npz", features=features, labels=labels, splits=splits)
     assert run(tmp_path, "all", "-n", configs=tuple(configs), checkout=ROOT).planned["import_features"] == 1

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def pool_texts(source: TextSource, train_ids: Sequence[str], classes: int) -> TextPool:
-    """The texts that may replace each of these training images; raises FieldguideError naming what has none."""
+def pool_texts(source: TextSource, train_ids: Sequence[str], classes: int, beside: bool = False) -> TextPool:
+    """The texts that may replace each of these training images, or stand beside them all.
+
+    Raises FieldguideError naming an image or a class that has none.
+    """
     if source.unit == "caption":
         row = {image_id: i for i, image_id in enumerate(train_ids)}
         own: list[list[int]] = [[] for _ in train_ids]
@@ -28,12 +31,12 @@ def pool_texts(source: TextSource, train_ids: Sequence[str], classes: int) -> Te
         for image_id, texts in zip(train_ids, own, strict=True):
             if not texts:
                 raise FieldguideError(f"text source {source.name}: training image {image_id} has no caption")
-        return TextPool(by_image=tuple(np.array(texts) for texts in own))
+        return TextPool(by_image=tuple(np.array(texts) for texts in own), beside=beside)
     sentences = [np.flatnonzero(source.labels == label) for label in range(classes)]
     for label, rows in enumerate(sentences):
         if not len(rows):
             raise FieldguideError(f"text source {source.name}: class number {label + 1} has no text")
-    return TextPool(by_class=tuple(sentences))
+    return TextPool(by_class=tuple(sentences), beside=beside)
 
 
 @dataclass(frozen=True)

@@ -80,11 +80,13 @@ class TextPool:
     """The texts that may replace images, as rows of the text table.
 
     `by_image`: one of the image's own captions (Reed). `by_class`: the class's sentences, dealt without replacement
-    until exhausted (LLM). Exactly one of the two is used.
+    until exhausted (LLM). Exactly one of the two is used. `beside`: the texts of all images stand beside those that
+    stay, not only in the places of those that do not.
     """
 
     by_image: tuple[Ints, ...] | None = None  # per image row, its captions' rows
     by_class: tuple[Ints, ...] | None = None  # per label, its sentences' rows
+    beside: bool = False
 
     def assign_texts(self, order: Ints, labels: Ints, rng: np.random.Generator) -> Ints:
         """The text row (n,) that stands in for each image of `order` (n,), if it is replaced.
@@ -134,13 +136,16 @@ class Drawer:
         return self._class_wise.draw(rng)
 
     def cell(self, percent: int, pool: TextPool | None, seed: int, epoch: int = 0) -> tuple[Ints, Ints]:
-        """Image rows (k,) that stay and text rows (n - k,) that replace the others (none for image only)."""
+        """Image rows (k,) that stay and text rows (n - k,) that replace the others (none for image only).
+
+        Of a pool whose texts stand beside the images the text rows are (n,), the same at every ratio.
+        """
         order = self.order(seed, epoch)
         kept = images_kept(percent, len(order))
         if pool is None:
             return order[:kept], np.empty(0, np.int64)
         texts = pool.assign_texts(order, self.labels, generator(seed, f"texts-{self.sampling}", epoch))
-        return order[:kept], texts[kept:]
+        return order[:kept], texts if pool.beside else texts[kept:]
 
 
 class FixedDrawer(Drawer):
@@ -167,9 +172,11 @@ class Stream:
     texts: Ints
 
 
-def cell_size(percent: int, n: int, has_texts: bool) -> int:
-    """Training examples in one epoch of a cell."""
-    return n if has_texts else images_kept(percent, n)
+def cell_size(percent: int, n: int, has_texts: bool, beside: bool = False) -> int:
+    """Training examples in one epoch of a cell; `beside`: each of the n images has a text, whether it stays or not."""
+    if not has_texts:
+        return images_kept(percent, n)
+    return n + images_kept(percent, n) if beside else n
 
 
 def count_steps(budget: str, amount: int, size: int, batch: int) -> int:

@@ -62,7 +62,7 @@ class CellResult(BaseModel):
 
     image_percent: Percent = Field(description="share of the training images that are kept")
     text_source: Word = Field(description="name of the text source; `none`: images only")
-    text_percent: Percent = Field(description="share of the training images that texts replace")
+    text_percent: Percent = Field(description="share of the training images that a text stands in for, or beside")
     text_names: Word = Field(description="whether most texts name their class: named, unnamed or none")
     text_unit: Word = Field(description="what one text is: caption, field, reply or none")
     sampling: Word = Field(description="which images are kept: class-wise or global")
@@ -92,6 +92,11 @@ class CellResult(BaseModel):
         return self.text_source == NONE
 
     @property
+    def texts_beside(self) -> bool:
+        """Whether it has the texts of all images beside those that are kept; without images there is no difference."""
+        return self.image_percent + self.text_percent > 100
+
+    @property
     def amount(self) -> int | None:
         """How many steps or epochs the budget was, where it is known."""
         return (self.config or {}).get("amount")
@@ -102,8 +107,8 @@ class CellResult(BaseModel):
         images, source = info.data.get("image_percent"), info.data.get("text_source")
         if images is None or source is None:
             return value
-        if value != 100 - images and not (source == NONE and value == 0):
-            raise ValueError("what image_percent leaves of 100")
+        if value not in ({0, 100 - images} if source == NONE else {100, 100 - images}):
+            raise ValueError("what image_percent leaves of 100, nor 100, the texts of all images")
         return 0 if source == NONE else value
 
     @field_validator("text_names", "text_unit", "translator", mode="after")

@@ -16,6 +16,7 @@ else:
 Sampling = Literal["class-wise", "global"]
 Redraw = Literal["fixed", "per-epoch"]
 Budget = Literal["steps", "epochs"]
+TextPlan = Literal["replaced", "all"]
 Tune = Literal["once", "per-ratio", "within-cell"]
 
 
@@ -63,6 +64,12 @@ class Variant(Section):
         default=("thesis",), min_length=1, description="How adapters are trained: recipes and baselines by name."
     )
     sources: tuple[Name, ...] = Field(min_length=1, description="Text sources by name; `none` is image only.")
+    texts: TextPlan = Field(
+        default="replaced",
+        description="Which texts a cell has: `replaced`, one for each image that is left out, as in the thesis; or "
+        "`all`, one for each training image, beside the images that stay, so that 100% of the images with all texts is "
+        "a cell too. Without images both are one cell.",
+    )
     budget: Budget | None = Field(
         default=None,
         description="A budget of the variant's own, which needs its `amount`. Its cells lie under `epochs-100/`, and "
@@ -88,7 +95,7 @@ class Sweep(Section):
     ratios: tuple[Ratio, ...] = Field(
         min_length=1,
         description="Percent of the training set that is images; whole numbers, 0 to 100. Image only skips 0, text "
-        "sources skip 100.",
+        "sources skip 100, unless a variant's `texts` are `all`.",
     )
     seeds: tuple[Seed, ...] = Field(min_length=1, description="Shared by all cells, so that differences are paired.")
     translator: Name = Field(description="The translator of the table.")
@@ -153,7 +160,8 @@ class Sweep(Section):
         for number, variant in enumerate(self.variants):
             for name in variant.recipes:
                 recipe = RECIPES[name]
-                if not any(recipe.does(ratio, s != "none") for ratio in self.ratios for s in variant.sources):
+                beside = variant.texts == "all"
+                if not any(recipe.does(r, s != "none", beside) for r in self.ratios for s in variant.sources):
                     needs = ["the source none and a ratio above 0"] if recipe.images_alone else []
                     needs += [f"a text source and ratio {0 if recipe.prompts else 'below 100'}"] if recipe.texts else []
                     raise ValueError(
@@ -182,6 +190,7 @@ class CellSettings(Training):
     ratio: Ratio
     redraw: Redraw = "fixed"
     recipe: RecipeName = "thesis"
+    texts: TextPlan = Field(default="replaced", description="In the places of images left out, or of `all` images.")
     translator: Name = Field(default="none", description="Name of the translator that made the features of the texts.")
     seeds: tuple[Seed, ...] = Field(min_length=1)
     dataset: str = Field(default="", description="Name of the data set, for the weights' file and the card.")

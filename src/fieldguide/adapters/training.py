@@ -69,7 +69,7 @@ def make_task(train: LabelledSet, drawer: Drawer, source: TextSource | None, cel
     if source is not None:
         texts = Texts(
             source.labels,
-            pool_texts(source, train.ids, train.classes),
+            pool_texts(source, train.ids, train.classes, cell.texts == "all"),
             source.features if recipe.translates else None,
             source.raw if "raw" in recipe.texts else None,
         )
@@ -115,7 +115,7 @@ def train_cell(inputs: CellInputs, cell: CellSettings, threads: int) -> TrainedC
     predicted = fitted.classifier.predict(inputs.test.features)
     result = CellResult(
         image_percent=cell.ratio,
-        text_percent=100 - cell.ratio if source else 0,
+        text_percent=0 if source is None else 100 if cell.texts == "all" else 100 - cell.ratio,
         text_source=source.name if source else NONE,
         text_names=inputs.text_names,
         text_unit=source.unit if source else NONE,
@@ -130,7 +130,7 @@ def train_cell(inputs: CellInputs, cell: CellSettings, threads: int) -> TrainedC
         distinct_images=tuple(fitted.distinct_images or [len(kept) for kept, _ in draws]),
         distinct_texts=tuple(fitted.distinct_texts or [len(np.unique(texts)) for _, texts in draws]),
         optimiser_steps=fitted.steps,
-        examples_per_epoch=cell_size(cell.ratio, len(inputs.train.ids), source is not None),
+        examples_per_epoch=cell_size(cell.ratio, len(inputs.train.ids), source is not None, cell.texts == "all"),
         plan_sha256=hash_plan(inputs.drawer, cell.ratio, pool, cell.seeds, inputs.train.ids),
         config={
             **({"batch": cell.batch, "amount": cell.amount} if fitted.steps and not fitted.own_length else {}),

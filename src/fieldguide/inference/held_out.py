@@ -48,6 +48,7 @@ def calibrate_by_training(cell: CellResult, train: LabelledSet, source: TextSour
         ratio=int(cell.image_percent),
         redraw=cell.redraw,
         recipe=cell.recipe,
+        texts="all" if cell.texts_beside else "replaced",
         seeds=cell.seeds[:1],
         budget=cell.budget,
         amount=config.get("amount", 1),

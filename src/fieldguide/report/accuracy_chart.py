@@ -36,6 +36,7 @@ TIPS = {
     "redraw": "redraw",
     "budget": "budget",
     "translator": "translator",
+    "texts": "texts",
     "images": "images, %",
     "accuracy": "accuracy, %",
     "interval": "95% interval",
@@ -64,7 +65,10 @@ def list_points(rows: Sequence[CellRow], labels: Mapping[Column, str]) -> list[d
             "budget": row.budget,
             "recipe": row.recipe,
             "translator": row.translator,
-            "series": "/".join((*row.series[:2], row.redraw, row.budget, row.translator, labels[row.column])),
+            "texts": row.texts,
+            "series": "/".join(
+                (*row.series[:2], row.redraw, row.budget, row.translator, row.texts, labels[row.column])
+            ),
             "images": row.image_percent,
             "accuracy": round(row.accuracy_mean, 2),
             "low": round(max(0.0, row.accuracy_mean - (row.accuracy_ci95 or 0)), 2),
@@ -115,6 +119,9 @@ def offer_choices(rows: Sequence[CellRow], named: Mapping[str, str]) -> Choices:
     start = next((row.translator for row in first if not row.image_only), ALL)
     chosen = choices.choose("Translator", "translator", translators, start)
     choices.match(chosen, "translator", f"datum.source == '{IMAGE_ONLY}'")
+    texts = distinct(row.texts for row in rows if not row.image_only and row.image_percent > 0)
+    chosen = choices.choose("Texts", "texts", texts, texts[0] if texts else ALL)
+    choices.match(chosen, "texts", f"datum.source == '{IMAGE_ONLY}' || datum.images == 0")
     return choices
 
 

@@ -98,7 +98,7 @@ def _comparison(
     words: Words,
     over_images: Mapping[str, float],
 ) -> PageTable:
-    published_cells = find_published(block.series, published)
+    published_cells = find_published(block.series, () if block.texts_beside else published)
     samplings, recipes = {one.sampling for one in block.series}, {one.recipe for one in block.series}
 
     def word(name: str) -> str:
@@ -162,9 +162,9 @@ def recipe_table(rows: pd.DataFrame, labels: Mapping[str, str], words: Words) ->
 def describe_worths(
     worth: pd.DataFrame, labels: Mapping[str, str], images: TrainingImages
 ) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Of each variant (sampling, redraw, budget, translator) a sentence or two on every column of text."""
+    """Of each variant (sampling, redraw, budget, translator, texts) a sentence or two on every column of text."""
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for key, members in worth.groupby(["sampling", "redraw", "budget", "translator"], sort=False):
+    for key, members in worth.groupby(["sampling", "redraw", "budget", "translator", "texts"], sort=False):
         found[key] = tuple(
             describe_worth(
                 column,

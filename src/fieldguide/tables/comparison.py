@@ -82,7 +82,7 @@ def _build_table(
 ) -> ComparisonTable:
     columns = block.series
     cells = {(r.series, r.image_percent): r for r in block.rows}
-    published_cells = find_published(columns, published)
+    published_cells = find_published(columns, () if block.texts_beside else published)
     ratios = sorted({r.image_percent for r in block.rows} | {percent for _, percent in published_cells}, reverse=True)
 
     def accuracy(series: Series, ratio: float) -> str:
@@ -148,6 +148,7 @@ def _build_baselines(rows: Iterable[CellRow], labels: Mapping[Column, str]) -> l
             parts = [row.recipe, labels[row.column], *([f"translator {row.translator}"] if len(same) > 1 else [])]
             budgets = {r.budget for r in members if r.recipe == row.recipe}
             parts += [f"budget {row.budget}"] if len(budgets) > 1 else []
+            parts += ["all texts"] if row.texts_beside else []
             lines.setdefault(", ".join(parts), {})[row.image_percent] = format_accuracy(
                 row.accuracy_mean, row.accuracy_ci95
             )

@@ -50,6 +50,7 @@ DIFFERENCE_FORMATS: Mapping[str, Format] = {
     "p_seeds_images": ".3g",
     "same_predictions": yes_or_no,
     "tests": "d",
+    "texts": "",
 }
 """The columns of differences.csv, and how each is written."""
 

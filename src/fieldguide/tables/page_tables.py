@@ -133,7 +133,7 @@ def worth_tables(
     sentences: Mapping[tuple[str, ...], tuple[str, ...]] | None = None,
 ) -> list[PageTable]:
     """The worth of text in labelled images per class, from image_worth.csv: a table per variant, and words."""
-    variant = ["sampling", "redraw", "budget", "translator"]
+    variant = ["sampling", "redraw", "budget", "translator", "texts"]
     column = ["recipe", "text_source", "image_only_recipe"]
     rows = rows.assign(interval=choose_interval(rows))
     entries = rows.assign(entry=[worth_entry(*row) for row in rows[WORTH_COLUMNS].itertuples(index=False, name=None)])

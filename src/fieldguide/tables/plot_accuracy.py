@@ -80,7 +80,8 @@ def draw_panel(axes: Axes, block: Block, styles: Mapping[Series, Style], publish
         else:
             axes.vlines(shares, low, high, color=style.colour, linewidth=1.5)
         axes.plot(shares, means, **style.line())
-        if known := sorted((percent, f.accuracy) for (_, percent), f in find_published([series], published).items()):
+        figures = () if block.texts_beside else published
+        if known := sorted((percent, f.accuracy) for (_, percent), f in find_published([series], figures).items()):
             axes.plot(*zip(*known, strict=True), **(style.line() | PUBLISHED_LINE))
     axes.set_title("\n".join(textwrap.wrap(block.title, 56)), fontsize=TITLE)
     axes.set_xlabel("images in the training set, %")

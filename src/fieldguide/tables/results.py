@@ -15,7 +15,7 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv, write_csv
 from fieldguide.core.significance import half_width
 from fieldguide.tables.grid import MISSING, Grid, format_count, format_ratio
-from fieldguide.tables.rows import ACCURACY_COLUMNS, CellRow, cell_identity, split_blocks
+from fieldguide.tables.rows import ACCURACY_COLUMNS, TEXTS, CellRow, cell_identity, split_blocks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,9 +158,10 @@ def to_rows(summary: pd.DataFrame) -> list[CellRow]:
 
 
 def by_variant(summary: pd.DataFrame) -> pd.DataFrame:
-    """The cells of every block of the comparison table, by column and ratio: `summary` with the column `variant`.
+    """The cells of every block of the comparison table, by column and ratio: `summary` with the columns `variant`
+    and `texts`, `replaced` or `all`.
 
-    Image-only cells stand in the block of every translator.
+    Image-only cells stand in the block of every translator, and of both kinds of texts.
     """
     import pandas as pd
 
@@ -169,7 +170,7 @@ def by_variant(summary: pd.DataFrame) -> pd.DataFrame:
     for block in split_blocks(to_rows(summary)):
         places = {series: place for place, series in enumerate(block.series)}
         paths = [row.path for row in sorted(block.rows, key=lambda row: places[row.series])]
-        blocks.append(cells.loc[paths].assign(variant=block.title))
+        blocks.append(cells.loc[paths].assign(variant=block.title, texts=TEXTS[block.texts_beside]))
     return pd.concat(blocks, ignore_index=True)
 
 

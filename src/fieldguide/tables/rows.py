@@ -21,6 +21,8 @@ PUBLISHED_AS = "published_as"
 IMAGE_ONLY = "none"
 SOURCE_LABELS = {IMAGE_ONLY: "image only", "reed": "human (Reed)"}
 PUBLISHED_RECIPE = "thesis"
+TEXTS = ("replaced", "all")
+"""Which texts a cell has: those in the places of images left out, or those of all images, beside those kept."""
 
 T = TypeVar("T")
 
@@ -80,6 +82,15 @@ class CellRow(NamedTuple):
         return self.text_source == IMAGE_ONLY
 
     @property
+    def texts_beside(self) -> bool:
+        """Whether it has the texts of all images beside those that are kept; without images there is no difference."""
+        return self.image_percent + self.text_percent > 100
+
+    @property
+    def texts(self) -> str:
+        return TEXTS[self.texts_beside]
+
+    @property
     def is_baseline(self) -> bool:
         return not is_compared(self.recipe)
 
@@ -105,6 +116,7 @@ class Block:
 
     title: str
     rows: tuple[CellRow, ...]
+    texts_beside: bool = False
 
     @property
     def series(self) -> list[Series]:
@@ -139,6 +151,7 @@ def cell_identity(cell: Any) -> tuple[Any, ...]:
         cell.budget,
         cell.redraw,
         cell.sampling,
+        cell.image_percent + cell.text_percent > 100,
         *source_order(Column(cell.text_source, cell.text_names, cell.text_unit)),
         cell.translator,
         -cell.image_percent,
@@ -163,8 +176,9 @@ def column_labels(columns: Iterable[Column]) -> dict[Column, str]:
 
 
 def split_blocks(rows: Iterable[CellRow], join_sampling: bool = False) -> list[Block]:
-    """One block per variant: sampling (unless joined) and redraw, and budget and translator where they differ.
+    """One block per variant: sampling (unless joined) and redraw, and budget, texts and translator where they differ.
 
+    What has no image, or no text, stands in the blocks of both: of texts in the places of images, and of all texts.
     All recipes of a variant stand in its block; one that has a budget of its own kind (a solver that runs until it has
     converged, say) joins every block of the thesis's recipe. Baselines are left out, unless there is nothing else.
     """
@@ -172,6 +186,7 @@ def split_blocks(rows: Iterable[CellRow], join_sampling: bool = False) -> list[B
     rows = [r for r in rows if not r.is_baseline] or rows
     published = {r.budget for r in rows if r.recipe == PUBLISHED_RECIPE}
     budgets = published or {r.budget for r in rows}
+    names_texts = any(r.texts_beside for r in rows)
     several_translators = len({r.translator for r in rows if not r.image_only}) > 1
     variants: dict[tuple[str, ...], list[CellRow]] = {}
     for row in rows:
@@ -179,18 +194,36 @@ def split_blocks(rows: Iterable[CellRow], join_sampling: bool = False) -> list[B
         for budget in (row.budget,) if row.budget in budgets else sorted(budgets):
             variants.setdefault((sampling, row.redraw, budget), []).append(row)
     blocks = []
-    for (sampling, redraw, budget), members in variants.items():
-        for translator in sorted({r.translator for r in members if not r.image_only}) or [IMAGE_ONLY]:
-            texts = [r for r in members if not r.image_only and r.translator == translator]
-            # A translator that is compared on text alone needs no image-only column beside it.
-            mixed = not texts or any(r.image_percent for r in texts)
-            own = tuple(r for r in members if r in texts or (mixed and r.image_only))
-            samplings = " and ".join(sorted({r.sampling for r in own}))
-            title = [f"sampling {sampling or samplings}", f"redraw {redraw}"]
-            title += [f"budget {budget}"] if len(budgets) > 1 else []
-            title += [f"translator {translator}"] if several_translators else []
-            blocks.append(Block(", ".join(title), own))
+    for (sampling, redraw, budget), of_variant in variants.items():
+        for texts_beside, members in _split_texts(of_variant):
+            for translator in sorted({r.translator for r in members if not r.image_only}) or [IMAGE_ONLY]:
+                texts = [r for r in members if not r.image_only and r.translator == translator]
+                # A translator that is compared on text alone needs no image-only column beside it.
+                mixed = not texts or any(r.image_percent for r in texts)
+                own = tuple(r for r in members if r in texts or (mixed and r.image_only))
+                samplings = " and ".join(sorted({r.sampling for r in own}))
+                title = [f"sampling {sampling or samplings}", f"redraw {redraw}"]
+                title += [f"budget {budget}"] if len(budgets) > 1 else []
+                title += [f"texts {TEXTS[texts_beside]}"] if names_texts else []
+                title += [f"translator {translator}"] if several_translators else []
+                blocks.append(Block(", ".join(title), own, texts_beside))
     return blocks
+
+
+def _split_texts(rows: Sequence[CellRow]) -> list[tuple[bool, list[CellRow]]]:
+    """A variant's rows by whether texts stand beside the images kept; image only is in both, text alone where the
+    others of its column are."""
+    beside = [r for r in rows if r.texts_beside]
+    columns = {(r.series, r.translator) for r in beside}
+    replaced = [r for r in rows if not r.texts_beside]
+    if not beside:
+        return [(False, replaced)]
+    all_texts = [r for r in rows if r.texts_beside or r.image_only or (r.series, r.translator) in columns]
+    all_texts = [r for r in all_texts if r.texts_beside or r.image_only or r.image_percent == 0]
+    mixed = {(r.series, r.translator) for r in replaced if r.image_percent > 0}
+    # Text alone of a column that has all its other cells with all texts stands with these.
+    replaced = [r for r in replaced if (r.series, r.translator) not in columns - mixed]
+    return [*([(False, replaced)] if any(not r.image_only for r in replaced) else []), (True, all_texts)]
 
 
 def parse_number(where: str, column: str, text: str) -> float:

@@ -45,6 +45,7 @@ WORTH_FORMATS: Mapping[str, Format] = {
     "n_seeds": "d",
     "n_test_images": "d",
     "images_per_class_saved_ci95_seeds_images": ".3f",
+    "texts": "",
 }
 """The columns of image_worth.csv, and how each is written."""
 READING = (

@@ -18,6 +18,7 @@ from fieldguide.adapters.settings import (
 from fieldguide.core.provenance import code_hash
 from fieldguide.texts.options import NO_FILE
 from fieldguide.workflow.jobs import Jobs
+from fieldguide.workflow.layout import BESIDE
 
 # What it lists is hashed line by line, so that another recipe makes no cell anew.
 REGISTRY = frozenset({"adapters.recipes.registry"})
@@ -78,7 +79,8 @@ class AdapterJobs(Jobs):
         return CellSettings(
             **{key: training[key] for key in Training.model_fields},
             ratio=int(wildcards.ratio),
-            redraw=wildcards.redraw,
+            redraw=wildcards.redraw.removesuffix(BESIDE),
+            texts="all" if wildcards.redraw.endswith(BESIDE) else "replaced",
             recipe=wildcards.recipe,
             translator=wildcards.translator,
             seeds=self.config.sweep.seeds,

@@ -161,6 +161,7 @@ class Config(Section):
     def no_cell_twice(self) -> Config:
         cells = [
             f"{v.sampling} {v.redraw} {self.name_budget(v.budget, v.amount)} {recipe} {source}"
+            + (" with all texts" if v.texts == "all" else "")
             for v in self.sweep.variants
             for recipe in v.recipes
             for source in v.sources

@@ -17,6 +17,8 @@ from fieldguide.workflow.config import Config
 from fieldguide.workflow.links import link_folder, link_path
 
 SHARD = "shard-{shard}-of-{shards}"
+BESIDE = "-all-texts"
+"""Ends the folder of cells that have the texts of all images beside those that stay: `fixed-all-texts`."""
 CELL = "{translator}/{recipe}/{budget}/{source}/{sampling}/{redraw}/ratio-{ratio}"
 
 
@@ -252,17 +254,19 @@ class Layout:
         recipe: str = "thesis",
         budget: str | None = None,
         amount: int | None = None,
+        texts: str = "replaced",
     ) -> str:
         """The result file of one cell; without text, or with texts as they are, there is no translator. The adapter's
-        own budget needs no number.
+        own budget needs no number. Without images, or without text, all texts are those that replace images.
         """
+        beside = texts == "all" and source != "none" and ratio > 0
         cell = CELL.format(
             translator=translator if source != "none" and RECIPES[recipe].translates else "none",
             recipe=recipe,
             budget=self.config.name_budget(budget, amount),
             source=source,
             sampling=sampling,
-            redraw=redraw,
+            redraw=redraw + BESIDE if beside else redraw,
             ratio=ratio,
         )
         return self.cell_file(cell)

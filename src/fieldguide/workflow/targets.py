@@ -48,10 +48,11 @@ class Targets:
                 recipe,
                 variant.budget,
                 variant.amount,
+                variant.texts,
             )
             for source in prompts[RECIPES[recipe].prompts]
             for ratio in self.config.sweep.ratios
-            if RECIPES[recipe].does(ratio, source != "none")
+            if RECIPES[recipe].does(ratio, source != "none", variant.texts == "all")
         ]
 
     @cached_property
@@ -72,7 +73,8 @@ class Targets:
             for source in first.sources
             if source != "none"
         ]
-        return of_variants + text_only
+        # Variants that differ in `texts` share what has no image or no text.
+        return list(dict.fromkeys(of_variants + text_only))
 
     @cached_property
     def weights(self) -> list[str]:

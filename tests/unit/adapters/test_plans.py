@@ -432,3 +432,28 @@ def test_plan_images_names_a_missing_table(tmp_path: Path) -> None:
     argv = ["--records", tmp_path / "no.csv", "--settings", settings("global", 0), "--out", tmp_path / "plan.json"]
     assert f"{tmp_path / 'no.csv'}: No such file" in refusal(plan_images.main, *argv)
     assert not (tmp_path / "plan.json").exists()
+
+
+@given(st.integers(1, 12), st.integers(0, 3), st.sampled_from(["class-wise", "global"]), st.booleans(), st.data())
+def test_all_texts_stand_beside_the_images_at_every_share(
+    per_class: int, seed: int, sampling: str, captions: bool, data: st.DataObject
+) -> None:
+    labels = np.repeat(np.arange(3), per_class)
+    n = len(labels)
+    own = tuple(np.array([2 * i, 2 * i + 1]) for i in range(n))
+    sentences = tuple(np.arange(4) + 4 * label for label in range(3))
+    pools = [
+        TextPool(by_image=own, beside=beside) if captions else TextPool(by_class=sentences, beside=beside)
+        for beside in (False, True)
+    ]
+    drawer = Drawer(labels, sampling)
+    percent = data.draw(st.integers(0, 100))
+    kept, replaced = drawer.cell(percent, pools[0], seed)
+    same, texts = drawer.cell(percent, pools[1], seed)
+    # The images are those of the cell whose texts replace, and its texts are the last of all.
+    assert kept.tolist() == same.tolist() and texts[len(kept) :].tolist() == replaced.tolist()
+    assert texts.tolist() == drawer.cell(0, pools[0], seed)[1].tolist()
+    assert len(kept) + len(texts) == cell_size(percent, n, True, beside=True) == n + images_kept(percent, n)
+    whose = texts // 2 if captions else None
+    assert whose is None or sorted(whose.tolist()) == list(range(n))
+    assert captions or np.bincount(texts // 4, minlength=3).tolist() == [per_class] * 3

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from fieldguide.adapters.correctness import correctness_path
+from fieldguide.adapters.settings import CellSettings
+from fieldguide.core.settings import parse_settings
+from fieldguide.workflow.adapters import AdapterJobs
 from fieldguide.workflow.targets import Targets
-from tests.unit.workflow.configurations import OWN_FEATURES, TINY, layout_of
+from tests.unit.workflow.configurations import OWN_FEATURES, TINY, layout_of, wildcards
 
 
 def test_the_thesis_has_eighty_cells_and_the_anchored_recipe_thirty() -> None:
@@ -67,3 +70,16 @@ def test_features_computed_elsewhere_need_no_pairs_and_no_class_names() -> None:
     assert targets.compared_translators == [] and targets.conversion_tables == []
     assert not any("zs-name" in cell for cell in targets.compared_cells)
     assert not any(path.endswith("curve.svg") for path in targets.extras)
+
+
+def test_a_variant_of_all_texts_has_a_cell_at_every_share_and_shares_text_alone_and_image_only() -> None:
+    variant = {"sampling": "class-wise", "redraw": "fixed", "sources": ["none", "reed"]}
+    sweep = {"ratios": [100, 50, 0], "variants": [variant, {**variant, "texts": "all"}]}
+    cells = [cell.split("/class-wise/") for cell in Targets(layout_of({"sweep": sweep})).cells]
+    reed = [rest.removesuffix(".json") for before, rest in cells if before.endswith("/reed")]
+    assert reed == ["fixed/ratio-50", "fixed/ratio-0", "fixed-all-texts/ratio-100", "fixed-all-texts/ratio-50"]
+    assert sum(before.endswith("/none") for before, _ in cells) == 2
+    jobs = AdapterJobs(layout_of({"sweep": sweep}))
+    names = {"budget": "steps", "recipe": "thesis", "translator": "qformer", "source": "reed", "ratio": "100"}
+    settings = parse_settings(CellSettings, jobs.cell_settings(wildcards(redraw="fixed-all-texts", **names)))
+    assert (settings.redraw, settings.texts, settings.ratio) == ("fixed", "all", 100)

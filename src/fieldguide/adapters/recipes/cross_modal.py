@@ -42,7 +42,8 @@ def draw_halves(task: Task, seed: int, steps: int) -> Ints:
 def fit(task: Task, settings: Sequence[Setting]) -> Fitted:
     """Settings: `learning_rate`, `weight_decay`."""
     assert task.texts is not None and task.texts.raw is not None
-    steps = count_steps(task.budget, task.amount, cell_size(task.percent, len(task.labels), True), task.batch)
+    size = cell_size(task.percent, len(task.labels), True, task.texts.pool.beside)
+    steps = count_steps(task.budget, task.amount, size, task.batch)
     table = LOGIT_SCALE * normalise(np.concatenate([task.images, task.texts.raw]))
     labels = np.concatenate([task.labels, task.texts.labels])
     weight = np.stack([zero_shot_weights(task, seed) for seed in task.seeds])

@@ -56,11 +56,14 @@ class Recipe:
         """The module that trains it; what it is made of is imported only now."""
         return importlib.import_module(f"fieldguide.adapters.recipes.{self.module}")
 
-    def does(self, percent: int, has_text: bool) -> bool:
-        """Whether there is such a cell: image only needs images, and text needs a share."""
+    def does(self, percent: int, has_text: bool, beside: bool = False) -> bool:
+        """Whether there is such a cell: image only needs images, and text needs a share, unless it stands beside them.
+
+        Texts made of class names make one cell, without images.
+        """
         if not has_text:
             return self.images_alone and percent > 0
-        return bool(self.texts) and (percent == 0 if self.prompts else percent < 100)
+        return bool(self.texts) and (percent == 0 if self.prompts else beside or percent < 100)
 
 
 RECIPES: Mapping[str, Recipe] = {

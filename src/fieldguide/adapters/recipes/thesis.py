@@ -21,7 +21,7 @@ def fit(task: Task, settings: Sequence[Setting]) -> Fitted:
         pool = task.texts.pool
         table = np.concatenate([table, task.texts.translated])
         labels = np.concatenate([labels, task.texts.labels])
-    size = cell_size(task.percent, len(task.labels), pool is not None)
+    size = cell_size(task.percent, len(task.labels), pool is not None, pool is not None and pool.beside)
     steps = count_steps(task.budget, task.amount, size, task.batch)
     runs = draw_runs(task.drawer, task.percent, pool, task.redraw, task.seeds, steps, task.batch)
     start = random_start(task.classes, table.shape[1], list(task.seeds) * len(settings))
