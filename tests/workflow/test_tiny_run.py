@@ -154,6 +154,23 @@ def test_controls_are_sources_like_any_other(tiny: Path):
     assert accuracy["aviary-llm"] > max(accuracy["llm-shuffled"], accuracy["llm-random-words"])
 
 
+def test_all_texts_stand_beside_the_images_in_every_table(tiny: Path):
+    before = {row["image_percent"]: row for row in rows_of(tiny) if row["text_source"] == "reed"}
+    variant = {"sampling": "class-wise", "redraw": "fixed", "sources": ["none", "reed"]}
+    # The table's sources stay those that the tuning saw.
+    first = {**variant, "sources": ["none", "reed", "aviary-llm"]}
+    sweep = {"ratios": [100, 50, 0], "variants": [first, {**variant, "texts": "all"}]}
+    answer = run(tiny, configs=(TINY, write_config(tiny, {"sweep": sweep})))
+    assert answer.ran == {"train_adapter": 2, **TABLES}, answer.ran
+    rows = [row for row in rows_of(tiny) if row["text_source"] == "reed"]
+    shares = [(row["image_percent"], row["text_percent"], float(row["distinct_texts"])) for row in rows]
+    half = TRAINING_IMAGES - (50 * TRAINING_IMAGES + 50) // 100
+    assert sorted(shares) == [("0", "100", 59.0), ("100", "100", 59.0), ("50", "100", 59.0), ("50", "50", half)]
+    assert before["0"]["accuracy_mean"] in {row["accuracy_mean"] for row in rows if row["image_percent"] == "0"}
+    page = (tiny / "results/tiny/tables/accuracy.md").read_text(encoding="utf-8")
+    assert "texts replaced" in page and "texts all" in page
+
+
 def test_everything_adds_the_extras_and_nothing_else(tiny: Path):
     # The sampling study: two redraws and two budgets of six cells each, six of which the table has already.
     study = {"tune_adapter": 1, "train_adapter": 2 * 2 * 6 - 6, "score_sampling": 1}

@@ -10,7 +10,7 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.tables.comparison import build_tables
 from fieldguide.tables.differences import find_differences
 from fieldguide.tables.image_worth import find_worth
-from fieldguide.tables.results import read_cells, summarise, to_rows
+from fieldguide.tables.results import TrainingImages, read_cells, summarise, to_rows
 from fieldguide.tables.rows import PublishedFigure, split_blocks
 from tests.unit.planted_cells import plant, planted_cell
 
@@ -46,7 +46,7 @@ def test_differences_and_worth_say_of_which_texts_they_are(paths: list[str]) -> 
     means = {(row.texts, row.image_percent): row.difference_mean for row in with_text.itertuples()}
     assert means.keys() == {("replaced", 50), ("replaced", 10), ("all", 100), ("all", 50), ("all", 10)}
     assert all(round(mean) == (10 if texts == "all" else 0) for (texts, _), mean in means.items())
-    worth, _ = find_worth(cells, 30.0)
+    worth, _ = find_worth(cells, TrainingImages(3000, 100))
     assert not worth.duplicated(["texts", "text_source", "recipe", "image_percent", "image_only_recipe"]).any()
     assert set(worth.loc[worth["texts"] == "all", "image_percent"]) == {100, 50, 10, 0}
 
