@@ -112,7 +112,7 @@ def strings_of(value: object) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("where", "value", "told"),
     [
-        ("texts/x", control(of="y"), "texts.x.of: unknown text source 'y'; known are reed, gpt-3.5-turbo, x"),
+        ("texts/x", control(of="y"), "texts.x.of: unknown text source 'y'; known are reed, gpt-6-luna, x"),
         ("texts/x", control(of="x"), "texts.x.of: 'x' is a control itself; name the source that it is of"),
         ("texts/x", control(control="own"), "texts.x.control: should be 'shuffled', 'family', 'random-words' or"),
         ("texts/x", control(families="f.csv"), "texts.x: control is shuffled, which reads no families"),

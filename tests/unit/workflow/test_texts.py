@@ -89,18 +89,18 @@ def test_prompts_stand_before_texts() -> None:
 
 def test_a_control_is_made_of_its_source_and_nearest_by_names_or_by_given_features() -> None:
     controls = {
-        name: {"kind": "control", "of": "gpt-3.5-turbo", "control": name}
+        name: {"kind": "control", "of": "gpt-6-luna", "control": name}
         for name in ("shuffled", "family", "name-only")
     }
     sweep = {"variants": [{"sampling": "class-wise", "redraw": "fixed", "sources": ["none", *controls]}]}
     made = jobs({"texts": controls, "sweep": sweep})
     shuffled, family = wildcards(source="shuffled"), wildcards(source="family")
-    assert made.control_table(family) == made.layout.texts("gpt-3.5-turbo")
+    assert made.control_table(family) == made.layout.texts("gpt-6-luna")
     assert made.control_features(family) == made.control_names(shuffled) == made.control_name_features(shuffled) == []
     assert made.control_names(family) == [made.layout.texts(NAMES)]
     assert made.control_name_features(family) == made.layout.text_features(NAMES)
     # The LLM behind a control is asked, and priced, though the table does not show it.
-    assert list(made.llms()) == ["gpt-3.5-turbo"]
+    assert list(made.llms()) == ["gpt-6-luna"]
     given = jobs(OWN_FEATURES, {"texts": {"family": {"kind": "control", "of": "llm", "control": "family"}}})
     assert given.control_features(family) == given.layout.text_features("llm")
     assert given.control_names(family) == given.control_name_features(family) == []
