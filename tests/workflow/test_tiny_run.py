@@ -144,7 +144,8 @@ def test_controls_are_sources_like_any_other(tiny: Path):
     answer = run(tiny, configs=(TINY, write_config(tiny, {"texts": texts, "sweep": sweep})))
     # The names are encoded for `family`, and once more before each text of an LLM and its controls.
     prompts = {"write_prompts": 1 + 5, "encode_texts": 1 + 5 + 5}
-    assert answer.ran == {"write_control": 5, **prompts, "train_adapter": 6 * 2 + 5, **TABLES}
+    as_they_are = {"translate_texts": 6 + 5}
+    assert answer.ran == {"write_control": 5, **prompts, **as_they_are, "train_adapter": 6 * 2 + 5, **TABLES}
     accuracy = {
         row["text_source"]: float(row["accuracy_mean"])
         for row in rows_of(tiny)

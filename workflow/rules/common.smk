@@ -33,7 +33,7 @@ from fieldguide.workflow.conversion import ConversionJobs
 from fieldguide.workflow.data import DataJobs
 from fieldguide.workflow.features import FeatureJobs
 from fieldguide.workflow.jobs import GPU, Jobs, more_each_try
-from fieldguide.workflow.layout import CELL, SHARD, Layout, either
+from fieldguide.workflow.layout import BESIDE, CELL, SHARD, Layout, either
 from fieldguide.workflow.links import refuse_checkout
 from fieldguide.workflow.tables import TableJobs
 from fieldguide.workflow.targets import Targets
@@ -78,7 +78,7 @@ wildcard_constraints:
     recipe=either(RECIPES),
     budget=r"(steps|epochs)(-\d+)?",
     sampling="class-wise|global",
-    redraw="fixed|per-epoch",
+    redraw=f"(?:fixed|per-epoch)(?:{BESIDE})?",
     ratio=r"100|\d{1,2}",
     shard=r"\d+",
     shards=r"\d+",
