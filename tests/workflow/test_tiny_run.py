@@ -156,7 +156,6 @@ def test_controls_are_sources_like_any_other(tiny: Path):
 
 
 def test_all_texts_stand_beside_the_images_in_every_table(tiny: Path):
-    before = {row["image_percent"]: row for row in rows_of(tiny) if row["text_source"] == "reed"}
     variant = {"sampling": "class-wise", "redraw": "fixed", "sources": ["none", "reed"]}
     # The table's sources stay those that the tuning saw.
     first = {**variant, "sources": ["none", "reed", "aviary-llm"]}
@@ -167,7 +166,6 @@ def test_all_texts_stand_beside_the_images_in_every_table(tiny: Path):
     shares = [(row["image_percent"], row["text_percent"], float(row["distinct_texts"])) for row in rows]
     half = TRAINING_IMAGES - (50 * TRAINING_IMAGES + 50) // 100
     assert sorted(shares) == [("0", "100", 59.0), ("100", "100", 59.0), ("50", "100", 59.0), ("50", "50", half)]
-    assert before["0"]["accuracy_mean"] in {row["accuracy_mean"] for row in rows if row["image_percent"] == "0"}
     page = (tiny / "results/tiny/tables/accuracy.md").read_text(encoding="utf-8")
     assert "texts replaced" in page and "texts all" in page
 
