@@ -138,11 +138,10 @@ def real_world(name: str) -> World | None:
 
 
 def results_world(results: Path, source: str, translator: str = "qformer") -> World:
-    """A results folder of the workflow, features and translated texts made."""
+    """A results folder of the workflow, with its source translated by `identity` and, where it has it, by another."""
     key = next(iter(sorted((results / "features").iterdir()))).name
     data = read_data_set(results / "records/images.csv", sorted((results / f"features/{key}/images/dataset").iterdir()))
-    raw = next(iter(sorted((results / f"features/{key}/texts/{source}").iterdir())))
-    translated = results / f"translated/{key}/{translator}/{source}.safetensors"
+    raw, translated = (results / f"translated/{key}/{kind}/{source}.safetensors" for kind in ("identity", translator))
     texts = read_source(
         source, results / f"texts/{source}.csv", translated if translated.is_file() else None, data.images, raw
     )

@@ -2,10 +2,10 @@
 
 The three: zero-shot from the cell's own texts, image only by the same solver, and the thesis's recipe, image only, with
 tuned learning rate and weight decay. Worlds: real CLIP features (FIELDGUIDE_REAL_DATA), results folders of the workflow
-(--results results/aviary …: features and translated texts of the sources reed and aviary-llm), and --synthetic, features
-of CUB's size. In each the texts are good, those of half of the classes or of all are another class's, point anywhere,
-or are weak (24% alone). Cells: text in an image's place at every ratio, all texts beside 100, 50 and 20% of the images,
-and 1, 2 and 3 images a class. Distances are means over seeds, in percentage points.
+(--results results/aviary …: features and translated texts of the sources reed and aviary-llm), and --synthetic,
+features of CUB's size. In each the texts are good, those of half of the classes or of all are another class's, point
+anywhere, or are weak (24% alone). Cells: text in an image's place at every ratio, all texts beside 100, 50 and 20% of
+the images, and 1, 2 and 3 images a class. Distances are means over seeds, in percentage points.
 
   python benchmarks/text_bound.py --results results/aviary --out bound.csv --cache bound-cache
 """
@@ -122,9 +122,8 @@ def show(rows: Sequence[dict[str, object]], most: int) -> None:
     for row in rows[:most]:
         print("".join(f"{v:16.2f}" if isinstance(v, float) else f"{v!s:>16}" for v in row.values()))
     distances = np.array([float(row["distance"]) for row in rows])  # type: ignore[arg-type]
-    print(
-        f"{len(rows)} cells; worst {distances.min():+.2f}; below -0.5: {(distances < -0.5).sum()}; mean {distances.mean():+.2f}"
-    )
+    below = int((distances < -0.5).sum())
+    print(f"{len(rows)} cells; worst {distances.min():+.2f}; below -0.5: {below}; mean {distances.mean():+.2f}")
     with_images = np.array([
         float(row["distance"]) for row in rows  # type: ignore[arg-type]
         if not np.isnan(float(row["thesis"])) and row["texts"] != "none"  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
@@ -18,8 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 
 from fieldguide.adapters import train_adapter, tune_adapter
+from fieldguide.adapters.corruptions import random_directions, swap_classes, swap_texts
 from fieldguide.adapters.plans import Drawer, TextPool
-from fieldguide.adapters.recipes import anchored, cross_modal, gda, logistic_regression, tip_adapter
+from fieldguide.adapters.recipes import anchored, cross_modal, gda, logistic_regression, text_prior, tip_adapter
 from fieldguide.adapters.recipes.cache import Cache
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.adapters.recipes.softmax import fit_softmax, loss_and_gradient
@@ -405,86 +406,164 @@ def anchored_weights(task: Task, penalty: float = 3.0) -> Floats:
     return weight
 
 
+def with_rows(task: Task, images: Ints, texts: Ints) -> Task:
+    """The task with these images and texts and no others."""
+
+    class These(Drawer):
+        def cell(self, percent: int, pool: TextPool | None, seed: int, epoch: int = 0) -> tuple[Ints, Ints]:
+            return images, texts if pool is not None else np.empty(0, np.int64)
+
+    return dataclasses.replace(task, drawer=These(task.labels, "class-wise"), seeds=(0,))
+
+
 def test_without_text_anchored_is_its_control() -> None:
-    """And so it is where images are as many as texts; where texts are more, they pull."""
-    for percent in (100, 80, 50):
-        control = anchored_weights(make_task(percent, with_texts=False))
-        np.testing.assert_array_equal(anchored_weights(make_task(percent)), control)
+    for percent in (100, 50):
+        alone = make_task(percent, with_texts=False)
+        expected = anchored.fit_images(alone.images[alone.draw(0)[0]], alone.labels[alone.draw(0)[0]], CLASSES, [3.0])
+        np.testing.assert_array_equal(anchored_weights(alone)[0], expected[0][0])
     assert np.abs(anchored_weights(make_task(25)) - anchored_weights(make_task(25, with_texts=False))).max() > 0.1
 
 
-def test_texts_that_say_nothing_about_the_images_do_not_pull() -> None:
-    task = make_task(25)
-    assert task.texts is not None
-    other = dataclasses.replace(task.texts, labels=(task.texts.labels + 2) % CLASSES)
-    pool = TextPool(by_class=tuple(np.flatnonzero(other.labels == c) for c in range(CLASSES)))
-    wrong = dataclasses.replace(task, texts=dataclasses.replace(other, pool=pool))
-    np.testing.assert_array_equal(anchored_weights(wrong), anchored_weights(make_task(25, with_texts=False)))
+@pytest.mark.parametrize("count", [0, 1, 2, 6], ids="{} a class".format)
+def test_texts_help_where_they_are_right_and_do_no_harm_where_they_are_not(count: int) -> None:
+    """Right texts, those of other classes, and texts about nothing, beside few noisy images."""
+    rng, classes, width = np.random.default_rng(5), 20, 48
+    directions = normalise(rng.normal(size=(classes, width))).astype(np.float32)
+    labels, text_labels = np.repeat(np.arange(classes), 6), np.repeat(np.arange(classes), 3)
+    images, raw = around(directions, labels, 0.2, 1), around(directions, text_labels, 0.15, 2)
+    kept = np.flatnonzero(np.tile(np.arange(6), classes) < count)
+    asked = np.repeat(np.arange(classes), 50)
+    queries = around(directions, asked, 0.2, 3)
+
+    def accuracy_with(raw: Floats | None) -> float:
+        pool = TextPool(by_class=tuple(np.flatnonzero(text_labels == c) for c in range(classes)))
+        texts = Texts(text_labels, pool, None, raw) if raw is not None else None
+        task = Task(images, labels, classes, texts, Drawer(labels, "class-wise"), 50, (0,))
+        task = with_rows(task, kept, np.arange(0 if raw is None else len(raw)))
+        found = anchored.fit(task, [{"penalty": 3.0}]).classifier.predict(queries)
+        return float((found == asked).mean())
+
+    zero_shot = float(((queries @ text_weights(raw, text_labels, classes).T).argmax(1) == asked).mean())
+    right = accuracy_with(raw)
+    assert right > zero_shot - 0.01
+    if count:
+        alone = accuracy_with(None)
+        assert right > alone + 0.02
+        assert accuracy_with(raw[swap_texts(text_labels, swap_classes(classes, 1.0, 0))]) > alone - 0.02
+        assert accuracy_with(random_directions(raw, text_labels, classes, 3)) > alone - 0.02
+        half = accuracy_with(raw[swap_texts(text_labels, swap_classes(classes, 0.5, 0))])
+        assert half > alone - 0.02 and half > zero_shot / 2 - 0.02
 
 
-def test_agreement_is_high_where_texts_match_and_nothing_where_they_do_not() -> None:
-    rng = np.random.default_rng(0)
-    means = rng.normal(size=(30, 40))
-    seen = np.ones(30, bool)
-    assert anchored.agreement(means + 0.5 * rng.normal(size=means.shape), means, seen) > 0.95
-    chance = [anchored.agreement(rng.normal(size=means.shape), means, seen) for _ in range(200)]
-    assert np.mean(np.array(chance) > 0) < 0.06 and max(chance) < 0.8
-    assert anchored.agreement(-means, means, seen) == 0
-    assert anchored.agreement(means, means, seen & (np.arange(30) < 1)) == 0
+@given(st.integers(0, 10**6), st.sampled_from([0, 10, 25, 60]), st.floats(0.1, 3))
+@settings(max_examples=15, deadline=None)
+def test_a_shift_of_all_texts_changes_no_prediction(seed: int, percent: int, length: float) -> None:
+    task = make_task(percent, seeds=(0,))
+    assert task.texts is not None and task.texts.raw is not None and task.texts.translated is not None
+    shift = (length * normalise(np.random.default_rng(seed).normal(size=(2, WIDTH)))).astype(np.float32)
+    moved = dataclasses.replace(task.texts, raw=task.texts.raw + shift[0], translated=task.texts.translated + shift[1])
+    first, second = (
+        anchored.fit(t, [{"penalty": 3.0}]).classifier.logits(0, query())
+        for t in (task, dataclasses.replace(task, texts=moved))
+    )
+    np.testing.assert_allclose(second, first, atol=2e-2)
 
 
 def test_whitened_images_have_the_set_length_and_whitening_is_by_the_shrunk_covariance() -> None:
     task = make_task(100, with_texts=False)
+    white = anchored.Whitener.of(task.images, task.labels, CLASSES)
     x = task.images - task.images.mean(0)
-    into = anchored.whitener(x, task.labels, CLASSES)
-    assert np.sqrt(((x @ into) ** 2).sum(1).mean()) == pytest.approx(anchored.LENGTH)
+    assert np.sqrt((white.apply(task.images) ** 2).sum(1).mean()) == pytest.approx(anchored.LENGTH)
     inside = x - np.stack([x[task.labels == c].mean(0) for c in range(CLASSES)])[task.labels]
     covariance = inside.T @ inside / (len(x) - CLASSES)
     shrunk = covariance + anchored.SHRINKAGE * np.trace(covariance) / WIDTH * np.eye(WIDTH)
-    product = into.T @ shrunk @ into
+    product = white.into.T @ shrunk @ white.into
     np.testing.assert_allclose(product, product[0, 0] * np.eye(WIDTH), atol=1e-5 * product[0, 0])
-    one_each = anchored.whitener(x[:CLASSES], np.arange(CLASSES), CLASSES)
-    assert np.isfinite(one_each).all()
+    np.testing.assert_allclose(white.into @ white.back, np.eye(WIDTH), atol=1e-9)
+    one_each = anchored.Whitener.of(x[:CLASSES], np.arange(CLASSES), CLASSES)
+    assert np.isfinite(one_each.into).all()
 
 
-def test_a_gap_between_texts_and_images_changes_nothing() -> None:
-    task = make_task(50)
-    assert task.texts is not None and task.texts.translated is not None
-    directions = anchored.class_directions(task.texts.translated, task.texts.labels, CLASSES)
-    np.testing.assert_allclose(directions.sum(0), 0, atol=1e-5)
-    means = normalise(np.stack([task.texts.translated[task.texts.labels == c].mean(0) for c in range(CLASSES)]))
-    np.testing.assert_allclose(directions, means - means.mean(0), atol=1e-5)
+def test_anchors_are_the_texts_in_white_images() -> None:
+    task, rng = make_task(100, with_texts=False), np.random.default_rng(0)
+    prior = text_prior.TextPrior(rng.normal(size=(CLASSES, WIDTH)), rng.normal(size=CLASSES), 0.5)
+    white = anchored.Whitener.of(task.images, task.labels, CLASSES)
+    centre = rng.normal(size=WIDTH)
+    logits = white.apply(task.images, anchored.CONSTANT) @ white.anchors(prior, centre)[1].T
+    np.testing.assert_allclose(logits, (task.images - centre) @ prior.weight.T + prior.bias, atol=1e-3)
+
+
+def test_directions_are_zero_shots_where_classes_vary_alike() -> None:
+    """One text a class: nothing to normalise, so that the logits are zero-shot's up to what all classes share."""
+    raw = normalise(np.random.default_rng(0).normal(size=(CLASSES, WIDTH))).astype(np.float32)
+    weight, bias, known = text_prior.class_directions(raw, np.arange(CLASSES), CLASSES)
+    logits, expected = query() @ weight.T + bias, query() @ raw.T
+    np.testing.assert_allclose(logits - logits[:, :1], expected - expected[:, :1], atol=1e-5)
+    assert known.all() and np.abs(weight.sum(0)).max() < 1e-6
+
+
+def test_scales_are_scipys() -> None:
+    rng = np.random.default_rng(2)
+    views, labels, precision = rng.normal(size=(3, 20, 4)), rng.integers(0, 4, 20), np.array([0.1, 4.0, 1.0])
+
+    def objective(scales: Any) -> float:
+        likelihood = log_softmax(np.tensordot(scales, views, 1), axis=1)[np.arange(20), labels].sum()
+        return float(precision @ scales**2 / 2 - likelihood)
+
+    scales, likelihood = text_prior.fit_scales(views, labels, precision)
+    np.testing.assert_allclose(scales, minimize(objective, np.zeros(3)).x, atol=1e-4)
+    assert precision @ scales**2 / 2 - likelihood == pytest.approx(objective(scales))
+
+
+def test_a_class_whose_texts_are_anothers_is_found() -> None:
+    labels = np.repeat(np.arange(8), 4)
+    logits = 4.0 * np.eye(8)[np.array([1, 0, 2, 3, 4, 5, 6, 7])[labels]]
+    right = text_prior.reliability(logits, labels, np.arange(8) < 7)
+    assert (right[:2] < 0.05).all() and (right[2:7] > 0.9).all() and right[7] == 0
+
+
+def test_the_mix_follows_what_explains_images_held_out() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 60)
+    good, bad = 3 * np.eye(5)[labels] + rng.normal(size=(60, 5)), 3 * rng.normal(size=(60, 5))
+    for place in range(2):
+        logits = np.stack([good if place == which else bad for which in range(3)])
+        mix = anchored.choose_mix(logits, labels, np.ones(60), 0.5)
+        assert mix[place] > 0.7 and np.delete(mix, place).max() < 0.2
+    np.testing.assert_allclose(anchored.choose_mix(np.zeros((3, 0, 5)), labels[:0], np.ones(0), 0.3), [0.7, 0.3, 0])
+
+
+def test_held_out_images_had_no_part_in_what_judges_them() -> None:
+    """Labels that mean nothing are not known better than by chance, whatever the whitening would remember of them."""
+    rng = np.random.default_rng(0)
+    images, labels = normalise(rng.normal(size=(60, 200))).astype(np.float32), np.repeat(np.arange(20), 3)
+    prior = text_prior.TextPrior(np.zeros((20, 200)), np.zeros(20), 0.5)
+    logits, rows, counts = anchored.hold_out(images, labels, 20, prior, images.mean(0), 3.0)
+    assert sorted(rows) == list(range(60)) and (counts == 1).all()
+    assert (logits[0].argmax(1) == labels[rows]).mean() < 0.3
+
+
+def test_all_images_of_a_class_are_held_out_to_stand_for_the_classes_that_have_none() -> None:
+    labels = np.array([0, 0, 1, 2, 2, 2])
+    assert [rows.tolist() for rows, _ in anchored.deal_folds(labels, 3)] == [[0, 3], [1, 4], [5], [], []]
+    folds = anchored.deal_folds(labels, 4)
+    assert [rows.tolist() for rows, _ in folds[:3]] == [[0, 1, 3], [1, 2, 4], [3, 4, 5]]
+    np.testing.assert_allclose(folds[1][1], [1, 1 / 3, 1])
 
 
 def test_a_class_without_images_and_one_without_texts_are_trained() -> None:
     """As happens in small cells with global sampling."""
-    task = make_task(100, with_texts=False, seeds=(0,))
-    assert (task.texts, make_task(0).texts) != (None, None)
-    texts = make_task(0).texts
-    assert texts is not None
-
-    class Uneven(Drawer):
-        def cell(self, percent: int, pool: TextPool | None, seed: int, epoch: int = 0) -> tuple[Ints, Ints]:
-            return np.flatnonzero(self.labels > 0), np.flatnonzero(texts.labels < CLASSES - 1)
-
-    uneven = dataclasses.replace(task, texts=texts, drawer=Uneven(task.labels, "class-wise"))
-    found = anchored.fit(uneven, [{"penalty": 3.0}]).classifier
-    missing = task.images[task.labels == 0]
-    assert (found.predict(missing) == 0).mean() > 0.5, "its texts alone name the class"
+    task = make_task(50)
+    assert task.texts is not None
+    images, texts = np.flatnonzero(task.labels > 0), np.flatnonzero(task.texts.labels < CLASSES - 1)
+    found = anchored.fit(with_rows(task, images, texts), [{"penalty": 3.0}]).classifier
+    for label, what in ((0, "its texts alone name the class"), (CLASSES - 1, "its images alone name the class")):
+        assert (found.predict(task.images[task.labels == label]) == label).mean() > 0.5, what
 
 
-def test_from_texts_alone_it_is_zero_shot_centred_at_the_mean_text() -> None:
-    task = make_task(0, seeds=(1,))
-    tensors = anchored.fit(task, [{"penalty": 3.0}]).classifier.tensors()
-    assert task.texts is not None and task.texts.raw is not None and task.texts.translated is not None
-    told = task.draw(1)[1]
-    labels = task.texts.labels[told]
-
-    def directions(features: Floats) -> Floats:
-        means = normalise(np.stack([features[labels == c].mean(0) for c in range(CLASSES)]))
-        return normalise(means - means.mean(0))
-
-    raw = task.texts.raw[told]
-    expected = normalise(directions(raw) + anchored.TRANSLATED * directions(task.texts.translated[told]))
-    np.testing.assert_allclose(tensors["weight"][0], expected, atol=1e-5)
-    np.testing.assert_allclose(tensors["bias"][0], -expected @ raw.mean(0), atol=1e-5)
+def test_from_texts_alone_a_class_without_any_is_never_named() -> None:
+    task = make_task(0)
+    assert task.texts is not None
+    texts = np.flatnonzero(task.texts.labels != 2)
+    found = anchored.fit(with_rows(task, np.empty(0, np.int64), texts), [{"penalty": 3.0}]).classifier
+    assert (found.predict(query()) != 2).all()
