@@ -557,8 +557,8 @@ def test_a_class_without_images_and_one_without_texts_are_trained() -> None:
     assert task.texts is not None
     images, texts = np.flatnonzero(task.labels > 0), np.flatnonzero(task.texts.labels < CLASSES - 1)
     found = anchored.fit(with_rows(task, images, texts), [{"penalty": 3.0}]).classifier
-    for label, what in ((0, "its texts alone name the class"), (CLASSES - 1, "its images alone name the class")):
-        assert (found.predict(task.images[task.labels == label]) == label).mean() > 0.5, what
+    for label, least in ((0, 0.3), (CLASSES - 1, 0.9)):  # by its texts alone, by its images alone
+        assert (found.predict(task.images[task.labels == label]) == label).mean() > least
 
 
 def test_from_texts_alone_a_class_without_any_is_never_named() -> None:

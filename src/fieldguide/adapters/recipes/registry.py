@@ -78,7 +78,7 @@ RECIPES: Mapping[str, Recipe] = {
     # What regularises images is chosen on images alone, so that text can do no harm by way of the tuning.
     "anchored": Recipe(
         "anchored",
-        "softmax regression on whitened images, pulled towards the texts where they outnumber the images.",
+        "softmax regression on whitened images, with as much of the texts as the cell's own images bear out.",
         texts=("translated", "raw"),
         tuned_as="anchored-image-only",
         compared=True,

@@ -105,6 +105,7 @@ def reliability(logits: Doubles, labels: Ints, known: NDArray[np.bool_]) -> Doub
     of right classes as common knowledge that the classes with images inform the others by.
     """
     row, share = np.arange(len(labels)), RIGHT
+    shown = np.bincount(labels, minlength=logits.shape[1]) > 0
     right = np.full(logits.shape[1], RIGHT) * known
     on = np.exp(np.clip(logits, -50, 50))
     for _ in range(15):
@@ -112,7 +113,8 @@ def reliability(logits: Doubles, labels: Ints, known: NDArray[np.bool_]) -> Doub
         others = np.maximum(now.sum(1, keepdims=True) - now, 1e-12)
         gain = np.log(others + 1) - np.log(others + on)
         gain[row, labels] += logits[row, labels]
-        odds = np.log(share / (1 - share)) + gain.sum(0)
+        # A class without images could only lose: of it no more is known than of texts at large.
+        odds = np.log(share / (1 - share)) + gain.sum(0) * shown
         right = (right + known / (1 + np.exp(-np.clip(odds, -30, 30)))) / 2
         share = float(np.clip((4 * RIGHT + right.sum()) / (4 + known.sum()), 0.02, 0.98))
     return right
