@@ -476,7 +476,7 @@ def test_whitened_images_have_the_set_length_and_whitening_is_by_the_shrunk_cova
     assert np.sqrt((white.apply(task.images) ** 2).sum(1).mean()) == pytest.approx(anchored.LENGTH)
     inside = x - np.stack([x[task.labels == c].mean(0) for c in range(CLASSES)])[task.labels]
     covariance = inside.T @ inside / (len(x) - CLASSES)
-    shrunk = covariance + anchored.SHRINKAGE * np.trace(covariance) / WIDTH * np.eye(WIDTH)
+    shrunk = covariance + np.sqrt(WIDTH / len(x)) * np.trace(covariance) / WIDTH * np.eye(WIDTH)
     product = white.into.T @ shrunk @ white.into
     np.testing.assert_allclose(product, product[0, 0] * np.eye(WIDTH), atol=1e-5 * product[0, 0])
     np.testing.assert_allclose(white.into @ white.back, np.eye(WIDTH), atol=1e-9)

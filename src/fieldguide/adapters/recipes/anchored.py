@@ -3,7 +3,7 @@
 For one run (docs/anchored.md says why each part is there):
 
 1. Images are centred at their mean and whitened by their within-class covariance S, shrunk: x = f (S + e I)^(-1/2),
-   with e = SHRINKAGE tr(S) / D, and f so that their root mean square length is LENGTH.
+   with e = sqrt(D / n) tr(S) / D, and f so that their root mean square length is LENGTH.
 2. Texts give a classifier T of their own, scaled by its likelihood on the cell's images, which had no part in it, and
    trusted class by class (`text_prior.py`).
 3. Two softmax regressions of the images:  min over W of  sum_i CE(y_i, W x_i) + penalty / 2 ||W - A||^2  with A = 0,
@@ -30,7 +30,6 @@ from fieldguide.adapters.recipes.task import Fitted, Setting, Task, class_means,
 from fieldguide.adapters.recipes.text_prior import TextPrior, class_directions, fit_text_prior, log_sum_exp
 from fieldguide.core.arrays import Doubles, Floats, Ints
 
-SHRINKAGE = 1.0
 LENGTH = 10.0
 CONSTANT = 0.1
 """The column that carries the texts' biases, small, so that the images hardly move them."""
@@ -58,7 +57,11 @@ class Whitener:
 
     @classmethod
     def of(cls, images: Floats, labels: Ints, classes: int) -> Whitener:
-        """That of images (n, D), whose root mean square length it makes LENGTH."""
+        """That of images (n, D), whose root mean square length it makes LENGTH.
+
+        The fewer images, the more their covariance is shrunk: by sqrt(D / n) of its mean variance, which lies between
+        none and the D / n of Kubokawa and Srivastava (J. Multivariate Analysis, 2008).
+        """
         centre = images.mean(0)
         x = images - centre
         inside = (x - class_means(x, labels, classes)[labels]).astype(np.float64)
@@ -67,7 +70,8 @@ class Whitener:
         if level <= 0:  # one image per class: no spread to tell directions by
             values, vectors = np.ones(x.shape[1]), np.eye(x.shape[1])
         else:
-            values, vectors = np.linalg.eigh(covariance + SHRINKAGE * level * np.eye(x.shape[1]))
+            shrinkage = math.sqrt(x.shape[1] / len(x)) * level
+            values, vectors = np.linalg.eigh(covariance + shrinkage * np.eye(x.shape[1]))
         root = np.sqrt(values)
         into = vectors / root
         length = math.sqrt(((x @ into) ** 2).sum(1).mean())
