@@ -89,8 +89,7 @@ def test_prompts_stand_before_texts() -> None:
 
 def test_a_control_is_made_of_its_source_and_nearest_by_names_or_by_given_features() -> None:
     controls = {
-        name: {"kind": "control", "of": "gpt-6-luna", "control": name}
-        for name in ("shuffled", "family", "name-only")
+        name: {"kind": "control", "of": "gpt-6-luna", "control": name} for name in ("shuffled", "family", "name-only")
     }
     sweep = {"variants": [{"sampling": "class-wise", "redraw": "fixed", "sources": ["none", *controls]}]}
     made = jobs({"texts": controls, "sweep": sweep})
