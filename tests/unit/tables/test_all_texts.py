@@ -10,6 +10,7 @@ from fieldguide.core.errors import FieldguideError
 from fieldguide.tables.comparison import build_tables
 from fieldguide.tables.differences import find_differences
 from fieldguide.tables.image_worth import find_worth
+from fieldguide.tables.page_tables import worth_tables
 from fieldguide.tables.results import TrainingImages, read_cells, summarise, to_rows
 from fieldguide.tables.rows import PublishedFigure, split_blocks
 from tests.unit.planted_cells import plant, planted_cell
@@ -54,3 +55,9 @@ def test_differences_and_worth_say_of_which_texts_they_are(paths: list[str]) -> 
 def test_other_shares_of_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FieldguideError, match="text_percent is 70"):
         read_cells(plant(tmp_path, [planted_cell("reed", 50, text_percent=70)]))
+
+
+def test_the_worth_page_has_a_table_for_each(paths: list[str]) -> None:
+    worth, _ = find_worth(read_cells(paths), TrainingImages(3000, 100))
+    titles = [table.title for table in worth_tables(worth, {}, {})]
+    assert [title.rpartition(", ")[2] for title in titles] == ["texts replaced", "texts all"]
