@@ -35,6 +35,7 @@ rule everything:
     input:
         rules.all.input,
         targets.extras,
+        targets.control_tables,
         rules.typeset_tables.output,
         rules.write_report.output,
     localrule: True

@@ -141,7 +141,8 @@ def test_controls_are_sources_like_any_other(tiny: Path):
     texts = {name: {"kind": "control", "of": of, "control": control} for name, (of, control) in controls.items()}
     variant = {"sampling": "class-wise", "redraw": "fixed", "recipes": ["zs-text", "zs-name+attributes"]}
     sweep = {"ratios": [50, 0], "variants": [{**variant, "sources": ["aviary-llm", *controls]}]}
-    answer = run(tiny, configs=(TINY, write_config(tiny, {"texts": texts, "sweep": sweep})))
+    configs = (TINY, write_config(tiny, {"texts": texts, "sweep": sweep}))
+    answer = run(tiny, configs=configs)
     # The names are encoded for `family`, and once more before each text of an LLM and its controls.
     prompts = {"write_prompts": 1 + 5, "encode_texts": 1 + 5 + 5}
     as_they_are = {"translate_texts": 6 + 5}
@@ -153,6 +154,10 @@ def test_controls_are_sources_like_any_other(tiny: Path):
     }
     assert accuracy.keys() == {"aviary-llm", *controls}
     assert accuracy["aviary-llm"] > max(accuracy["llm-shuffled"], accuracy["llm-random-words"])
+    table = "results/tiny/tables/controls.md"
+    assert run(tiny, table, configs=configs).ran == {"tabulate_controls": 1}
+    page = (tiny / table).read_text(encoding="utf-8")
+    assert "aviary-llm, zs-text" in page and "less random-words" in page  # reed itself is not in this table
 
 
 def test_all_texts_stand_beside_the_images_in_every_table(tiny: Path):

@@ -57,7 +57,13 @@ targets = Targets(layout)
 errors.targets.results = str(layout.folder)
 errors.targets.collections = lambda: [rule.name for rule in workflow.rules if rule.name in ("all", "everything")]
 errors.targets.rules = lambda: [rule.name for rule in workflow.rules]
-errors.targets.files = lambda: [*targets.tables, *targets.extras, *targets.typeset, *targets.cells]
+errors.targets.files = lambda: [
+    *targets.tables,
+    *targets.extras,
+    *targets.control_tables,
+    *targets.typeset,
+    *targets.cells,
+]
 code = Jobs(layout).code  # of a stage: a hash of what it runs
 translators, adapters = TranslatorJobs(layout), AdapterJobs(layout)
 tables, conversion = TableJobs(layout), ConversionJobs(layout)

@@ -209,6 +209,42 @@ rule plot_accuracy:
         """
 
 
+rule tabulate_controls:
+    """Whether a gain is the text's own: every text source beside its controls."""
+    input:
+        cells=targets.cells,
+        correct=targets.correctness,
+    output:
+        csv=report(
+            layout.table("controls.csv"),
+            caption="../report/controls.rst",
+            category="Accuracy",
+            labels={"what": "text beside its controls", "form": "tidy table"},
+        ),
+        md=layout.table("controls.md"),
+    log:
+        layout.log("tabulate_controls"),
+    benchmark:
+        layout.benchmark("tabulate_controls")
+    conda:
+        "../../envs/fieldguide.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("tables.tabulate_controls"),
+        settings=tables.controls,
+    shell:
+        """
+        python -m fieldguide.tables.tabulate_controls \
+            --cells {input.cells:q} \
+            --settings {params.settings:q} \
+            --csv {output.csv:q} \
+            --md {output.md:q} &>{log:q}
+        """
+
+
 rule compare_recipes:
     """Recipes and baselines side by side, and what text is worth to the anchored recipe, paired by seed."""
     input:

@@ -66,6 +66,14 @@ class Heading(Section):
         return tuple(note for note in notes if note)
 
 
+class ControlsSettings(Heading):
+    """What tabulate_controls takes."""
+
+    controls: dict[Name, tuple[Name, str]] = Field(
+        default_factory=dict, description="by the name of a control: the source that it is of, and its kind"
+    )
+
+
 class PublishedSettings(Section):
     """What select_published takes."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from fieldguide.adapters.recipes.registry import NAMES, RAW, RECIPES, WITH_NAMES
 from fieldguide.core.errors import FieldguideError
 from fieldguide.features.backbone import LOCAL, backbone_key, given_key
+from fieldguide.texts.settings import ControlSource
 from fieldguide.translators.registry import TRANSLATORS, kinds_of
 from fieldguide.workflow.config import Config
 from fieldguide.workflow.links import link_folder, link_path
@@ -225,6 +226,16 @@ class Layout:
         """The text sources that the table uses, in order of appearance."""
         named = [source for variant in self.config.sweep.variants for source in variant.sources]
         return [source for source in dict.fromkeys(named) if source != "none"]
+
+    @property
+    def controls(self) -> dict[str, tuple[str, str]]:
+        """The table's controls whose own source it has too: by name, that source and the kind of control."""
+        found = {name: self.config.texts[name] for name in self.sources}
+        return {
+            name: (source.of, source.control)
+            for name, source in found.items()
+            if isinstance(source, ControlSource) and source.of in found
+        }
 
     def sources_of(self, *kinds: str) -> list[str]:
         """The configured text sources of these kinds."""

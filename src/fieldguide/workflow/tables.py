@@ -10,7 +10,7 @@ from typing import Any
 from fieldguide.core.errors import FieldguideError
 from fieldguide.core.files import read_csv
 from fieldguide.report.settings import ReportSettings
-from fieldguide.tables.settings import Heading, ProbeSettings, PublishedSettings, ScoreSettings
+from fieldguide.tables.settings import ControlsSettings, Heading, ProbeSettings, PublishedSettings, ScoreSettings
 from fieldguide.texts.settings import LLMSource
 from fieldguide.workflow.jobs import Jobs
 from fieldguide.workflow.links import link_path
@@ -87,6 +87,11 @@ class TableJobs(Jobs):
     def heading(self, wildcards: Any) -> str:
         """The settings of a stage that makes a table."""
         return Heading(dataset=self.config.dataset.name, notes=self.sentences).model_dump_json()
+
+    def controls(self, wildcards: Any) -> str:
+        """Those of tabulate_controls."""
+        name, controls = self.config.dataset.name, self.layout.controls
+        return ControlsSettings(dataset=name, notes=self.sentences, controls=controls).model_dump_json()
 
     def scores(self, wildcards: Any) -> str:
         """Those of score_sampling."""

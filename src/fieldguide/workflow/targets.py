@@ -198,6 +198,12 @@ class Targets:
         return [*map(self.layout.table, names), *curves, *self.conversion_tables, *self.calibrations, *birds]
 
     @cached_property
+    def control_tables(self) -> list[str]:
+        """Text sources beside their controls, where the table has both."""
+        names = ("controls.csv", "controls.md") if self.layout.controls else ()
+        return [self.layout.table(name) for name in names]
+
+    @cached_property
     def report_tables(self) -> list[str]:
         """The tidy tables that the report shows: all that `everything` makes, and those by class."""
         made = [path for path in [*self.tables, *self.extras] if path.startswith(self.layout.table(""))]

@@ -1,0 +1,97 @@
+"""Text sources beside their controls, on planted cells: a gain is the text's own only above family and random words."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fieldguide.tables.tabulate_controls import GAIN, decide, main
+from tests.tiny_data import refusal
+from tests.unit.planted_cells import plant, planted_cell
+
+SEEDS = [0, 1, 2, 3, 4]
+CONTROLS = {
+    "llm-family": ("llm", "family"),
+    "llm-words": ("llm", "random-words"),
+    "llm-shuffled": ("llm", "shuffled"),
+}
+# By ratio and source: what each reaches, with a little noise of its own per seed.
+LEVELS = {
+    10: {"none": 60, "llm": 70, "llm-family": 66, "llm-words": 61, "llm-shuffled": 58, "reed": 65},
+    30: {"none": 70, "llm": 74, "llm-family": 74, "llm-words": 71, "llm-shuffled": 70, "reed": 72},
+    50: {"none": 80, "llm": 80, "llm-family": 80, "llm-words": 78, "llm-shuffled": 77, "reed": 80},
+    0: {"llm": 50, "llm-family": 40, "llm-words": 20, "llm-shuffled": 10, "reed": 45},
+}
+
+
+def planted() -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    return [
+        planted_cell(
+            source,
+            percent,
+            seeds=SEEDS,
+            accuracy=[level + float(noise) for noise in rng.normal(0, 0.05, 5)],
+            distinct_images=[percent] * 5,
+            distinct_texts=[0 if source == "none" else 100 - percent] * 5,
+        )
+        for percent, levels in LEVELS.items()
+        for source, level in levels.items()
+    ]
+
+
+def tabulate(folder: Path, controls: dict[str, tuple[str, str]] = CONTROLS) -> tuple[list[dict[str, str]], str]:
+    settings = json.dumps({"dataset": "toy", "controls": controls})
+    out = ["--csv", str(folder / "controls.csv"), "--md", str(folder / "controls.md")]
+    main(["--cells", *plant(folder / "cells", planted()), "--settings", settings, *out])
+    with (folder / "controls.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream)), (folder / "controls.md").read_text()
+
+
+def test_a_gain_is_the_texts_own_only_above_family_and_random_words(tmp_path: Path) -> None:
+    rows, page = tabulate(tmp_path)
+    assert {row["text_source"] for row in rows} == {"llm"}  # reed has no control
+    verdicts = {row["image_percent"]: row["verdict"] for row in rows}
+    assert verdicts == {"10": "own", "30": "not above family", "50": "no gain", "0": "own"}
+    by_kind = {row["against"]: row for row in rows if row["image_percent"] == "10"}
+    assert set(by_kind) == {GAIN, "family", "random-words", "shuffled"}
+    differences = {kind: float(row["difference_mean"]) for kind, row in by_kind.items()}
+    expected = {GAIN: 10, "family": 4, "random-words": 9, "shuffled": 12}
+    assert differences == pytest.approx(expected, abs=0.2)
+    assert by_kind["family"]["control_source"] == "llm-family" and by_kind[GAIN]["control_source"] == "none"
+    assert "## llm, thesis: " in page and "The text's own at 2 of 4 ratios." in page
+    (line,) = [line for line in page.splitlines() if line.startswith("| 0:100")]
+    assert line.count("\N{EN DASH}") == 1  # nothing without text at no images
+
+
+def test_without_a_control_that_decides_nothing_is_decided(tmp_path: Path) -> None:
+    rows, page = tabulate(tmp_path, {"llm-shuffled": ("llm", "shuffled")})
+    verdicts = {row["image_percent"]: row["verdict"] for row in rows}
+    assert verdicts == {"10": "not decided", "30": "not decided", "50": "no gain", "0": "not decided"}
+    assert "(none is configured)" in page
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict"),
+    [
+        ([(GAIN, 1, True), ("family", 1, True), ("random-words", 1, True)], "own"),
+        ([(GAIN, 1, True), ("family", 1, False), ("random-words", 1, True)], "not above family"),
+        ([(GAIN, 1, True), ("family", -1, True), ("random-words", 0, None)], "not above family and random-words"),
+        ([(GAIN, -1, True), ("family", 1, True)], "no gain"),
+        ([("random-words", 1, True)], "own"),
+        ([(GAIN, 1, True), ("name-only", 1, True)], "not decided"),
+    ],
+)
+def test_verdicts(rows: list[tuple[str, float, bool | None]], verdict: str) -> None:
+    named = [dict(zip(("against", "difference_mean", "significant"), row, strict=True)) for row in rows]
+    assert decide(named) == verdict
+
+
+def test_no_control_is_refused(tmp_path: Path) -> None:
+    out = ["--csv", str(tmp_path / "c.csv"), "--md", str(tmp_path / "c.md"), "--settings", '{"dataset": "toy"}']
+    assert "names no control" in refusal(main, "--cells", *plant(tmp_path / "cells", planted()), *out)
