@@ -14,7 +14,7 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 # Jobs import torch many times over: let them keep what they compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo everything test lint bench lock clean-results FORCE
+.PHONY: help demo everything test lint bench real-features lock clean-results FORCE
 
 help: ## this list
 	@echo 'make TARGET, where TARGET is'
@@ -39,6 +39,11 @@ bench: .venv/.installed ## the benchmarks, one after another
 	    [ -e "$$file" ] || { echo 'No benchmarks yet.'; break; }; \
 	    printf '\n== %s\n' "$$file"; $(RUN) python "$$file" || exit; \
 	done
+
+# FEATURES: a file of features of your own; RESULTS and SOURCES: a results folder and its text sources.
+real-features: .venv/.installed ## does text ever hurt on real CLIP features? Cells worst first (FEATURES=file, or RESULTS=folder SOURCES=names)
+	@$(RUN) python benchmarks/text_bound.py $(if $(FEATURES),--features $(FEATURES)) \
+	    $(if $(RESULTS),$(if $(FEATURES),,--real) --results $(RESULTS)) $(if $(SOURCES),--sources $(SOURCES)) $(ARGS)
 
 # Versions in use are kept unless the .in file asks for others; UPGRADE=1 takes the newest that fit.
 COMPILE = .venv/bin/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

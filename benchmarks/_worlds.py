@@ -7,7 +7,7 @@ place), text beside all images (`all`), and 1, 2, 3 images a class with all text
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from fieldguide.adapters.inputs import LabelledSet, read_data_set
 from fieldguide.adapters.plans import Drawer, TextPool
 from fieldguide.adapters.recipes.task import Task, Texts, normalise
 from fieldguide.core.arrays import Floats, Ints
+from fieldguide.core.errors import FieldguideError
 from fieldguide.features.store import read_file
 from fieldguide.texts.source import TextSource, read_source
 
@@ -41,23 +42,35 @@ class World:
 
     def corrupt(self, how: str, seed: int = 0) -> World:
         """The world with its texts made worse."""
-        source, train, classes = self.source, self.train, self.train.classes
+        classes = self.train.classes
         if how == "good":
             return self
-        assert source.raw is not None
         if how.endswith("swapped"):
-            whose = swap_classes(classes, 0.5 if how.startswith("half") else 1.0, seed)
-            rows = swap_texts(source.labels, whose)
-            raw, features = source.raw[rows], None if source.features is None else source.features[rows]
-        else:
-            noise = 1.0
-            if how == "weak":
-                noise = weaken(source.raw, source.labels, train.features, train.labels, classes, WEAK, seed)
-            raw = blend(source.raw, source.labels, classes, noise, seed)
-            features = source.features
-            if features is not None:
-                features = blend(features, source.labels, classes, noise, seed)
-        return replace(self, source=replace(source, raw=raw, features=features))
+            return self.swap(swap_classes(classes, 0.5 if how.startswith("half") else 1.0, seed))
+        if how == "random":
+            return self.blur(1.0, seed)
+        source, train = self.source, self.train
+        assert source.raw is not None
+        return self.blur(weaken(source.raw, source.labels, train.features, train.labels, classes, WEAK, seed), seed)
+
+    def swap(self, whose: Ints) -> World:
+        """The world in which class c has the texts of class whose[c] (C,)."""
+        source = self.source
+        assert source.raw is not None
+        rows = swap_texts(source.labels, whose)
+        features = None if source.features is None else source.features[rows]
+        return replace(self, source=replace(source, raw=source.raw[rows], features=features))
+
+    def blur(self, noise: float, seed: int) -> World:
+        """The world whose class means of texts deviate at random, raw and translated alike: `corruptions.blend`."""
+        source, classes = self.source, self.train.classes
+        assert source.raw is not None
+        features = source.features
+        if features is not None:
+            features = blend(features, source.labels, classes, noise, seed)
+        return replace(self, source=replace(
+            source, raw=blend(source.raw, source.labels, classes, noise, seed), features=features
+        ))  # fmt: skip
 
 
 class BesideDrawer(Drawer):
@@ -124,24 +137,63 @@ def labelled(features: Floats, labels: Ints, classes: int, prefix: str) -> Label
     )
 
 
-def real_world(name: str) -> World | None:
-    """A file of REAL, or None where it is not there: `train`, `test`, their labels, `text` (one row a class)."""
-    path = REAL / f"{name}.safetensors"
+def real_worlds(names: Sequence[str], files: Sequence[Path]) -> list[World]:
+    """Those of the named files of REAL that are there, and files given by their path, which must be there.
+
+    Given files alone are meant, where there are any.
+    """
+    if files:
+        return [read_world(path) for path in files]
+    return [read_world(path) for name in names if (path := REAL / f"{name}.safetensors").is_file()]
+
+
+def say_skipped(names: Sequence[str]) -> None:
+    """One sentence where there is nothing to measure on."""
+    print(
+        f"Skipped: {REAL} has none of {', '.join(f'{name}.safetensors' for name in names)}; FIELDGUIDE_REAL_DATA names "
+        "another folder, --features a file of yours, --results a results folder."
+    )
+
+
+def read_world(path: Path) -> World:
+    """A safetensors file of features: `train`, `test` (n, D), `train_labels`, `test_labels` (n,), `text` (C, D).
+
+    Ends in a sentence where it is not such a file.
+    """
     if not path.is_file():
-        return None
-    arrays = read_file(path)[0]
+        raise SystemExit(f"{path}: no such file")
+    try:
+        arrays = read_file(path)[0]
+    except FieldguideError as error:
+        raise SystemExit(str(error)) from error
+    if missing := sorted({"train", "train_labels", "test", "test_labels", "text"} - set(arrays)):
+        raise SystemExit(f"{path}: no array {', '.join(missing)}; benchmarks/README.md says what it must hold")
     classes = len(arrays["text"])
+    for part in ("train", "test"):
+        rows, labels = arrays[part], arrays[f"{part}_labels"]
+        if rows.ndim != 2 or len(rows) != len(labels) or rows.shape[1] != arrays["text"].shape[1]:
+            raise SystemExit(f"{path}: {part} {rows.shape} fits neither {part}_labels nor text {arrays['text'].shape}")
+        if not len(labels) or labels.min() < 0 or labels.max() >= classes:
+            raise SystemExit(f"{path}: {part}_labels must be from 0 to {classes - 1}, a row of text each")
     raw = normalise(arrays["text"].astype(np.float32))
     source = TextSource("prompts", "field", None, np.arange(classes), [""] * classes, "", raw)
     train, test = (labelled(arrays[part], arrays[f"{part}_labels"], classes, part) for part in ("train", "test"))
-    return World(name.split("_")[0], train, test, source)
+    return World(path.stem.split("_")[0], train, test, source)
 
 
 def results_world(results: Path, source: str, translator: str = "qformer") -> World:
-    """A results folder of the workflow, with its source translated by `identity` and, where it has it, by another."""
-    key = next(iter(sorted((results / "features").iterdir()))).name
+    """A results folder of the workflow, with its source translated by `identity` and, where it has it, by another.
+
+    Ends in a sentence where the folder does not have what this takes.
+    """
+    keys = sorted(path.name for path in results.glob("features/*") if (path / "images/dataset").is_dir())
+    if not keys:
+        raise SystemExit(f"{results}: no features/…/images/dataset in it; name a results folder of a run")
+    key = keys[0]
     data = read_data_set(results / "records/images.csv", sorted((results / f"features/{key}/images/dataset").iterdir()))
     raw, translated = (results / f"translated/{key}/{kind}/{source}.safetensors" for kind in ("identity", translator))
+    if not raw.is_file():
+        raise SystemExit(f"{raw}: no such file; let the run have the source {source} and a translator identity")
     texts = read_source(
         source, results / f"texts/{source}.csv", translated if translated.is_file() else None, data.images, raw
     )

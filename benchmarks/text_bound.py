@@ -23,7 +23,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from _worlds import CORRUPTIONS, Cell, World, cells, real_world, results_world, synthetic_world
+from _worlds import CORRUPTIONS, Cell, World, cells, real_worlds, results_world, say_skipped, synthetic_world
 
 from fieldguide.adapters.linear import accuracy
 from fieldguide.adapters.recipes.registry import RECIPES
@@ -136,6 +136,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--recipe", default="anchored")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--real", nargs="*", default=["pets24_clip_vitb32", "birds59_clip_vitb32"])
+    parser.add_argument("--features", type=Path, nargs="*", default=[], help="files of features, in place of --real")
     parser.add_argument("--results", type=Path, nargs="*", default=[], help="results folders of the workflow")
     parser.add_argument("--sources", nargs="+", default=["reed", "aviary-llm"])
     parser.add_argument("--synthetic", action="store_true")
@@ -144,9 +145,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="CSV of all rows")
     parser.add_argument("--most", type=int, default=60, help="rows to print")
     args = parser.parse_args(argv)
-    worlds = [world for name in args.real if (world := real_world(name))]
+    worlds = real_worlds(args.real, args.features)
     worlds += [results_world(folder, source) for folder in args.results for source in args.sources]
     worlds += [synthetic_world()] if args.synthetic else []
+    if not worlds:
+        return say_skipped(args.real)
     rows = []
     for world in worlds:
         bound = Bound(world, tuple(range(args.seeds)), args.recipe, Cache(args.cache))

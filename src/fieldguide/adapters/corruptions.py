@@ -25,6 +25,26 @@ def swap_classes(classes: int, share: float, seed: int) -> Ints:
     return whose
 
 
+def swap_families(features: Floats, labels: Ints, classes: int, share: float, seed: int) -> Ints:
+    """As `swap_classes`, but each class exchanges its texts with the nearest other: the whose (C,) of texts (T, D).
+
+    Classes come in random order; each that is left takes the one left whose mean text is nearest to its own.
+    """
+    means = normalise(class_means(normalise(features), labels, classes))
+    near, whose = means @ means.T, np.arange(classes)
+    left = np.ones(classes, bool)
+    for label in generator(seed, "swapped-families").permutation(classes):
+        moved = classes - left.sum()
+        if share <= 0 or left.sum() < 2 or (moved and moved >= 2 * round(share * classes / 2)):
+            break
+        if left[label]:
+            left[label] = False
+            other = int(np.where(left, near[label], -np.inf).argmax())
+            whose[label], whose[other] = other, label
+            left[other] = False
+    return whose
+
+
 def swap_texts(labels: Ints, whose: Ints) -> Ints:
     """Rows (T,) of texts that stand in for those with labels (T,): row i is of class whose[labels[i]].
 
