@@ -6,8 +6,8 @@ of the images (class-wise, texts in the others' places) each method's accuracy i
 on the same images, and stands beside the accuracy of zero-shot from the same texts. Each seed draws images, swaps and
 noise anew. Hyper-parameters are chosen by cross-validation within the cell among six trials, but those of `anchored` as
 in `text_bound.py`, on images alone. The methods of --middle stand at the middle of their ranges, since choosing for
-them takes some thirty times as long: `clap` at the published penalty 1 and a rate of 0.03 (published: 0.1), `cross-modal` at
-1e-3 and 1e-4 (published: chosen among these and others). In the synthetic world `lp++` does too.
+them takes some thirty times as long: `clap` at the published penalty 1 and a rate of 0.03 (published: 0.1) and
+`cross-modal` at 1e-3 and 1e-4 (published: chosen among these and others). In the synthetic world `lp++` does too.
 
   python benchmarks/dose_response.py --results results/aviary --synthetic --cache dose-cache --out dose.csv \\
       --figure docs/dose_response.svg
@@ -27,7 +27,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from _worlds import Cell, World, real_worlds, results_world, say_skipped, synthetic_world
+from _worlds import ROOT, Cell, World, real_worlds, results_world, say_skipped, synthetic_world
 from text_bound import Bound, Cache
 
 from fieldguide.adapters.corruptions import swap_classes, swap_families, zero_shot_accuracy
@@ -36,6 +36,7 @@ from fieldguide.adapters.plans import Drawer
 from fieldguide.adapters.recipes.registry import RECIPES
 from fieldguide.adapters.settings import CellSettings
 from fieldguide.adapters.tuning import choose_within_cell, middle_trial
+from fieldguide.core.provenance import code_hash
 from fieldguide.core.stage import log
 
 METHODS = ("anchored", "clap", "lp++", "zs-text+gda", "cross-modal")
@@ -113,17 +114,7 @@ class Curve:
         """By seed."""
         found = []
         for seed in self.seeds:
-            key = (
-                self.bound.key,
-                self.world.source.name,
-                "dose",
-                how,
-                dose,
-                percent,
-                method,
-                seed,
-                method in self.middle,
-            )
+            key = self.key(how, dose, percent, method, seed)
             if method == "zs-text":
                 found += self.cache.get(key, lambda seed=seed: [self.zero_shot(how, dose, seed)])
             else:
@@ -131,6 +122,12 @@ class Curve:
                     key, lambda seed=seed: [self.fit(worsen(self.world, how, dose, seed), percent, method, seed)]
                 )
         return found
+
+    def key(self, how: str, dose: float, percent: int, method: str, seed: int) -> tuple[object, ...]:
+        """All that decides a run; another recipe of the same name is another run."""
+        modules = ("adapters.corruptions", "adapters.tuning", f"adapters.recipes.{RECIPES[method].module}")
+        code = code_hash(modules, ROOT / "src")
+        return self.bound.key, self.world.source.name, code, how, dose, percent, method, seed, method in self.middle
 
     def zero_shot(self, how: str, dose: float, seed: int) -> float:
         """Of all texts, made worse, on the test images."""
