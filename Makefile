@@ -42,8 +42,8 @@ bench: .venv/.installed ## the benchmarks, one after another
 
 # FEATURES: a file of features of your own; RESULTS and SOURCES: a results folder and its text sources.
 real-features: .venv/.installed ## does text ever hurt on real CLIP features? Cells worst first (FEATURES=file, or RESULTS=folder SOURCES=names)
-	@$(RUN) python benchmarks/text_bound.py $(if $(FEATURES),--features $(FEATURES)) \
-	    $(if $(RESULTS),$(if $(FEATURES),,--real) --results $(RESULTS)) $(if $(SOURCES),--sources $(SOURCES)) $(ARGS)
+	@$(RUN) python benchmarks/text_bound.py $(if $(FEATURES),--features "$(FEATURES)") \
+	    $(if $(RESULTS),$(if $(FEATURES),,--real) --results "$(RESULTS)") $(if $(SOURCES),--sources $(SOURCES)) $(ARGS)
 
 # Versions in use are kept unless the .in file asks for others; UPGRADE=1 takes the newest that fit.
 COMPILE = .venv/bin/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

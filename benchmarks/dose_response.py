@@ -7,7 +7,8 @@ on the same images, and stands beside the accuracy of zero-shot from the same te
 noise anew. Hyper-parameters are chosen by cross-validation within the cell among six trials, but those of `anchored` as
 in `text_bound.py`, on images alone. The methods of --middle stand at the middle of their ranges, since choosing for
 them takes some thirty times as long: `clap` at the published penalty 1 and a rate of 0.03 (published: 0.1) and
-`cross-modal` at 1e-3 and 1e-4 (published: chosen among these and others). In the synthetic world `lp++` does too.
+`cross-modal` at 1e-3 and 1e-4 (published: chosen among these and others). In the synthetic world `lp++` does too,
+and there texts are swapped at random alone.
 
   python benchmarks/dose_response.py --results results/aviary --synthetic --cache dose-cache --out dose.csv \\
       --figure docs/dose_response.svg
@@ -47,6 +48,7 @@ DOSES = (
     *(("family", share) for share in (0.25, 0.5, 1.0)),
     *(("noise", noise) for noise in (0.8, 0.9, 1.0)),
 )
+RANDOM_SWAPS = DOSES[:6]
 LOSS = 0.5
 """Points below image only at which text is said to hurt."""
 PER_CLASS = 10
@@ -88,9 +90,16 @@ def cut_down(world: World, per_class: int) -> World:
 class Curve:
     """One world's cells."""
 
-    def __init__(self, world: World, seeds: Sequence[int], cache: Cache, middle: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        world: World,
+        seeds: Sequence[int],
+        cache: Cache,
+        middle: Sequence[str],
+        doses: Sequence[tuple[str, float]] = DOSES,
+    ) -> None:
         """middle: the methods that stand at the middle of their ranges."""
-        self.world, self.seeds, self.cache, self.middle = world, seeds, cache, middle
+        self.world, self.seeds, self.cache, self.middle, self.doses = world, seeds, cache, middle, doses
         self.bound = Bound(world, tuple(seeds), "anchored", cache)
 
     def fit(self, world: World, percent: int, method: str, seed: int) -> float:
@@ -139,7 +148,7 @@ class Curve:
     def rows(self, methods: Sequence[str]) -> Iterator[dict[str, Any]]:
         """A row per dose, share of images and method; means over seeds, accuracies in percent, gains in points."""
         train = self.world.train
-        for how, dose in DOSES:
+        for how, dose in self.doses:
             zero_shot = float(np.mean(self.score(how, dose, 0, "zs-text")))
             for percent in IMAGES:
                 alone = float(np.mean(self.score("none", 0.0, percent, "anchored-image-only")))
@@ -204,10 +213,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
                     *zip(*joined, strict=True), color=COLOURS[i], marker=MARKERS[i], linestyle=DASHES[i],
                     linewidth=1.5, markersize=4,
                 )  # fmt: skip
-                axes.plot(
-                    *zip(*others, strict=True), color=COLOURS[i], marker=MARKERS[i], linestyle="", markersize=3,
-                    alpha=0.4,
-                )  # fmt: skip
+                axes.scatter(*np.reshape(others, (-1, 2)).T, color=COLOURS[i], marker=MARKERS[i], s=9, alpha=0.4)
             title = f"{world}, {here[0]['classes']} classes\n" if share == shares[0] else ""
             axes.set_title(f"{title}{share}%: {here[0]['images_per_class']:.2g} images a class")
             axes.set_yscale("symlog", linthresh=5)
@@ -256,9 +262,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     curves = [Curve(world, *how) for world in real_worlds(args.real, args.features)]
     curves += [Curve(results_world(folder, source), *how) for folder in args.results for source in args.sources]
     if args.synthetic:
-        curves.append(
-            Curve(cut_down(synthetic_world(), PER_CLASS), range(args.synthetic_seeds), how[1], [*args.middle, "lp++"])
-        )
+        world, middle = cut_down(synthetic_world(), PER_CLASS), [*args.middle, "lp++"]
+        curves.append(Curve(world, range(args.synthetic_seeds), how[1], middle, RANDOM_SWAPS))
     if not curves:
         return say_skipped(args.real)
     rows = [row for curve in curves for row in curve.rows(args.methods)]

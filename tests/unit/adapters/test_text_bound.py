@@ -36,7 +36,7 @@ def test_the_target_runs_the_bound() -> None:
     command = ["make", "-n", "-o", ".venv/.installed", "real-features", "RESULTS=results/mine", "SOURCES=my-llm"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "benchmarks/text_bound.py" in printed
-    assert "--results results/mine --sources my-llm" in printed
+    assert '--results "results/mine" --sources my-llm' in printed
 
 
 @pytest.mark.parametrize("script", ["text_bound", "dose_response"])
