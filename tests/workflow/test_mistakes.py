@@ -12,6 +12,14 @@ from tests.workflow_runs import ROOT, TINY, Answer, snakemake, write_config
 
 pytestmark = pytest.mark.workflow
 
+FILES = {
+    "a-file": b"",
+    "torn.yaml": b"sweep:\n  seeds: [0\n",
+    "tab.yaml": b"sweep:\n\tseeds: [0]\n",
+    "latin-1.yaml": "# möglich\n".encode("latin-1"),
+    "a folder/c.yaml": b"",
+}
+"""What lies where Snakemake is run."""
 INTERNALS = re.compile(r"Traceback|Exception|WildcardError|guarded_execute|pydantic|  File \"|\.smk\", line")
 ACCURACY = "results/tiny/tables/accuracy.csv"
 CELL = "results/tiny/adapters/aviary-clip_f81a1a4a/none/{recipe}/steps/none/class-wise/fixed/ratio-{ratio}.json"
@@ -39,6 +47,14 @@ MISTAKES: dict[str, tuple[tuple[str, ...], dict[str, object], str]] = {
     "a number for a list": ((), {"sweep": {"seeds": 3}}, "sweep.seeds: should be a list"),
     "a list for a section": ((), {"sweep": [1]}, "sweep: should be a section"),
     "a translator's name": ((), {"sweep": {"translator": "qfromer"}}, "qfromer"),
+    "a configuration file's name": (("--configfile", "no.yaml"), {}, "no.yaml: No such file"),
+    "a folder for a configuration file": (("--configfile", "a folder"), {}, "a folder: Is a directory"),
+    "an empty configuration file": (("--configfile", "a folder/c.yaml"), {}, "a folder/c.yaml: has no keys"),
+    "YAML that ends too early": (("--configfile", "torn.yaml"), {}, "torn.yaml, line 3: is not YAML"),
+    "YAML indented by tabs": (("--configfile", "tab.yaml"), {}, "tab.yaml, line 2: is not YAML"),
+    "a configuration that is not UTF-8": (("--configfile", "latin-1.yaml"), {}, "latin-1.yaml: is not UTF-8"),
+    "a value without a key": (("--config", "results"), {}, "takes KEY=VALUE, not 'results'"),
+    "threads without a number": (("--set-threads", "train_adapter=x"), {}, "threads: should be a number, not 'x'"),
     "results where a file is": ((), {"results": "a-file"}, "a-file is a file"),
 }
 
@@ -47,9 +63,13 @@ def ask(folder: Path, name: str) -> Answer:
     argv, config, _ = MISTAKES[name]
     place = folder / re.sub(r"\W", "-", name)
     place.mkdir()
-    (place / "a-file").touch()
+    for path, content in FILES.items():
+        (place / path).parent.mkdir(exist_ok=True)
+        (place / path).write_bytes(content)
     words = tuple(word.replace("{here}", str(place)) for word in argv)
     configs = (ROOT / TINY, write_config(place, config)) if config else (ROOT / TINY,)
+    if "--configfile" in words:
+        configs = ()
     dry = () if "--report" in words else ("--dry-run",)
     return snakemake(place, *words, *dry, configs=configs, checkout=ROOT)
 

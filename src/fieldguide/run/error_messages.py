@@ -3,6 +3,9 @@
 A run's errors that a user can cause are of two kinds. Those that this project finds reach Snakemake as a
 `WorkflowError`, which adds where it was raised; that is taken away. Those that Snakemake finds (a target that nothing
 makes, a file that is not there) are said anew, with what the user can do. Any other error stays as it is.
+
+What stands in the way before the Snakefile is read (a configuration file that is not there, or is none) Snakemake shows
+with its stack: `explain_command_line` says it, by way of the logger plugin, which Snakemake imports in every run.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import difflib
 import logging
 import re
+import sys
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +27,9 @@ NO_RULE = re.compile(r"No rule to produce (.+) \(if you use input functions", re
 MISSING = re.compile(r"Missing input files for rule (\w+):.*affected files:\n(.*)", re.DOTALL)
 FUNCTION = re.compile(r"in rule (\w+).*?\nError:\n  (?:\w+: )?(.*?)\nWildcards:", re.DOTALL)
 NOT_MADE = re.compile(r"File (.+) marked for report but does not exist")
+RESOURCE = re.compile(r"ResourceConstraintError: Resource\(\"(\w+)\", \"?(.*?)\"?\) of type")
+FAILED_COMMAND = re.compile(r"RuleException:\nCalledProcessError in file ")
+"""Of a job that failed: Snakemake's next record says which, and shows its log with the stage's own sentence."""
 WILDCARDS = "Target rules may not contain wildcards"
 
 
@@ -82,11 +90,51 @@ def explain_error(message: str, exception: str, targets: Targets) -> str:
         return f"{found[1]}: {' '.join(found[2].split())}"
     if found := NOT_MADE.search(message):
         return f"{found[1]}: not made yet; run the workflow first, then ask for its report"
+    if found := RESOURCE.search(message):
+        what = "threads" if found[1] == "_cores" else found[1]
+        return f"{what}: should be a number, not '{found[2]}'; correct --set-threads or --set-resources"
     if exception == "WorkflowError":
         if WILDCARDS in message:
             return f"a rule that makes many files cannot be a target; {targets.describe()}"
         return strip_origin(message)
     return message
+
+
+def explain_command_line(error: BaseException | None) -> str:
+    """What is wrong with the command line or the files that it names; empty for an error of any other kind."""
+    if (
+        isinstance(error, ValueError)
+        and "name=value" in str(error)
+        and (entry := re.search(r"value: (.+)\)$", str(error)))
+    ):
+        return f"--config: takes KEY=VALUE, not {entry[1]}; whatever has sections is better put into a --configfile"
+    frames = traceback.walk_tb(error.__traceback__) if error else ()
+    files = [frame.f_locals.get("configpath") for frame, _ in frames if frame.f_code.co_name == "load_configfile"]
+    if not files:
+        return ""
+    if isinstance(error, OSError):
+        return f"{files[0]}: {error.strerror}; --configfile takes the configuration files that are to be read"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{files[0]}: is not UTF-8; save it as UTF-8, as by: iconv --from-code windows-1252 --to-code utf-8"
+    if "top level" in str(error):
+        return f"{files[0]}: has no keys and values; config/README.md says which there are"
+    if "not valid" in str(error):
+        cause: BaseException | None = error
+        while cause and not getattr(cause, "problem_mark", None):  # PyYAML's
+            cause = cause.__context__
+        place = f", line {mark.line + 1}" if (mark := getattr(cause, "problem_mark", None)) else ""
+        what = getattr(cause, "problem", None) or "it cannot be read"
+        return f"{files[0]}{place}: is not YAML ({what}); correct it, and indent by spaces, not by tabs"
+    return ""
+
+
+class CommandLineFilter(logging.Filter):
+    """Rewrites what Snakemake logs of its command line, before the Snakefile is read."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if getattr(record, "event", None) == LogEvent.ERROR and (text := explain_command_line(sys.exc_info()[1])):
+            record.msg, record.args = f"Error: {text}", ()
+        return True
 
 
 @dataclass
@@ -98,6 +146,8 @@ class ErrorFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if getattr(record, "event", None) == LogEvent.ERROR:
+            if FAILED_COMMAND.match(record.getMessage()):
+                return False
             text = explain_error(record.getMessage(), getattr(record, "exception", "") or "", self.targets)
             if text != record.getMessage():
                 record.msg, record.args = f"Error: {text}", ()

@@ -54,6 +54,11 @@ REQUIREMENTS = (
         "whether a cluster has what is asked must be known before anything is submitted, with each job's resources",
     ),
     Requirement(
+        "snakemake.common.configfile",
+        ("def load_configfile(configpath)", "keys at top level", "is not valid JSON or YAML"),
+        "its errors name no file; `error_messages.explain_command_line` takes the name from here",
+    ),
+    Requirement(
         "snakemake.logging",
         ("logger = logging.getLogger(__name__)", "StreamHandler", "except BrokenPipeError:"),
         "its handler raises when nobody reads the terminal's or pipe's other end; its stream is replaced by one that"

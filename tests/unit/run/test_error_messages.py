@@ -9,7 +9,14 @@ import pytest
 from snakemake.exceptions import MissingRuleException, WorkflowError, print_exception
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from fieldguide.run.error_messages import Targets, explain_error, explain_errors, strip_origin
+from fieldguide.run.error_messages import (
+    ErrorFilter,
+    Targets,
+    explain_command_line,
+    explain_error,
+    explain_errors,
+    strip_origin,
+)
 
 TARGETS = Targets(
     results="results/tiny",
@@ -110,3 +117,25 @@ def test_an_error_of_no_known_kind_stays_as_it_is():
     record = logging.LogRecord("x", logging.ERROR, "", 0, text, (), None)
     record.event = LogEvent.JOB_ERROR
     assert explain_errors(logging.Logger("x")).filter(record) and record.getMessage() == text
+
+
+def test_the_command_that_failed_is_not_shown_beside_the_stage_s_own_sentence():
+    record = logging.makeLogRecord(
+        {
+            "msg": "RuleException:\nCalledProcessError in file \"tables.smk\", line 89:\nCommand 'python …' returned …",
+            "event": LogEvent.ERROR,
+            "exception": "RuleException",
+        }
+    )
+    assert not ErrorFilter(TARGETS).filter(record)
+    record.msg = 'RuleException:\nValueError in file "tables.smk", line 89:\nno'
+    assert ErrorFilter(TARGETS).filter(record)
+
+
+def test_errors_that_are_not_of_a_configuration_file_are_left_alone():
+    assert explain_command_line(None) == ""
+    assert explain_command_line(ValueError("no")) == ""
+    try:
+        Path("/no/such/file").read_text()
+    except OSError as error:
+        assert explain_command_line(error) == ""
