@@ -86,7 +86,6 @@ rule train_adapter:
     benchmark:
         layout.benchmark("train_adapter", CELL)
     wildcard_constraints:
-        ratio=r"\d+",
         translator=either(["none", *checked.translators]),
         source=either(["none", NAMES, *checked.texts]),
     conda:
