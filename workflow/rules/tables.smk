@@ -212,8 +212,8 @@ rule plot_accuracy:
 rule tabulate_controls:
     """Whether a gain is the text's own: every text source beside its controls."""
     input:
-        cells=targets.cells,
-        correct=targets.correctness,
+        cells=targets.controlled_cells,
+        correct=targets.controlled_correctness,
     output:
         csv=report(
             layout.table("controls.csv"),

@@ -91,6 +91,24 @@ class Variant(Section):
         return self
 
 
+class ControlCells(Section):
+    """The cells that controls have in `everything` alone."""
+
+    sources: tuple[Name, ...] = Field(
+        default=(),
+        description="Text sources of kind `control` that stand in `tables/controls.md` and in no other table. One "
+        "whose own source the first variant lacks is left out.",
+    )
+    recipes: tuple[RecipeName, ...] = Field(
+        default=("anchored",), description="Their recipes, of those of the first variant; others are left out."
+    )
+    ratios: tuple[Ratio, ...] = Field(
+        default=(30, 10, 0), description="Their ratios, of those of the table; others are left out."
+    )
+
+    no_repeats = field_validator("sources", "recipes", "ratios")(refuse_repeats)
+
+
 class Sweep(Section):
     ratios: tuple[Ratio, ...] = Field(
         min_length=1,
@@ -118,6 +136,10 @@ class Sweep(Section):
         "`tables/recipes.md`.",
     )
 
+    controls: ControlCells = Field(
+        default=ControlCells(),
+        description="What `everything` adds to the first variant to hold its text sources against.",
+    )
     leave_out: tuple[Name, ...] = Field(
         default=(),
         description="Text sources whose columns are left out, as if no variant named them: an LLM, say, that cannot "

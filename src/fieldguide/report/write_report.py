@@ -54,6 +54,7 @@ MAX_BYTES = 10_000_000
 """Bytes of the page, which has to open at once and to go by mail."""
 FURTHER = {
     "conversion_fields": "Conversion accuracy by field of the text",
+    "controls": "Text beside its controls: whether a gain is the text's own",
     "differences": "Differences between columns, paired by seed",
     "sampling": "Sampling, redraw and budget",
     "probe": "Logistic regression on the same features",

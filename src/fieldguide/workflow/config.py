@@ -78,6 +78,13 @@ class Config(Section):
             for source in variant.sources:
                 if source not in known:
                     raise ValueError(f"sweep.variants: unknown text source '{source}'; known are {', '.join(known)}")
+        for name in self.sweep.controls.sources:
+            if name not in self.texts or not isinstance(self.texts[name], ControlSource):
+                controls = [name for name, source in self.texts.items() if isinstance(source, ControlSource)]
+                raise ValueError(
+                    f"sweep.controls.sources: '{name}' is no text source of kind control; those are "
+                    f"{', '.join(controls) or 'none'}"
+                )
         if unknown := [name for name in self.sweep.leave_out if name not in self.texts]:
             raise ValueError(f"sweep.leave_out: unknown text source '{unknown[0]}'; known are {', '.join(self.texts)}")
         for name in (self.sweep.translator, *self.sweep.text_only_translators):
@@ -139,6 +146,14 @@ class Config(Section):
                     "add `translators: {identity: {kind: identity}}` and name that"
                 )
         return self
+
+    @property
+    def added_controls(self) -> tuple[str, ...]:
+        """The controls that `everything` adds to the first variant, where it has their own source's cells."""
+        controls, first = self.sweep.controls, self.sweep.variants[0]
+        if not {*controls.recipes} & {*first.recipes} or not {*controls.ratios} & {*self.sweep.ratios}:
+            return ()
+        return tuple(name for name in controls.sources if self.origin(name) in first.sources)
 
     @property
     def published_names(self) -> dict[str, str]:

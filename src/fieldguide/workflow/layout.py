@@ -229,12 +229,12 @@ class Layout:
 
     @property
     def controls(self) -> dict[str, tuple[str, str]]:
-        """The table's controls whose own source it has too: by name, that source and the kind of control."""
-        found = {name: self.config.texts[name] for name in self.sources}
+        """The controls whose own source stands in the table: by name, that source and the kind of control."""
+        named = {name: self.config.texts[name] for name in (*self.sources, *self.config.added_controls)}
         return {
             name: (source.of, source.control)
-            for name, source in found.items()
-            if isinstance(source, ControlSource) and source.of in found
+            for name, source in named.items()
+            if isinstance(source, ControlSource) and source.of in self.sources
         }
 
     def sources_of(self, *kinds: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +25,11 @@ class Targets:
 
     # ---------------------------------------------------------------- cells
 
-    def recipe_cells(self, recipe: str, variant: Variant) -> list[str]:
+    def recipe_cells(self, recipe: str, variant: Variant, ratios: Iterable[int] | None = None) -> list[str]:
         """The cells of a recipe in a variant: image only needs images, a text source needs a share of text.
 
-        Features computed elsewhere come without the encoder that class names need.
+        Features computed elsewhere come without the encoder that class names need. ratios: those of the table, if not
+        given.
         """
         if RECIPES[recipe].prompts and self.config.dataset.kind == "features":
             return []
@@ -51,7 +53,7 @@ class Targets:
                 variant.texts,
             )
             for source in prompts[RECIPES[recipe].prompts]
-            for ratio in self.config.sweep.ratios
+            for ratio in (self.config.sweep.ratios if ratios is None else ratios)
             if RECIPES[recipe].does(ratio, source != "none", variant.texts == "all")
         ]
 
@@ -75,6 +77,22 @@ class Targets:
         ]
         # Variants that differ in `texts` share what has no image or no text.
         return list(dict.fromkeys(of_variants + text_only))
+
+    @cached_property
+    def controlled_cells(self) -> list[str]:
+        """The cells of the table, and of controls what `everything` adds to them where their own text has a cell."""
+        controls, first = self.config.sweep.controls, self.config.sweep.variants[0]
+        variant = first.model_copy(update={"sources": self.config.added_controls})
+        ratios = [ratio for ratio in self.config.sweep.ratios if ratio in controls.ratios]
+        # Prompts are made of class names, whatever the source.
+        recipes = [name for name in first.recipes if name in controls.recipes and not RECIPES[name].prompts]
+        added = [cell for recipe in recipes for cell in self.recipe_cells(recipe, variant, ratios)]
+        return list(dict.fromkeys([*self.cells, *added]))
+
+    @cached_property
+    def controlled_correctness(self) -> list[str]:
+        """Which test images they name rightly."""
+        return [str(Path(cell).with_suffix(".correct.safetensors")) for cell in self.controlled_cells]
 
     @cached_property
     def weights(self) -> list[str]:
@@ -199,14 +217,18 @@ class Targets:
 
     @cached_property
     def control_tables(self) -> list[str]:
-        """Text sources beside their controls, where the table has both."""
+        """Text sources beside their controls, where there are cells of both."""
         names = ("controls.csv", "controls.md") if self.layout.controls else ()
         return [self.layout.table(name) for name in names]
 
     @cached_property
     def report_tables(self) -> list[str]:
         """The tidy tables that the report shows: all that `everything` makes, and those by class."""
-        made = [path for path in [*self.tables, *self.extras] if path.startswith(self.layout.table(""))]
+        made = [
+            path
+            for path in [*self.tables, *self.extras, *self.control_tables]
+            if path.startswith(self.layout.table(""))
+        ]
         by_class = [self.layout.table("classes.csv"), self.layout.table("confusions.csv")]
         return [path for path in made if path.endswith(".csv")] + by_class
 

@@ -55,6 +55,26 @@ def test_tables_and_extras() -> None:
     assert "results/cub/figures/birds.png" not in Targets(layout_of()).extras
 
 
+def test_controls_are_added_by_everything_alone_where_their_own_text_stands() -> None:
+    names = {"words": "random-words", "near": "family"}
+    texts = {name: {"kind": "control", "of": "reed", "control": control} for name, control in names.items()}
+    sweep = {"controls": {"sources": ["words", "near"], "recipes": ["thesis"], "ratios": [10, 0, 7]}}
+    targets = Targets(layout_of({"texts": texts, "sweep": sweep}))
+    assert targets.cells == Targets(layout_of()).cells  # nothing is added to the table
+    assert targets.tables == Targets(layout_of()).tables and targets.study_cells == Targets(layout_of()).study_cells
+    added = targets.controlled_cells[len(targets.cells) :]
+    assert targets.controlled_cells[: len(targets.cells)] == targets.cells
+    assert [cell.split("/thesis/steps/")[1] for cell in added] == [
+        f"{name}/class-wise/fixed/ratio-{ratio}.json" for name in ("words", "near") for ratio in (10, 0)
+    ]
+    assert [Path(path).name for path in targets.control_tables] == ["controls.csv", "controls.md"]
+    assert targets.layout.controls == {"words": ("reed", "random-words"), "near": ("reed", "family")}
+    assert "results/cub/tables/controls.csv" in targets.report_tables
+    for change in ({"leave_out": ["reed"]}, {"controls": {"recipes": ["anchored-image-only"], "ratios": [7]}}):
+        without = Targets(layout_of({"texts": texts, "sweep": sweep}, {"sweep": change}))
+        assert without.control_tables == [] and without.controlled_cells == without.cells
+
+
 def test_only_translators_that_a_table_names_are_trained() -> None:
     targets = Targets(layout_of({"conversion": {"translators": ["ridge"]}}))
     assert targets.compared_translators == ["ridge", "qformer"]
