@@ -223,6 +223,22 @@ def test_everything_plans_more_without_network_or_torch(guard: Path, empty: Path
     assert planned == Counter(all_of_it) + Counter(extras) + Counter(study) + Counter(conversion)
 
 
+def test_everything_holds_the_aviarys_texts_against_controls(empty: Path):
+    """One recipe at three ratios with four controls: texts as they are and translated, no tuning, nothing in `all`."""
+    birds = ROOT / "config/aviary.yaml"
+    without = (birds, write_config(empty, {"sweep": {"controls": {"sources": []}}}))
+    planned, before = (Counter(plan(empty, "everything", checkout=ROOT, configs=c)) for c in ((birds,), without))
+    assert planned - before == {
+        "write_control": 4,
+        "encode_texts": 4,
+        "translate_texts": 4 * 2,
+        "train_adapter": 4 * 3,
+        "tabulate_controls": 1,
+    }
+    assert not before - planned
+    assert "write_control" not in plan(empty, checkout=ROOT, configs=(birds,))
+
+
 def test_cells_that_choose_for_themselves_wait_for_no_tuning(empty: Path):
     configs = (ROOT / TINY, write_config(empty, {"sweep": {"tune": "within-cell"}}))
     within, once = (plan(empty, checkout=ROOT, configs=these) for these in (configs, configs[:1]))

@@ -99,6 +99,7 @@ def find_controls(differences: pd.DataFrame, controls: Mapping[str, tuple[str, s
                     )
     rows = []
     for key, controlled in held.items():
+        controlled.sort(key=lambda row: [*controls].index(row["control_source"]))
         variant, source, recipe, percent = key
         gain = [{"against": GAIN, "control_source": "none", **gains[key]}] if key in gains else []
         for row in [*gain, *controlled]:

@@ -67,6 +67,7 @@ def test_a_gain_is_the_texts_own_only_above_family_and_random_words(tmp_path: Pa
     expected = {GAIN: 10, "family": 4, "random-words": 9, "shuffled": 12}
     assert differences == pytest.approx(expected, abs=0.2)
     assert by_kind["family"]["control_source"] == "llm-family" and by_kind[GAIN]["control_source"] == "none"
+    assert [row["control_source"] for row in rows[:4]] == ["none", *CONTROLS]  # as the configuration has them
     assert "## llm, thesis: " in page and "The text's own at 2 of 4 ratios." in page
     gains = {kind: row["control_gain_mean"] for kind, row in by_kind.items()}
     assert gains.pop(GAIN) == ""

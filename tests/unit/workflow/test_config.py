@@ -114,6 +114,8 @@ def strings_of(value: object) -> Iterator[str]:
     [
         ("texts/x", control(of="y"), "texts.x.of: unknown text source 'y'; known are reed, gpt-6-luna, x"),
         ("texts/x", control(of="x"), "texts.x.of: 'x' is a control itself; name the source that it is of"),
+        ("sweep/controls", {"sources": ["reed"]}, "sweep.controls.sources: 'reed' is no text source of kind control"),
+        ("sweep/controls", {"ratios": [0, 0]}, "sweep.controls.ratios: lists 0 twice"),
         ("texts/x", control(control="own"), "texts.x.control: should be 'shuffled', 'family', 'random-words' or"),
         ("texts/x", control(families="f.csv"), "texts.x: control is shuffled, which reads no families"),
         ("colour", 1, "colour: unknown key"),

@@ -75,6 +75,15 @@ def test_controls_are_added_by_everything_alone_where_their_own_text_stands() ->
         assert without.control_tables == [] and without.controlled_cells == without.cells
 
 
+def test_features_have_controls_too() -> None:
+    near = {"near": {"kind": "control", "of": "llm", "control": "family"}}
+    sweep = {"controls": {"sources": ["near"], "recipes": ["thesis"], "ratios": [10]}}
+    targets = Targets(layout_of(OWN_FEATURES, {"texts": near, "sweep": sweep}))
+    (added,) = set(targets.controlled_cells) - set(targets.cells)
+    assert added.endswith("/identity/thesis/steps/near/class-wise/fixed/ratio-10.json")
+    assert [Path(path).name for path in targets.control_tables] == ["controls.csv", "controls.md"]
+
+
 def test_only_translators_that_a_table_names_are_trained() -> None:
     targets = Targets(layout_of({"conversion": {"translators": ["ridge"]}}))
     assert targets.compared_translators == ["ridge", "qformer"]
